@@ -1,0 +1,387 @@
+"""Every error that guardrails raises, drawn as one tree.
+
+::
+
+    GuardrailsError(Exception)
+    ├─ ConfigError                  a setting or a decorator is wrong; raised where it is written
+    ├─ PolicyLoadError              a policy cannot be used; file:row:col, what, what is available
+    ├─ EvaluationError              one Rego evaluation failed; engines turn it into PolicyError
+    └─ Refusal                      a governed call did not run
+       ├─ NoActiveRun               it was made outside of every run
+       ├─ RunClosed                 it was made in a run that has ended
+       ├─ RunStopped                the run was killed; raised where the run is left
+       ├─ InvalidArguments          its arguments do not fit the tool
+       ├─ CallDenied                policy says no
+       ├─ CallShadowed              policy or mode withheld it: recorded, not executed
+       ├─ BudgetExceeded            a limit would be passed
+       ├─ BreakerTripped            the agent loops or fails too often
+       ├─ ApprovalPending           a person has to answer first
+       ├─ ApprovalRejected          a person said no
+       ├─ ApprovalExpired           nobody answered in time
+       ├─ PolicyError               the decision is undefined, malformed or failed
+       ├─ PolicyUnavailable         no policy engine can be reached
+       └─ StateUnavailable          ledger, kill state, approvals or record cannot be reached
+    RunKilled(BaseException)        the run was killed while it works
+
+``except Refusal`` handles every call that did not run, but for a kill:
+:class:`RunKilled` derives from ``BaseException``, so that an agent loop that
+swallows ``Exception`` cannot swallow it. It becomes :class:`RunStopped` at the
+``with guardrails.run(...)`` of the run that was killed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+REASON_LIMIT = 512
+"""Longest reason, in characters, that is kept; policies may copy arguments into reasons."""
+
+
+class Reason(NamedTuple):
+    """One reason of a decision: the id of the rule package that gave it, and its words."""
+
+    rule: str
+    reason: str
+
+
+class GuardrailsError(Exception):
+    """The root of all errors of this package, but for :class:`RunKilled`."""
+
+
+class ConfigError(GuardrailsError):
+    """A setting, a register or a decorator is wrong. Raised where it is written, never at a call."""
+
+
+class PolicyLoadError(GuardrailsError):
+    """A policy cannot be loaded; the one that worked before, if any, stays in force.
+
+    Args:
+        message: What is wrong and how to mend it.
+        file: The Rego file, data file or plan.
+        row: Its line, counted from 1.
+        col: Its column, counted from 1.
+    """
+
+    def __init__(
+        self, message: str, *, file: str | None = None, row: int | None = None, col: int | None = None
+    ) -> None:
+        self.message = message
+        self.file = file
+        self.row = row
+        self.col = col
+        place = ":".join(str(part) for part in (file, row, col) if part is not None)
+        super().__init__(f"{place}: {message}" if place else message)
+
+
+class EvaluationError(GuardrailsError):
+    """A Rego evaluation failed: a conflict, or a builtin's error in strict mode.
+
+    Args:
+        code: OPA's error code, as ``eval_conflict_error`` or ``eval_builtin_error``.
+        message: What happened.
+        file: The Rego file, where the plan names it.
+        row: The line in it, counted from 1.
+    """
+
+    def __init__(
+        self, code: str, message: str, *, file: str | None = None, row: int | None = None
+    ) -> None:
+        self.code = code
+        self.message = message
+        self.file = file
+        self.row = row
+        place = f"{file}:{row}: " if file is not None else ""
+        super().__init__(f"{place}{code}: {message}")
+
+
+class Refusal(GuardrailsError):
+    """A governed call did not run. Catch this to handle every refusal except a kill.
+
+    Args:
+        message: What was refused for whom, what was needed and what is there.
+        tool: The tool's name, if a tool was called.
+        agent: The agent's id.
+        run_id: The run in which the call was made.
+        decision_id: The id under which the call stands in the record.
+        reasons: Why, each with the id of its rule.
+        hint: What to try next.
+
+    Attributes:
+        code: A stable word for this class of refusal.
+        model_message: A short text that is safe to show to a language model.
+    """
+
+    code: ClassVar[str] = "refused"
+    advice: ClassVar[str] = "Do not retry this call."
+
+    def __init__(  # noqa: PLR0913  # each is one typed attribute of the refusal; all but one are by name
+        self,
+        message: str,
+        *,
+        tool: str | None = None,
+        agent: str | None = None,
+        run_id: str | None = None,
+        decision_id: str | None = None,
+        reasons: Sequence[Reason] = (),
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.tool = tool
+        self.agent = agent
+        self.run_id = run_id
+        self.decision_id = decision_id
+        self.reasons = tuple(reasons)
+        self.hint = hint
+
+    @property
+    def rule_ids(self) -> tuple[str, ...]:
+        """The ids of the rules that refused, in the order of the decision, each once."""
+        return tuple(dict.fromkeys(reason.rule for reason in self.reasons))
+
+    @property
+    def model_message(self) -> str:
+        """What a language model may read: the tool, the class of refusal, and what to do next."""
+        subject = f"`{self.tool}`" if self.tool else "The call"
+        return f"{subject} was not executed ({self.code}). {self.advice}"
+
+    def __str__(self) -> str:
+        lines = [self.message]
+        if self.decision_id:
+            lines.append(f"  decision {self.decision_id}" + (f", run {self.run_id}" if self.run_id else ""))
+        if self.hint:
+            lines.append(f"  try: {self.hint}")
+        return "\n".join(lines)
+
+
+class NoActiveRun(Refusal):
+    """A governed call was made outside of every run."""
+
+    code = "no_active_run"
+    advice = "The agent is not set up to use tools; tell the operator."
+
+
+class RunClosed(Refusal):
+    """A governed call was made in a run that has ended."""
+
+    code = "run_closed"
+    advice = "This task has ended; make no further calls."
+
+
+class RunStopped(Refusal):
+    """The run was killed. Raised where the killed run is left, in place of :class:`RunKilled`."""
+
+    code = "run_stopped"
+    advice = "This task was stopped by its operator; make no further calls."
+
+
+class InvalidArguments(Refusal):
+    """The arguments do not fit the tool's signature, or have no exact JSON form.
+
+    Args:
+        message: Which argument, what was expected, what came.
+        problems: One text for each argument that is wrong, safe to show to a model.
+    """
+
+    code = "invalid_arguments"
+
+    def __init__(self, message: str, *, problems: Sequence[str] = (), **where: object) -> None:
+        super().__init__(message, **where)  # type: ignore[arg-type]  # passed on as they came
+        self.problems = tuple(problems)
+
+    @property
+    def model_message(self) -> str:
+        """What a language model may read: the arguments that are wrong and what they must be."""
+        subject = f"`{self.tool}`" if self.tool else "The call"
+        detail = "; ".join(self.problems) or "they do not fit the tool's schema"
+        return f"{subject} was not executed: {detail}. Correct the arguments and call it again."
+
+
+class CallDenied(Refusal):
+    """Policy denies the call."""
+
+    code = "denied"
+    advice = "It is not permitted. Do not retry; choose another way or ask a person."
+
+
+class CallShadowed(Refusal):
+    """The call was recorded, not executed: policy or the run's mode withholds it.
+
+    Attributes:
+        would: What would have been decided without shadow: ``allow`` or ``require_approval``.
+    """
+
+    code = "shadowed"
+    advice = "It was recorded, not executed. Go on as if its result were unknown."
+
+    def __init__(self, message: str, *, would: str = "allow", **where: object) -> None:
+        super().__init__(message, **where)  # type: ignore[arg-type]  # passed on as they came
+        self.would = would
+
+
+class BudgetExceeded(Refusal):
+    """The call would pass a limit, or a limit is used up.
+
+    Attributes:
+        account: The account whose limit it is, as ``run/r-1`` or ``tool/refund in run/r-1``.
+        dimension: ``usd``, ``tokens``, ``calls`` or ``seconds``.
+        limit: The limit, in the dimension's unit (dollars for ``usd``).
+        left: What is left of it.
+        needed: What the call would take.
+    """
+
+    code = "budget_exceeded"
+    advice = "The budget is used up. Do not retry; finish with what you have."
+
+    def __init__(  # noqa: PLR0913  # each is one typed attribute
+        self,
+        message: str,
+        *,
+        account: str = "",
+        dimension: str = "",
+        limit: object = None,
+        left: object = None,
+        needed: object = None,
+        **where: object,
+    ) -> None:
+        super().__init__(message, **where)  # type: ignore[arg-type]  # passed on as they came
+        self.account = account
+        self.dimension = dimension
+        self.limit = limit
+        self.left = left
+        self.needed = needed
+
+
+class BreakerTripped(Refusal):
+    """A breaker stopped the agent: it repeats itself, fails or spends too fast."""
+
+    code = "breaker_tripped"
+    advice = "The same step was repeated too often. Do not retry; report what you have."
+
+
+class ApprovalPending(Refusal):
+    """A person has to approve the call first. The request stays open.
+
+    Attributes:
+        request_id: The approval request; making the same call again finds its answer.
+        approvers: The groups that may answer.
+    """
+
+    code = "approval_pending"
+
+    def __init__(
+        self, message: str, *, request_id: str = "", approvers: Sequence[str] = (), **where: object
+    ) -> None:
+        super().__init__(message, **where)  # type: ignore[arg-type]  # passed on as they came
+        self.request_id = request_id
+        self.approvers = tuple(approvers)
+
+    @property
+    def model_message(self) -> str:
+        """What a language model may read: that it waits for whom, and not to retry."""
+        subject = f"`{self.tool}`" if self.tool else "The call"
+        whom = ", ".join(self.approvers) or "an approver"
+        return f"{subject} waits for approval by {whom}. Do not retry; say that it is pending."
+
+
+class ApprovalRejected(Refusal):
+    """A person refused the call."""
+
+    code = "approval_rejected"
+    advice = "A person refused it. Do not retry; choose another way."
+
+
+class ApprovalExpired(Refusal):
+    """Nobody approved the call in time."""
+
+    code = "approval_expired"
+    advice = "Nobody approved it in time. Do not retry; ask a person."
+
+
+class PolicyError(Refusal):
+    """The decision is undefined, malformed, or failed; such a call never runs."""
+
+    code = "policy_error"
+    advice = "The policy could not decide. Do not retry; tell the operator."
+
+
+class PolicyUnavailable(Refusal):
+    """No policy engine can be reached; without a decision no call runs."""
+
+    code = "policy_unavailable"
+    advice = "No decision can be had at present. Tell the operator."
+
+
+class StateUnavailable(Refusal):
+    """Ledger, kill state, approvals or record cannot be reached; without them no call runs."""
+
+    code = "state_unavailable"
+    advice = "The call cannot be accounted for at present. Tell the operator."
+
+
+class RunKilled(BaseException):  # noqa: N818  # named for what happened, as asyncio.CancelledError is
+    """The run was killed. Not an ``Exception``, so that agent loops cannot swallow it.
+
+    Leaving the ``with guardrails.run(...)`` of the run that was killed turns it
+    into :class:`RunStopped`. Swallowing it does no harm: the next governed call
+    raises it again.
+
+    Args:
+        reason: Why, in the words of whoever killed it.
+        run_id: The run that was to stop (a parent's kill reaches its children).
+        scope: What was killed, as ``run/r-1``, ``agent/billing``, ``tool/refund`` or ``all``.
+        tool: The tool that was called or at work, if any.
+        decision_id: The id of the call in the record, if there was one.
+    """
+
+    code = "run_killed"
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        run_id: str,
+        scope: str,
+        tool: str | None = None,
+        decision_id: str | None = None,
+    ) -> None:
+        self.reason = reason
+        self.run_id = run_id
+        self.scope = scope
+        self.tool = tool
+        self.decision_id = decision_id
+        super().__init__(f"{scope} was killed: {reason}")
+
+    @property
+    def model_message(self) -> str:
+        """What a language model may read."""
+        return "The task was stopped by its operator. Make no further calls."
+
+
+__all__ = [
+    "REASON_LIMIT",
+    "ApprovalExpired",
+    "ApprovalPending",
+    "ApprovalRejected",
+    "BreakerTripped",
+    "BudgetExceeded",
+    "CallDenied",
+    "CallShadowed",
+    "ConfigError",
+    "EvaluationError",
+    "GuardrailsError",
+    "InvalidArguments",
+    "NoActiveRun",
+    "PolicyError",
+    "PolicyLoadError",
+    "PolicyUnavailable",
+    "Reason",
+    "Refusal",
+    "RunClosed",
+    "RunKilled",
+    "RunStopped",
+    "StateUnavailable",
+]

@@ -1,0 +1,84 @@
+"""One governed call as the parts see it: the reservation, the snapshot, the recorded event."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from guardrails.model.budget import Remaining, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from guardrails.errors import Reason
+    from guardrails.model.decision import ApprovalDemand
+
+
+class Step(NamedTuple):
+    """One finished call of a run, as policies see it in ``input.run.steps``."""
+
+    tool: str
+    operation: str
+    effect: str
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A run's state at the moment of a reservation, without that reservation.
+
+    It counts finished calls and every other call in flight, so that a rule such
+    as ``input.run.history.refund >= 3`` holds under any interleaving.
+
+    Attributes:
+        calls: Calls that count, in this run and its children.
+        history: The same by the name of the tool.
+        spent: What is settled.
+        reserved: What other calls in flight hold.
+        remaining: What is left of each limit, the parents' limits included.
+        steps: The last 32 finished calls, oldest first.
+    """
+
+    calls: int
+    history: Mapping[str, int]
+    spent: Usage
+    reserved: Usage
+    remaining: Remaining
+    steps: tuple[Step, ...] = ()
+
+
+class Event(NamedTuple):
+    """One line of the record. Fields that do not apply are None or empty.
+
+    Attributes:
+        kind: ``run.opened``, ``run.closed``, ``call.refused``, ``call.shadowed``,
+            ``call.started``, ``call.finished``, ``approval.*``, ``alert``, ``kill``, …
+        time: UTC nanoseconds from the governor's clock.
+        decision_id: The call's id, the same in all its events.
+        run_id: The run.
+        agent: The agent's id.
+        tool: The tool's name.
+        mode: The run's mode.
+        effect: What was decided.
+        reasons: Why.
+        approvals: What had to be approved.
+        args: The arguments, after redaction; None where they are not recorded.
+        revision: The policy revision.
+        decision_ns: How long the decision took, in nanoseconds.
+        detail: What belongs to this kind of event alone.
+    """
+
+    kind: str
+    time: int
+    decision_id: str | None = None
+    run_id: str | None = None
+    agent: str | None = None
+    tool: str | None = None
+    mode: str | None = None
+    effect: str | None = None
+    reasons: tuple[Reason, ...] = ()
+    approvals: tuple[ApprovalDemand, ...] = ()
+    args: Mapping[str, Any] | None = None
+    revision: str | None = None
+    decision_ns: int | None = None
+    detail: Mapping[str, Any] | None = None

@@ -1,0 +1,295 @@
+"""What enforcement needs from the world, as protocols: one small port a service.
+
+Implementations live in the parts (``runs``, ``approvals``, ``audit``,
+``register``) and in ``engines``; :class:`guardrails.Governor` puts them together.
+Whatever an implementation raises that is no refusal of its own refuses the call.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from guardrails.model.approval import ApprovalRequest, CallKey
+    from guardrails.model.budget import Budget, Remaining, Usage
+    from guardrails.model.call import Event, Snapshot, Step
+    from guardrails.model.decision import ApprovalDemand, Decision
+    from guardrails.model.kill import Kill, Scope, Subject
+    from guardrails.model.registered import RegisteredAgent
+
+
+@runtime_checkable
+class Clock(Protocol):
+    """Time, injected so that tests hold it in their hands."""
+
+    def now_ns(self) -> int:
+        """UTC nanoseconds since 1970."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never go back, for intervals."""
+        ...
+
+
+@runtime_checkable
+class PolicyEngine(Protocol):
+    """Decides documents. Every exception it raises refuses the call."""
+
+    @property
+    def revision(self) -> str:
+        """The policy revision that decides now."""
+        ...
+
+    def decide(self, document: Mapping[str, Any], decision_id: str) -> Decision:
+        """The decision about one input document.
+
+        Raises:
+            PolicyUnavailable: the engine is out of reach.
+            EvaluationError: the evaluation failed.
+            MalformedDecision: the result is undefined or no decision.
+        """
+        ...
+
+    async def decide_async(self, document: Mapping[str, Any], decision_id: str) -> Decision:
+        """The same for a coroutine; never blocks the event loop."""
+        ...
+
+    def explain(self, document: Mapping[str, Any]) -> str:
+        """A person's text of which rules fired and which condition failed, with file:row."""
+        ...
+
+
+class Hold(Protocol):
+    """A reservation on every account of a chain, and the snapshot taken with it."""
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The run's state without this hold."""
+        ...
+
+    @property
+    def cost(self) -> Usage:
+        """What is held."""
+        ...
+
+
+@runtime_checkable
+class Ledger(Protocol):
+    """Who may still spend what. Each method is atomic and may be called from any thread."""
+
+    def open_run(self, run_id: str, *, parent_id: str | None, budget: Budget) -> None:
+        """Open the run's account below its parent's; its budget is a cap, no transfer."""
+        ...
+
+    def close_run(self, run_id: str) -> None:
+        """Close the account: no new hold is given, holds in flight may still settle."""
+        ...
+
+    def reserve(self, run_id: str, tool: str, cost: Usage, limits: Budget | None) -> Hold:
+        """Take `cost` on the tool's account in the run, the run's and every ancestor's, or on none.
+
+        Args:
+            run_id: The run.
+            tool: The tool's name.
+            cost: What one call takes; ``calls`` is 1.
+            limits: The tool's own limits in this run, if it has any.
+
+        Raises:
+            BudgetExceeded: a limit would be passed; nothing is held.
+        """
+        ...
+
+    def replace(self, hold: Hold, cost: Usage) -> Hold:
+        """Put a hold of another cost in the place of `hold`, with a new snapshot.
+
+        Raises:
+            BudgetExceeded: the new cost passes a limit; the old hold stands.
+        """
+        ...
+
+    def charge(self, hold: Hold, usage: Usage) -> None:
+        """Report what the call in flight really cost; the first report in a dimension replaces its price.
+
+        Never raises for an overrun: it is counted in full, and the next call is refused.
+        """
+        ...
+
+    def spend(self, run_id: str, usage: Usage) -> None:
+        """Charge the run and its ancestors for what was no governed call, as a model's tokens."""
+        ...
+
+    def settle(self, hold: Hold, step: Step) -> None:
+        """Turn the hold into spending, at what was charged or else at its price."""
+        ...
+
+    def release(self, hold: Hold) -> None:
+        """Give the hold back: the call did not start."""
+        ...
+
+    def spent(self, run_id: str) -> Usage:
+        """What the run has settled."""
+        ...
+
+    def reserved(self, run_id: str) -> Usage:
+        """What the run's calls in flight hold."""
+        ...
+
+    def remaining(self, run_id: str) -> Remaining:
+        """What is left of each limit, the tightest of the run and its ancestors; without seconds."""
+        ...
+
+
+@runtime_checkable
+class KillSwitch(Protocol):
+    """What was killed. Reading :attr:`generation` is all that a call costs where nothing changed."""
+
+    @property
+    def generation(self) -> int:
+        """A number that grows with every kill and resume."""
+        ...
+
+    def kill(self, scope: Scope, *, reason: str, by: str) -> Kill:
+        """Kill everything in `scope`: no further call starts, async work in flight is cancelled."""
+        ...
+
+    def resume(self, scope: Scope, *, reason: str, by: str) -> None:
+        """Lift a kill; a run that was killed never resumes."""
+        ...
+
+    def find(self, subject: Subject) -> Kill | None:
+        """The kill that holds for `subject`, the oldest first, or None."""
+        ...
+
+    def active(self) -> tuple[Kill, ...]:
+        """Every kill that is in force."""
+        ...
+
+    def subscribe(self, listener: Callable[[Kill], None]) -> None:
+        """Call `listener` after every kill, on the thread that killed; it must not raise."""
+        ...
+
+
+@runtime_checkable
+class Approvals(Protocol):
+    """Requests to people and their answers. Each method is atomic and may be called from any thread."""
+
+    def find(self, call_key: CallKey) -> ApprovalRequest | None:
+        """The newest request for exactly this call, whatever its state, or None."""
+        ...
+
+    def request(
+        self,
+        call_key: CallKey,
+        *,
+        demands: Sequence[ApprovalDemand],
+        tool: str,
+        agent: str,
+        run_id: str,
+        principal: str | None,
+        args: Mapping[str, Any],
+        revision: str,
+    ) -> ApprovalRequest:
+        """The open request for this call: the one that is there, or a new one."""
+        ...
+
+    def consume(self, request_id: str, call_key: CallKey, demands: Sequence[ApprovalDemand]) -> ApprovalRequest:
+        """Use an approval, once.
+
+        Raises:
+            ApprovalRejected: the request is not approved, was used, or is for another call.
+            ApprovalPending: it lacks answers that `demands` need.
+            ApprovalExpired: it has expired.
+        """
+        ...
+
+    def withdraw(self, request_id: str, *, reason: str) -> None:
+        """Take an unanswered request back; does nothing once it is in a terminal state."""
+        ...
+
+    def wait(self, request_id: str, seconds: float) -> ApprovalRequest:
+        """Block until the request is answered, withdrawn or expired, at most `seconds`; its state then."""
+        ...
+
+    async def wait_async(self, request_id: str, seconds: float) -> ApprovalRequest:
+        """The same without blocking the event loop."""
+        ...
+
+
+@runtime_checkable
+class Record(Protocol):
+    """Where every decision and act is written down."""
+
+    def write(self, event: Event) -> None:
+        """Take one event; it is safe with the record when this returns."""
+        ...
+
+    def close(self) -> None:
+        """Write out what is still held, and stop."""
+        ...
+
+
+@runtime_checkable
+class Register(Protocol):
+    """The agents that exist, and who answers for them."""
+
+    def agent(self, agent_id: str) -> RegisteredAgent:
+        """The agent's entry.
+
+        Raises:
+            ConfigError: there is no such agent; the message names those that exist.
+        """
+        ...
+
+    def policy_data(self) -> dict[str, Any]:
+        """What policies read as ``data.guardrails_data.agents``."""
+        ...
+
+
+class Watch(Protocol):
+    """A context within which a call in flight hears of a kill."""
+
+    def __enter__(self) -> object: ...  # noqa: D105  # as its class says
+    def __exit__(self, *exc_info: object) -> None: ...  # noqa: D105  # as its class says
+
+
+class InFlight(Protocol):
+    """Calls in flight that a kill must reach."""
+
+    def watch(
+        self,
+        subjects: tuple[Subject, ...],
+        on_kill: Callable[[Kill], None],
+        *,
+        owner: object = None,
+    ) -> Watch:
+        """A context within which a kill of any of `subjects` calls `on_kill`, also one that holds already."""
+        ...
+
+
+class Enforcer(Protocol):
+    """What a run holds of its governor: the services that its calls go through."""
+
+    @property
+    def engine(self) -> PolicyEngine: ...  # noqa: D102  # named by its type
+    @property
+    def ledger(self) -> Ledger: ...  # noqa: D102  # named by its type
+    @property
+    def kill_switch(self) -> KillSwitch: ...  # noqa: D102  # named by its type
+    @property
+    def approvals(self) -> Approvals: ...  # noqa: D102  # named by its type
+    @property
+    def record(self) -> Record: ...  # noqa: D102  # named by its type
+    @property
+    def clock(self) -> Clock: ...  # noqa: D102  # named by its type
+    @property
+    def in_flight(self) -> InFlight: ...  # noqa: D102  # named by its type
+
+    def claim(self, name: str, tool: object) -> None:
+        """Note that `tool` goes by `name` here.
+
+        Raises:
+            ConfigError: another tool has that name.
+        """
+        ...
