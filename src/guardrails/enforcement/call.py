@@ -1,0 +1,110 @@
+"""One call on its way through the phases: what is known of it so far."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from guardrails.enforcement.arguments import Arguments
+    from guardrails.enforcement.definition import Tool
+    from guardrails.enforcement.phases import Outcome
+    from guardrails.errors import Refusal, RunKilled
+    from guardrails.model.approval import ApprovalRequest, CallKey
+    from guardrails.model.decision import Decision, Effect
+    from guardrails.ports import Hold
+    from guardrails.runs.run import Run
+
+
+class Call:
+    """The working state of one governed call; it lives as long as the call does.
+
+    Attributes:
+        tool: The tool.
+        run: The run it is made in; set by ``OPEN``.
+        arguments: The arguments as they would run now; set by ``READ``, replaced by ``REWRITE``.
+        hold: The reservation, while one is held.
+        decision: The latest decision, decorators included.
+        decision_ns: How long it took, in nanoseconds.
+        would: What would have been decided, where the mode or policy withholds or waives it.
+        request: The approval request, where one is open.
+        consumed: The approval that was used, if one was.
+        call_key: The digest that the approval is for.
+        refusal: Why it did not run, or what went wrong after it ran.
+        outcome: What came of its body.
+        decision_id: The id under which it stands in the record.
+        document: The input document of the latest decision.
+        call_id: The id that the model's host gave the call, if it gave one.
+        is_async: Whether it is made from a coroutine.
+        may_wait: Whether it may wait here for people.
+        rewritten: Whether policy has rewritten its arguments.
+    """
+
+    __slots__ = (
+        "arguments",
+        "call_id",
+        "call_key",
+        "consumed",
+        "decision",
+        "decision_id",
+        "decision_ns",
+        "document",
+        "given",
+        "hold",
+        "is_async",
+        "may_wait",
+        "outcome",
+        "original",
+        "refusal",
+        "request",
+        "rewritten",
+        "run",
+        "tool",
+        "would",
+    )
+
+    run: Run
+    arguments: Arguments
+    original: Arguments
+    decision: Decision
+
+    def __init__(
+        self,
+        tool: Tool,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        decision_id: str,
+        *,
+        is_async: bool = False,
+    ) -> None:
+        self.tool = tool
+        self.given = (args, kwargs)
+        self.decision_id = decision_id
+        self.hold: Hold | None = None
+        self.decision_ns: int | None = None
+        self.would: Effect | None = None
+        self.request: ApprovalRequest | None = None
+        self.consumed: ApprovalRequest | None = None
+        self.call_key: CallKey | None = None
+        self.refusal: Refusal | RunKilled | None = None
+        self.outcome: Outcome | None = None
+        self.document: dict[str, Any] | None = None
+        self.is_async = is_async
+        self.may_wait = False
+        self.rewritten = False
+        self.call_id: str | None = None
+
+    def restart(self) -> None:
+        """Forget what was decided: the sequence begins again with the arguments as they came."""
+        self.arguments = self.original
+        self.rewritten = False
+        self.would = None
+        self.call_key = None
+
+    def locate(self, refusal: Refusal) -> None:
+        """Say on `refusal` which call it is about, where it does not say so yet."""
+        refusal.tool = refusal.tool or self.tool.facts.name
+        refusal.decision_id = refusal.decision_id or self.decision_id
+        run = getattr(self, "run", None)
+        if run is not None:
+            refusal.run_id = refusal.run_id or run.id
+            refusal.agent = refusal.agent or run.agent.id

@@ -1,0 +1,126 @@
+"""The decision about one call: the engine's, for each agent that answers for it, and the decorators'."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Any, Final
+
+from guardrails.enforcement import obligations
+from guardrails.enforcement.document import input_document
+from guardrails.errors import PolicyError
+from guardrails.model.decision import ApprovalDemand, Decision, Effect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from guardrails.enforcement.call import Call
+
+DECORATOR: Final = "decorator"
+"""The rule id of what ``@requires_approval`` asks for."""
+
+_STRICTEST_FIRST: Final = (Effect.DENY, Effect.SHADOW, Effect.REQUIRE_APPROVAL, Effect.ALLOW)
+
+
+def decide(call: Call) -> None:
+    """Put the decision about `call` on it."""
+    engine = call.run.governor.engine
+    started = perf_counter_ns()
+    decisions = [engine.decide(document, call.decision_id) for document in _documents(call)]
+    _conclude(call, decisions, started)
+
+
+async def decide_async(call: Call) -> None:
+    """The same, without blocking the event loop."""
+    engine = call.run.governor.engine
+    started = perf_counter_ns()
+    decisions = [await engine.decide_async(document, call.decision_id) for document in _documents(call)]
+    _conclude(call, decisions, started)
+
+
+def _documents(call: Call) -> list[dict[str, Any]]:
+    run = call.run
+    hold = call.hold
+    if hold is None:
+        message = "a call is decided with its reservation"
+        raise PolicyError(message)
+    documents = [
+        input_document(
+            run=run,
+            agent=agent,
+            tool=call.tool.facts,
+            args=call.arguments.document,
+            call_id=call.call_id or call.decision_id,
+            snapshot=hold.snapshot,
+            now_ns=run.governor.clock.now_ns(),
+        )
+        for agent in (run.agent, *run.narrowed_by)
+    ]
+    call.document = documents[0]
+    return documents
+
+
+def _conclude(call: Call, decisions: Sequence[Decision], started: int) -> None:
+    call.decision_ns = perf_counter_ns() - started
+    decision = combine(decisions)
+    obligations.check(decision.obligations, call.arguments.document)
+    call.decision = _with_decorators(call, decision)
+
+
+def combine(decisions: Sequence[Decision]) -> Decision:
+    """The strictest of several decisions about one call: what any of them forbids is forbidden.
+
+    Approvals and obligations of all of them are due.
+    """
+    if len(decisions) == 1:
+        return decisions[0]
+    effect = min((decision.effect for decision in decisions), key=_STRICTEST_FIRST.index)
+    approvals = _each_once(demand for decision in decisions for demand in decision.approvals)
+    asked = bool(approvals) or any(decision.would is Effect.REQUIRE_APPROVAL for decision in decisions)
+    return Decision(
+        effect,
+        _each_once(
+            reason for decision in decisions if decision.effect is effect for reason in decision.reasons
+        ),
+        approvals if effect is Effect.REQUIRE_APPROVAL else (),
+        _each_once(duty for decision in decisions for duty in decision.obligations),
+        (Effect.REQUIRE_APPROVAL if asked else Effect.ALLOW) if effect is Effect.SHADOW else None,
+        decisions[0].revision,
+        decisions[0].decision_id,
+    )
+
+
+def _each_once(items: Iterable[Any]) -> tuple[Any, ...]:
+    # Values of transforms may be unhashable.
+    kept: list[Any] = []
+    for item in items:
+        if item not in kept:
+            kept.append(item)
+    return tuple(kept)
+
+
+def _with_decorators(call: Call, decision: Decision) -> Decision:
+    """`decision`, tightened by what ``@requires_approval`` demands for these arguments."""
+    if decision.effect is Effect.DENY or not call.tool.approvals:
+        return decision
+    demands = []
+    for rule in call.tool.approvals:
+        try:
+            asked = rule.when is None or bool(rule.when(call.arguments))
+        except Exception as error:
+            message = f"`when` of @requires_approval failed: {type(error).__name__}: {error}"
+            raise PolicyError(message) from error
+        if asked:
+            demands.append(
+                ApprovalDemand(DECORATOR, rule.reason, rule.approvers, rule.quorum, rule.expires_in)
+            )
+    if not demands:
+        return decision
+    if decision.effect is Effect.SHADOW:
+        return replace(decision, would=Effect.REQUIRE_APPROVAL)
+    return replace(
+        decision,
+        effect=Effect.REQUIRE_APPROVAL,
+        reasons=(),
+        approvals=(*decision.approvals, *demands),
+    )

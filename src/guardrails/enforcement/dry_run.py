@@ -1,0 +1,54 @@
+"""Deciding about a call that is not made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from guardrails.enforcement import deciding, perform
+from guardrails.enforcement.call import Call
+from guardrails.enforcement.invoke import new_id
+from guardrails.enforcement.phases import Phase, refusal_for
+from guardrails.errors import NoActiveRun
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from guardrails.enforcement.definition import Tool
+    from guardrails.model.decision import Decision
+    from guardrails.runs.run import Run
+
+
+def decide(tool: Tool, args: Mapping[str, Any], run: Run | None) -> Decision:
+    """The decision about a call of `tool` in `run`; its reservation is released at once.
+
+    Raises:
+        Refusal: there is no decision.
+        RunKilled: the run was killed.
+    """
+    call = Call(tool, (), dict(args), new_id())
+    if run is None:
+        message = f"`{tool.facts.name}` is decided in a run, and none is open"
+        raise NoActiveRun(message, tool=tool.facts.name)
+    call.run = run
+    try:
+        _step(call, Phase.READ, _read_named)
+        _step(call, Phase.KILL, perform.check_kill)
+        _step(call, Phase.RESERVE, perform.reserve)
+        _step(call, Phase.DECIDE, deciding.decide)
+    finally:
+        perform.release(call)
+    return call.decision
+
+
+def _read_named(call: Call) -> None:
+    call.arguments = call.original = call.tool.parameters.read_named(call.given[1])
+
+
+def _step(call: Call, phase: Phase, perform_it: Callable[[Call], None]) -> None:
+    try:
+        perform_it(call)
+    except Exception as fault:
+        refusal = refusal_for(phase, fault, call)
+        if refusal is fault:
+            raise
+        raise refusal from fault

@@ -1,0 +1,206 @@
+"""The shells: they perform what `phases` names, for each kind of function.
+
+The sync and the async shell differ in three phases only: deciding, waiting for
+people, and running the body. They hold no rule.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from typing import TYPE_CHECKING, Any, Final
+
+import uuid_utils
+
+from guardrails.enforcement import deciding, perform
+from guardrails.enforcement.bodies import AsyncItems, Items, execute_async
+from guardrails.enforcement.call import Call
+from guardrails.enforcement.perform import PERFORM
+from guardrails.enforcement.phases import Outcome, Phase, phases, refusal_for
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+
+    from guardrails.enforcement.definition import Tool
+
+_AWAIT: Final[dict[Phase, Callable[[Call], Awaitable[Any]]]] = {
+    Phase.DECIDE: deciding.decide_async,
+    Phase.WAIT: perform.wait_async,
+    Phase.EXECUTE: execute_async,
+}
+
+
+class Holder:
+    """Where a wrapper finds its tool; decorators above put a new one in, at import only."""
+
+    __slots__ = ("tool", "wrapper")
+
+    wrapper: Callable[..., Any]
+
+    def __init__(self, tool: Tool) -> None:
+        self.tool = tool
+
+
+def new_id() -> str:
+    """A new decision id: a UUIDv7 (RFC 9562), so that ids sort by time."""
+    return str(uuid_utils.uuid7())
+
+
+def wrapper_for(holder: Holder) -> Callable[..., Any]:
+    """The governed function for `holder`'s tool, of the same kind as the function below it."""
+    function = holder.tool.function
+    wrapper: Callable[..., Any]
+
+    if inspect.iscoroutinefunction(function):
+
+        async def wrapper(*args: Any, **kwargs: Any) -> Any:
+            return await _run_async(Call(holder.tool, args, kwargs, new_id(), is_async=True))
+
+    elif inspect.isgeneratorfunction(function):
+
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            return (yield from _run_generator(Call(holder.tool, args, kwargs, new_id())))
+
+    elif inspect.isasyncgenfunction(function):
+
+        wrapper = _async_generator_function(holder)
+
+    else:
+
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            return _run(Call(holder.tool, args, kwargs, new_id()))
+
+    functools.update_wrapper(wrapper, function)
+    if isinstance(function, functools.partial):
+        functools.update_wrapper(wrapper, function.func)
+        wrapper.__wrapped__ = function  # type: ignore[attr-defined]  # its signature is the partial's
+    return wrapper
+
+
+class _Steps:
+    """The phases of one call as a shell drives them.
+
+    Attributes:
+        phase: What to do next; None at the end.
+        outcome: What came of the call, at the end.
+    """
+
+    __slots__ = ("_call", "_phases", "outcome", "phase")
+
+    phase: Phase | None
+    outcome: Outcome
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._phases = phases(call)
+        self.phase = next(self._phases)
+
+    def send(self, answer: Any) -> None:
+        """Go on with what the phase gave."""
+        try:
+            self.phase = self._phases.send(answer)
+        except StopIteration as done:
+            self.phase, self.outcome = None, done.value
+
+    def throw(self, fault: BaseException) -> None:
+        """Go on with what the phase raised; raises it, as a refusal, where that ends the call."""
+        assert self.phase is not None
+        refusal = refusal_for(self.phase, fault, self._call)
+        try:
+            self.phase = self._phases.throw(refusal)
+        except StopIteration as done:
+            self.phase, self.outcome = None, done.value
+
+    def perform(self, *, until: Phase | None = None) -> None:
+        """Perform phase after phase, up to the end or to `until`."""
+        call = self._call
+        while self.phase is not None and self.phase is not until:
+            try:
+                answer = PERFORM[self.phase](call)
+            except BaseException as fault:  # noqa: BLE001  # thrown into the phases, which know what it means
+                self.throw(fault)
+            else:
+                self.send(answer)
+
+    async def perform_async(self, *, until: Phase | None = None) -> None:
+        """The same, awaiting what may take time."""
+        call = self._call
+        while self.phase is not None and self.phase is not until:
+            waits = _AWAIT.get(self.phase)
+            try:
+                answer = PERFORM[self.phase](call) if waits is None else await waits(call)
+            except BaseException as fault:  # noqa: BLE001  # thrown into the phases, which know what it means
+                self.throw(fault)
+            else:
+                self.send(answer)
+
+    def result(self) -> Any:
+        """What the body returned; raises what it raised."""
+        outcome = self.outcome
+        if outcome.error is not None:
+            raise outcome.error
+        return outcome.value
+
+
+def _run(call: Call) -> Any:
+    steps = _Steps(call)
+    steps.perform()
+    return steps.result()
+
+
+async def _run_async(call: Call) -> Any:
+    steps = _Steps(call)
+    await steps.perform_async()
+    value = steps.result()
+    if steps.outcome.kind == "shadowed" and inspect.isawaitable(value):
+        return await value
+    return value
+
+
+def _run_generator(call: Call) -> Generator[Any, Any, Any]:
+    steps = _Steps(call)
+    steps.perform(until=Phase.EXECUTE)
+    if steps.phase is not Phase.EXECUTE:
+        return (yield from steps.result())
+    items = Items(call)
+    item = items.send(None)
+    while not isinstance(item, Outcome):
+        try:
+            sent = yield item
+        except GeneratorExit as closing:
+            item = items.close(closing)
+        except BaseException as error:  # noqa: BLE001  # belongs to the body
+            item = items.throw(error)
+        else:
+            item = items.send(sent)
+    steps.send(item)
+    steps.perform()
+    return steps.result()
+
+
+def _async_generator_function(holder: Holder) -> Callable[..., Any]:
+    # The shell has to be the async generator function itself: those cannot delegate.
+    async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+        call = Call(holder.tool, args, kwargs, new_id(), is_async=True)
+        steps = _Steps(call)
+        await steps.perform_async(until=Phase.EXECUTE)
+        if steps.phase is not Phase.EXECUTE:
+            for item in steps.result():
+                yield item
+            return
+        items = AsyncItems(call)
+        item = await items.send(None)
+        while not isinstance(item, Outcome):
+            try:
+                sent = yield item
+            except GeneratorExit as closing:
+                item = await items.close(closing)
+            except BaseException as error:  # noqa: BLE001  # belongs to the body
+                item = await items.throw(error)
+            else:
+                item = await items.send(sent)
+        steps.send(item)
+        await steps.perform_async()
+        steps.result()
+
+    return wrapper

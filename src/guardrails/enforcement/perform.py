@@ -1,0 +1,324 @@
+"""What each phase does, in the order of the phases. No rule stands here, only the doing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from guardrails.enforcement import deciding, events
+from guardrails.enforcement.definition import MISSING
+from guardrails.enforcement.obligations import apply_transforms
+from guardrails.enforcement.phases import Outcome, Phase
+from guardrails.errors import (
+    ApprovalRejected,
+    CallShadowed,
+    NoActiveRun,
+    PolicyError,
+    RunClosed,
+    RunKilled,
+    StateUnavailable,
+)
+from guardrails.model.call import Step
+from guardrails.model.canonical import call_key, digest
+from guardrails.runs.context import Frame, current_run, enter, leave
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from guardrails.enforcement.call import Call
+    from guardrails.model.approval import ApprovalRequest, CallKey
+    from guardrails.model.budget import Usage
+    from guardrails.model.kill import Kill
+    from guardrails.ports import Hold
+
+_log: Final = logging.getLogger("guardrails")
+
+
+def find_run(call: Call) -> None:
+    """Set the run that is current here, and claim the tool's name in its governor."""
+    name = call.tool.facts.name
+    run = current_run()
+    if run is None:
+        message = f"`{name}` was called outside of every run"
+        raise NoActiveRun(
+            message,
+            hint="call it inside `with guardrails.run(agent=…)`; carry the run into threads with "
+            "`guardrails.bind(fn)` or `guardrails.GovernedExecutor`",
+        )
+    call.run = run
+    if run.is_closed:
+        message = f"`{name}` was called in run {run.id}, which has ended"
+        raise RunClosed(message, hint="await or join everything that the run started before leaving it")
+    run.governor.claim(name, call.tool)
+    # A person's answer may need the very event loop that a plain function would block.
+    call.may_wait = run.wait is not None and (call.is_async or not _on_event_loop())
+
+
+def read_arguments(call: Call) -> None:
+    """Bind, validate and convert the arguments."""
+    args, kwargs = call.given
+    call.original = call.arguments = call.tool.parameters.read(args, kwargs)
+
+
+def check_kill(call: Call) -> None:
+    """Raise if a kill holds for the call."""
+    call.run.check_kill(call.tool.facts.name)
+
+
+def reserve(call: Call) -> None:
+    """Hold the call's price on every account, and take the snapshot."""
+    call.hold = call.run.reserve(call.tool.facts.name, _price(call), call.tool.price.limits)
+
+
+def rewrite(call: Call) -> None:
+    """Apply policy's transforms: arguments validated again, priced again, the hold replaced."""
+    transforms = [duty for duty in call.decision.obligations if duty.type == "transform"]
+    changes = apply_transforms(call.arguments.document, transforms)
+    call.arguments = call.tool.parameters.rewrite(call.arguments, changes)
+    call.rewritten = True
+    call.hold = call.run.replace(_held(call), _price(call))
+
+
+def find_approval(call: Call) -> ApprovalRequest | None:
+    """The newest request for exactly this call."""
+    call.call_key = _live_key(call)
+    call.request = call.run.governor.approvals.find(call.call_key)
+    return call.request
+
+
+def request_approval(call: Call) -> ApprovalRequest:
+    """The open request for exactly this call."""
+    run = call.run
+    return run.governor.approvals.request(
+        _known_key(call),
+        demands=call.decision.approvals,
+        tool=call.tool.facts.name,
+        agent=run.agent.id,
+        run_id=run.id,
+        principal=run.principal,
+        args=call.arguments.document,
+        revision=call.decision.revision,
+    )
+
+
+def wait(call: Call) -> ApprovalRequest:
+    """Block until the request is answered, a kill withdraws it, or the run's wait is over."""
+    request = _asked(call)
+    with _withdrawn_by_kill(call, request), call.run.waiting():
+        return call.run.governor.approvals.wait(request.id, call.run.wait or 0.0)
+
+
+async def wait_async(call: Call) -> ApprovalRequest:
+    """The same, without blocking the event loop."""
+    request = _asked(call)
+    with _withdrawn_by_kill(call, request), call.run.waiting():
+        return await call.run.governor.approvals.wait_async(request.id, call.run.wait or 0.0)
+
+
+def consume(call: Call) -> None:
+    """Use the approval, for the arguments as they are now."""
+    request = _asked(call)
+    call.consumed = call.run.governor.approvals.consume(request.id, _live_key(call), call.decision.approvals)
+
+
+def release(call: Call) -> None:
+    """Give the hold back."""
+    hold = call.hold
+    if hold is not None:
+        call.hold = None
+        call.run.release(hold)
+
+
+def stand_in(call: Call) -> Outcome:
+    """What a withheld call gives in place of its result."""
+    would = "" if call.would is None else call.would.value
+    shadow = call.tool.shadow
+    if shadow is MISSING:
+        message = f"`{call.tool.facts.name}` was recorded, not executed (shadow; it would: {would})"
+        raise CallShadowed(message, would=would, reasons=call.decision.reasons)
+    value = shadow(call.arguments) if callable(shadow) else shadow
+    events.write(call, "call.shadowed", would=would)
+    return Outcome("shadowed", value)
+
+
+def record_refusal(call: Call) -> None:
+    """Record and log why the call did not run."""
+    refusal = call.refusal
+    if refusal is None:
+        return
+    document = call.document
+    if document is not None and not isinstance(refusal, RunKilled):
+        engine = call.run.governor.engine
+        refusal.explain = lambda: engine.explain(document)
+    try:
+        events.write_refusal(call, refusal)
+    except Exception:
+        _log.exception("a refusal could not be recorded (decision %s)", call.decision_id)
+
+
+def record_intent(call: Call) -> None:
+    """Record that the call is about to run, after a last look at what a person or policy agreed to."""
+    if call.rewritten or call.consumed is not None:
+        _live_document(call)
+    detail: dict[str, Any] = {}
+    if call.would is not None:
+        detail["would"] = call.would.value
+    if call.consumed is not None:
+        detail["request_id"] = call.consumed.id
+        detail["approved_by"] = [answer.by for answer in call.consumed.answers if answer.approved]
+    events.write(call, "call.started", **detail)
+
+
+def execute(call: Call) -> Outcome:
+    """Run the body of a plain function."""
+    arguments = call.arguments
+    token = enter(frame_of(call))
+    try:
+        value = call.tool.function(*arguments.args, **arguments.kwargs)
+    except BaseException as error:  # noqa: BLE001  # handed to the caller unchanged, once it is settled
+        return raised(error)
+    finally:
+        leave(token)
+    if asyncio.iscoroutine(value):
+        value.close()
+        message = f"`{call.tool}` is no `async def`, yet returns a coroutine; nobody would govern its body"
+        return Outcome("error", error=PolicyError(message, hint="make it `async def` and await inside"))
+    return abandoned_if_killed(call, Outcome("ok", value))
+
+
+def frame_of(call: Call) -> Frame:
+    """Where the body of the call runs: its run, its reservation, its tool."""
+    return Frame(call.run, call.hold, call.tool.facts.name)
+
+
+def abandoned_if_killed(call: Call, outcome: Outcome) -> Outcome:
+    """`outcome`, or the kill that came while the body could not be stopped: its result is discarded."""
+    try:
+        check_kill(call)
+    except RunKilled as kill:
+        return Outcome("abandoned", error=kill)
+    return outcome
+
+
+def raised(error: BaseException) -> Outcome:
+    """The outcome of a body that raised."""
+    return Outcome("killed" if isinstance(error, RunKilled) else "error", error=error)
+
+
+def settle(call: Call) -> None:
+    """Turn the hold into spending; a body that started is charged also when it raised."""
+    hold = _held(call)
+    facts = call.tool.facts
+    kind = "" if call.outcome is None else call.outcome.kind
+    call.run.settle(hold, Step(facts.name, facts.operation, call.decision.effect.value, kind))
+    call.hold = None
+
+
+def record_outcome(call: Call) -> None:
+    """Record what came of the body."""
+    outcome = call.outcome
+    detail: dict[str, Any] = {"outcome": "" if outcome is None else outcome.kind}
+    if outcome is not None and outcome.error is not None:
+        detail["error"] = type(outcome.error).__name__
+    events.write(call, "call.finished", **detail)
+
+
+def close_to_further_calls(call: Call) -> None:
+    """Let the run refuse from here on: what the call did could not be accounted for."""
+    _log.critical("run %s takes no further calls: %s", call.run.id, call.refusal)
+    call.run.mark_unaccountable(str(call.refusal))
+
+
+PERFORM: Final[dict[Phase, Callable[[Call], Any]]] = {
+    Phase.OPEN: find_run,
+    Phase.READ: read_arguments,
+    Phase.KILL: check_kill,
+    Phase.RESERVE: reserve,
+    Phase.DECIDE: deciding.decide,
+    Phase.REWRITE: rewrite,
+    Phase.FIND: find_approval,
+    Phase.REQUEST: request_approval,
+    Phase.WAIT: wait,
+    Phase.CONSUME: consume,
+    Phase.RELEASE: release,
+    Phase.STAND_IN: stand_in,
+    Phase.REFUSED: record_refusal,
+    Phase.INTENT: record_intent,
+    Phase.EXECUTE: execute,
+    Phase.SETTLE: settle,
+    Phase.OUTCOME: record_outcome,
+    Phase.UNACCOUNTABLE: close_to_further_calls,
+}
+"""What a plain function's shell does in each phase."""
+
+
+def _on_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _price(call: Call) -> Usage:
+    try:
+        return call.tool.price.of(call.arguments)
+    except Exception as error:
+        message = f"the price of `{call.tool.facts.name}` cannot be worked out: {error}"
+        raise PolicyError(message) from error
+
+
+def _held(call: Call) -> Hold:
+    if call.hold is None:
+        message = "the call holds no reservation"
+        raise StateUnavailable(message)
+    return call.hold
+
+
+def _asked(call: Call) -> ApprovalRequest:
+    if call.request is None:
+        message = "nobody was asked"
+        raise StateUnavailable(message)
+    return call.request
+
+
+def _known_key(call: Call) -> CallKey:
+    return call.call_key if call.call_key is not None else _live_key(call)
+
+
+def _live_key(call: Call) -> CallKey:
+    run = call.run
+    return call_key(
+        tool=call.tool.facts.name,
+        args=_live_document(call),
+        agent=run.agent.id,
+        principal=run.principal,
+        run=run.id,
+    )
+
+
+def _live_document(call: Call) -> dict[str, Any]:
+    """The arguments as JSON as they are at this moment.
+
+    Raises:
+        ApprovalRejected: they are not what was decided: somebody changed them in place.
+    """
+    live = call.tool.parameters.document_of(call.arguments)
+    # Digest by digest: Python's `==` takes `True` for `1`.
+    if digest(live) != digest(call.arguments.document):
+        message = "the arguments were changed after they were decided"
+        raise ApprovalRejected(message, hint="make the call again; it will be decided anew")
+    return live
+
+
+@contextlib.contextmanager
+def _withdrawn_by_kill(call: Call, request: ApprovalRequest) -> Iterator[None]:
+    approvals = call.run.governor.approvals
+
+    def on_kill(kill: Kill) -> None:
+        approvals.withdraw(request.id, reason=f"{kill.scope} was killed: {kill.reason}")
+
+    with call.run.governor.in_flight.watch(call.run.subjects(call.tool.facts.name), on_kill):
+        yield

@@ -1,0 +1,341 @@
+"""The order of one governed call, and the rule that anything unexpected refuses.
+
+This is the one place that knows both. It does no I/O: :func:`phases` is a
+generator that names the next phase, and a shell (``invoke``) performs it and
+sends back what came of it. What a phase raises is thrown back in here, after
+:func:`refusal_for` has turned it into a refusal.
+
+::
+
+    OPEN ─► READ ─► KILL ─► RESERVE ─► DECIDE ─► (REWRITE ─► DECIDE)
+                     ▲                              │
+                     │        ┌─ deny: CallDenied ◄─┤
+                     │        ├─ shadow: STAND_IN ◄─┤
+                     │        │                     ├─ ask: FIND ─► REQUEST ─► RELEASE ─► WAIT ─┐
+                     │        │                     │         └─► CONSUME                       │
+                     └────────┼─────────────────────┼─────────────────┼─────────────────────────┘
+                              ▼                     ▼                 ▼
+                        RELEASE, RECORD      KILL ─► INTENT ─► EXECUTE ─► SETTLE ─► OUTCOME
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Any
+
+from guardrails.errors import (
+    ApprovalExpired,
+    ApprovalPending,
+    ApprovalRejected,
+    CallDenied,
+    InvalidArguments,
+    PolicyError,
+    Reason,
+    Refusal,
+    RunKilled,
+    StateUnavailable,
+)
+from guardrails.model.approval import ApprovalState
+from guardrails.model.decision import Effect
+from guardrails.model.facts import Mode
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from guardrails.enforcement.call import Call
+    from guardrails.model.approval import ApprovalRequest
+
+
+class Phase(Enum):
+    """What the shell is asked to do next. Each works on the call that it is given."""
+
+    OPEN = auto()
+    """Find the run; claim the tool's name."""
+    READ = auto()
+    """Bind, validate and convert the arguments."""
+    KILL = auto()
+    """Raise if the run, the agent, the tool or everything was killed."""
+    RESERVE = auto()
+    """Price the call, hold its cost on every account, take the snapshot."""
+    DECIDE = auto()
+    """Ask the engine, and the decorators."""
+    REWRITE = auto()
+    """Apply the transforms: arguments, price and hold anew."""
+    FIND = auto()
+    """Look up the approval request for exactly this call; gives it or None."""
+    REQUEST = auto()
+    """Open an approval request; gives it."""
+    WAIT = auto()
+    """Wait for its answer; gives the request as it stands then."""
+    CONSUME = auto()
+    """Use the approval."""
+    RELEASE = auto()
+    """Give the hold back."""
+    STAND_IN = auto()
+    """Record a withheld call and give its stand-in as an :class:`Outcome`."""
+    REFUSED = auto()
+    """Record and log the refusal."""
+    INTENT = auto()
+    """Record that the call is about to run, its arguments unchanged."""
+    EXECUTE = auto()
+    """Run the body; gives an :class:`Outcome`, never raises."""
+    SETTLE = auto()
+    """Turn the hold into spending."""
+    OUTCOME = auto()
+    """Record what came of it."""
+    UNACCOUNTABLE = auto()
+    """Close the run to further calls: what a call did could not be accounted for."""
+
+
+class Verdict(Enum):
+    """What a decision means for the call in its run's mode."""
+
+    RUN = auto()
+    WITHHOLD = auto()
+    ASK = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a body that started.
+
+    Attributes:
+        kind: ``ok``, ``error``, ``killed``, ``abandoned`` (it went on after a kill, and
+            its result is discarded), ``closed`` (a generator left early), ``shadowed``.
+        value: What it returned.
+        error: What it raised, to be raised unchanged.
+    """
+
+    kind: str
+    value: Any = None
+    error: BaseException | None = None
+
+
+def phases(call: Call) -> Generator[Phase, Any, Outcome]:
+    """The phases of `call`, in order; returns what came of its body.
+
+    INVARIANT: ``EXECUTE`` is reached only through a decision that was judged
+    :attr:`Verdict.RUN` or an approval consumed for it, a kill check after that,
+    and a recorded intent (``tests/enforcement/test_phases.py``).
+
+    Raises:
+        Refusal: the call did not run.
+        RunKilled: the run was killed before the body started.
+    """
+    try:
+        yield Phase.OPEN
+        yield Phase.READ
+        verdict = yield from _admit(call)
+        if verdict is Verdict.WITHHOLD:
+            yield Phase.RELEASE
+            return (yield Phase.STAND_IN)
+        yield Phase.KILL
+        yield Phase.INTENT
+    except BaseException as refusal:
+        # Neither a hold that stays nor a refusal that goes unrecorded lets anything run;
+        # the refusal itself is what the caller must get.
+        if call.hold is not None:
+            yield from _attempt(Phase.RELEASE)
+        if isinstance(refusal, Refusal | RunKilled):
+            call.refusal = refusal
+            yield from _attempt(Phase.REFUSED)
+        raise
+    outcome = yield Phase.EXECUTE
+    call.outcome = outcome
+    # The body ran and its effects stand: a failure from here on must not hide its
+    # result, or the caller would do it twice. It closes the run to further calls.
+    for phase in (Phase.SETTLE, Phase.OUTCOME):
+        try:
+            yield phase
+        except Refusal as fault:
+            call.refusal = fault
+            yield Phase.UNACCOUNTABLE
+    return outcome
+
+
+def _attempt(phase: Phase) -> Generator[Phase, Any, None]:
+    with contextlib.suppress(Refusal):
+        yield phase
+
+
+def _admit(call: Call) -> Generator[Phase, Any, Verdict]:
+    """Everything up to the permission to run or withhold. Starts anew after a wait for people."""
+    while True:
+        call.restart()
+        yield Phase.KILL
+        yield Phase.RESERVE
+        yield Phase.DECIDE
+        if _transforms(call):
+            yield Phase.REWRITE
+            yield Phase.DECIDE
+            if _transforms(call):
+                raise _second_transform()
+        verdict = judge(call)
+        if verdict is not Verdict.ASK:
+            return verdict
+        if (yield from _approve(call)):
+            return Verdict.RUN
+
+
+def _transforms(call: Call) -> bool:
+    # A call that is not to run as policy wants it (observe) or not at all is not rewritten.
+    return (
+        any(duty.type == "transform" for duty in call.decision.obligations)
+        and call.decision.effect is not Effect.DENY
+        and call.run.mode is not Mode.OBSERVE
+    )
+
+
+def judge(call: Call) -> Verdict:
+    """What the decision means for the call, given its run's mode.
+
+    Raises:
+        CallDenied: policy denies, and the mode enforces it.
+    """
+    decision = call.decision
+    mode = call.run.mode
+    if decision.effect is Effect.SHADOW:
+        call.would = decision.would or Effect.ALLOW
+        return Verdict.WITHHOLD
+    if decision.effect is Effect.DENY:
+        if mode is Mode.OBSERVE:
+            call.would = Effect.DENY
+            return Verdict.RUN
+        raise CallDenied(_denial(call), reasons=decision.reasons)
+    asks = decision.effect is Effect.REQUIRE_APPROVAL
+    if mode is Mode.SHADOW and call.tool.facts.operation != "read":
+        call.would = Effect.REQUIRE_APPROVAL if asks else Effect.ALLOW
+        return Verdict.WITHHOLD
+    if asks and mode is Mode.OBSERVE:
+        call.would = Effect.REQUIRE_APPROVAL
+        return Verdict.RUN
+    if asks:
+        return Verdict.ASK
+    if decision.effect is Effect.ALLOW:
+        return Verdict.RUN
+    message = f"the effect {decision.effect!r} is unknown"
+    raise PolicyError(message)
+
+
+def _approve(call: Call) -> Generator[Phase, Any, bool]:
+    """Whether the call may run now; False where everything has to be decided anew.
+
+    Raises:
+        ApprovalPending: people have not answered yet.
+        ApprovalRejected: somebody said no.
+        ApprovalExpired: nobody answered in time.
+    """
+    request: ApprovalRequest | None = yield Phase.FIND
+    if request is not None and request.state is ApprovalState.APPROVED:
+        yield Phase.CONSUME
+        return True
+    if request is not None and request.state is ApprovalState.REJECTED:
+        raise _rejected(request)
+    request = call.request = yield Phase.REQUEST
+    if not call.may_wait:
+        raise _pending(request)
+    yield Phase.RELEASE
+    request = yield Phase.WAIT
+    if request.state is ApprovalState.PENDING:
+        raise _pending(request)
+    if request.state is ApprovalState.REJECTED:
+        raise _rejected(request)
+    if request.state is ApprovalState.EXPIRED:
+        message = f"approval request {request.id} expired unanswered"
+        raise ApprovalExpired(message, reasons=_demands(request))
+    # Approved, or withdrawn by a kill, which the kill check will tell.
+    if request.state is not ApprovalState.APPROVED:
+        yield Phase.KILL
+        message = f"approval request {request.id} was {request.state}"
+        raise ApprovalRejected(message, reasons=_demands(request))
+    return False
+
+
+def refusal_for(phase: Phase, fault: BaseException, call: Call) -> BaseException:
+    """`fault`, which performing `phase` raised, as what the caller of the tool is to get.
+
+    Refusals and kills stay themselves; every other exception becomes the
+    refusal of its phase; what is no ``Exception`` (an interrupt, a foreign
+    cancellation) passes.
+    """
+    if isinstance(fault, Refusal):
+        call.locate(fault)
+        return fault
+    if isinstance(fault, RunKilled):
+        fault.decision_id = fault.decision_id or call.decision_id
+        return fault
+    if not isinstance(fault, Exception):
+        return fault
+    kind, what = _FAULTS[phase]
+    refusal = kind(f"{what}: {type(fault).__name__}: {fault}")
+    refusal.__cause__ = fault
+    call.locate(refusal)
+    return refusal
+
+
+_STATE = (StateUnavailable, "the call cannot be accounted for")
+_APPROVAL = (StateUnavailable, "approvals are out of reach")
+_FAULTS: dict[Phase, tuple[type[Refusal], str]] = {
+    Phase.OPEN: (StateUnavailable, "the run cannot be found"),
+    Phase.READ: (InvalidArguments, "the arguments cannot be read"),
+    Phase.KILL: (StateUnavailable, "the kill switch is out of reach"),
+    Phase.RESERVE: _STATE,
+    Phase.DECIDE: (PolicyError, "policy gave no valid decision"),
+    Phase.REWRITE: (PolicyError, "policy's transform cannot be applied"),
+    Phase.FIND: _APPROVAL,
+    Phase.REQUEST: _APPROVAL,
+    Phase.WAIT: _APPROVAL,
+    Phase.CONSUME: _APPROVAL,
+    Phase.RELEASE: _STATE,
+    Phase.STAND_IN: (StateUnavailable, "the withheld call has no usable stand-in"),
+    Phase.REFUSED: _STATE,
+    Phase.INTENT: (StateUnavailable, "the record is out of reach"),
+    Phase.EXECUTE: (StateUnavailable, "the call could not be started"),
+    Phase.SETTLE: (StateUnavailable, "the call ran, but its cost could not be settled"),
+    Phase.OUTCOME: (StateUnavailable, "the call ran, but its outcome could not be recorded"),
+    Phase.UNACCOUNTABLE: _STATE,
+}
+
+
+def _denial(call: Call) -> str:
+    reasons = call.decision.reasons
+    said = "; ".join(f"{reason.reason} [{reason.rule}]" for reason in reasons) or "no reason was given"
+    return f"`{call.tool.facts.name}` is denied for agent `{call.run.agent.id}`: {said}"
+
+
+def _second_transform() -> PolicyError:
+    message = (
+        "policy transforms the arguments that it has already transformed; let the rule ask for the "
+        "good case first, so that it does not fire on its own result"
+    )
+    return PolicyError(message, hint="in Rego: obligations contains {…} if input.args.limit > 100")
+
+
+def _demands(request: ApprovalRequest) -> tuple[Reason, ...]:
+    return tuple(Reason(demand.rule, demand.reason) for demand in request.demands)
+
+
+def _groups(request: ApprovalRequest) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(group for demand in request.demands for group in demand.approvers))
+
+
+def _pending(request: ApprovalRequest) -> ApprovalPending:
+    groups = _groups(request)
+    return ApprovalPending(
+        f"`{request.tool}` waits for approval by {', '.join(groups)} (request {request.id})",
+        request_id=request.id,
+        approvers=groups,
+        reasons=_demands(request),
+        hint="make the same call again once it is approved",
+    )
+
+
+def _rejected(request: ApprovalRequest) -> ApprovalRejected:
+    said = next((answer for answer in request.answers if not answer.approved), None)
+    words = f" by {said.by}: {said.reason}" if said is not None else ""
+    return ApprovalRejected(f"`{request.tool}` was rejected{words}", reasons=_demands(request))
+
+
+__all__ = ["Outcome", "Phase", "Verdict", "judge", "phases", "refusal_for"]
