@@ -1,0 +1,1 @@
+"""The record: what was decided and done, written down."""

@@ -1,0 +1,243 @@
+"""``guardrails.yaml``: where policies, agents and the record are, and what is permitted here.
+
+::
+
+    environment: prod            # must be given; agents cannot choose it
+    agents: agents.yaml          # the register
+    library: true                # the shipped policy library is the base layer
+    presets: [read_only]         # packs of the shipped library
+    policies: policies           # the project's own, one directory or a list; on top of the library
+    modes: [enforce, shadow]     # `observe` lets denied calls run, so it has to be named
+    planner: regopy              # or opa
+    opa: .tools/opa              # the binary, where it is not on PATH
+    record: .guardrails/record.jsonl    # null: kept in memory alone
+    limits: {depth: 64, nodes: 10000, bytes: 1048576}    # of a call's arguments
+
+Only ``environment`` must be there; the other values above except ``presets``,
+``policies`` and ``opa`` are what holds when they are not. Paths are relative to the file.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, Literal
+
+from pydantic import BeforeValidator, Field
+
+from guardrails.errors import ConfigError
+from guardrails.model.facts import Mode
+from guardrails.register.source import Mapped, Problem, Source, SourceError, nearest, quoted, shown
+from guardrails.register.words import (  # noqa: TC001  # pydantic reads them at run time
+    EnvironmentName,
+    Listed,
+    Name,
+    Some,
+    Text,
+)
+from guardrails.register.yaml_source import read_yaml
+from guardrails.resources import policies_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from guardrails.register.source import KeyPath
+
+FILE_NAME: Final = "guardrails.yaml"
+"""The file that is looked for."""
+
+VARIABLE: Final = "GUARDRAILS_CONFIG"
+"""The environment variable that names another file."""
+
+_MODES: Final = tuple(mode.value for mode in Mode)
+_PLANNERS: Final = ("regopy", "opa")
+
+
+@dataclass(frozen=True, slots=True)
+class ArgumentLimits:
+    """How large a call's arguments may be.
+
+    Attributes:
+        depth: Nesting.
+        nodes: Values in all.
+        bytes: Length as JSON, in bytes.
+    """
+
+    depth: int = 64
+    nodes: int = 10_000
+    bytes: int = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What a ``guardrails.yaml`` says; all paths are absolute.
+
+    Attributes:
+        file: The file itself.
+        environment: Where this process runs.
+        agents: The register.
+        library: Whether the shipped policy library is the base layer.
+        presets: Packs of the shipped library that are added.
+        policies: The project's own policies, in their order.
+        modes: The modes that runs may have.
+        planner: ``regopy`` or ``opa``.
+        opa: The OPA binary; None to look on ``PATH``.
+        record: The file of the record; None to keep it in memory alone.
+        limits: How large arguments may be.
+    """
+
+    file: Path
+    environment: str
+    agents: Path
+    library: bool = True
+    presets: tuple[str, ...] = ()
+    policies: tuple[Path, ...] = ()
+    modes: tuple[str, ...] = ("enforce", "shadow")
+    planner: Literal["regopy", "opa"] = "regopy"
+    opa: Path | None = None
+    record: Path | None = None
+    limits: ArgumentLimits = field(default_factory=ArgumentLimits)
+
+    @classmethod
+    def find(cls, start: str | Path | None = None) -> Config:
+        """The configuration that holds in a directory.
+
+        Args:
+            start: The directory; None for the working directory, and then
+                ``GUARDRAILS_CONFIG`` comes first.
+
+        Raises:
+            ConfigError: there is none, or it is wrong.
+        """
+        return cls.load(find_file(start))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Config:
+        """The configuration in the file at `path`.
+
+        Raises:
+            ConfigError: it cannot be read.
+            SourceError: it is wrong, or names what is not there; each problem has its place.
+        """
+        file = Path(path).absolute()
+        source = read_yaml(file)
+        written = source.validate(_Written)
+        problems = list(_missing(written, source, file.parent))
+        if problems:
+            raise SourceError(problems)
+        return _resolved(written, file)
+
+
+def find_file(start: str | Path | None = None) -> Path:
+    """The configuration file that holds in a directory; see :meth:`Config.find`.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    named = os.environ.get(VARIABLE) if start is None else None
+    if named:
+        if not Path(named).is_file():
+            raise ConfigError(f"{VARIABLE} names `{named}`, which is no file")
+        return Path(named)
+    first = Path.cwd() if start is None else Path(start).absolute()
+    for directory in (first, *first.parents):
+        if (directory / FILE_NAME).is_file():
+            return directory / FILE_NAME
+    raise ConfigError(
+        f"there is no {FILE_NAME} in `{first}` or above it; `guardrails init` makes one, "
+        f"and {VARIABLE} can name one elsewhere"
+    )
+
+
+def _mode(value: object) -> object:
+    return _one_of(value, _MODES)
+
+
+def _planner(value: object) -> object:
+    return _one_of(value, _PLANNERS)
+
+
+def _one_of(value: object, known: tuple[str, ...]) -> object:
+    if value not in known:
+        hint = nearest(str(value), known)
+        msg = f"{shown(value)} is not known{hint}; there are {quoted(known)}"
+        raise ValueError(msg)
+    return value
+
+
+def _one_or_many(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+_STANDARD: Final = ArgumentLimits()
+
+
+class _Limits(Mapped):
+    depth: Annotated[int, Field(ge=1, le=256)] = _STANDARD.depth
+    nodes: Annotated[int, Field(ge=1, le=1_000_000)] = _STANDARD.nodes
+    bytes: Annotated[int, Field(ge=1, le=64 << 20)] = _STANDARD.bytes
+
+
+class _Written(Mapped):
+    """The file as it is written."""
+
+    environment: EnvironmentName
+    agents: Text = "agents.yaml"
+    library: bool = True
+    presets: Listed[Name] = ()
+    policies: Annotated[Listed[Text], BeforeValidator(_one_or_many)] = ()
+    modes: Some[Annotated[str, BeforeValidator(_mode)]] = ("enforce", "shadow")
+    planner: Annotated[Literal["regopy", "opa"], BeforeValidator(_planner)] = "regopy"
+    opa: Text | None = None
+    record: Text | None = ".guardrails/record.jsonl"
+    limits: _Limits = _Limits()
+
+
+def _resolved(written: _Written, file: Path) -> Config:
+    base = file.parent
+    limits = written.limits
+    return Config(
+        file=file,
+        environment=written.environment,
+        agents=base / written.agents,
+        library=written.library,
+        presets=written.presets,
+        policies=tuple(base / each for each in written.policies),
+        modes=written.modes,
+        planner=written.planner,
+        opa=None if written.opa is None else base / written.opa,
+        record=None if written.record is None else base / written.record,
+        limits=ArgumentLimits(limits.depth, limits.nodes, limits.bytes),
+    )
+
+
+def _missing(written: _Written, source: Source, base: Path) -> Iterator[Problem]:
+    """What the file names and is not there."""
+    if not (base / written.agents).is_file():
+        yield source.problem(
+            ("agents",), f"the register `{base / written.agents}` is no file", of_key=True
+        )
+    for index, each in enumerate(written.policies):
+        path: KeyPath = ("policies", index)
+        if not (base / each).exists():
+            yield source.problem(path, f"`{base / each}` does not exist")
+    if written.opa is not None and not (base / written.opa).is_file():
+        yield source.problem(("opa",), f"`{base / written.opa}` is no file")
+    if not written.library and not written.policies:
+        yield source.problem(
+            ("library",), "without the library, `policies` must name the project's own"
+        )
+    yield from _unknown_presets(written, source)
+
+
+def _unknown_presets(written: _Written, source: Source) -> Iterator[Problem]:
+    if not written.presets:
+        return
+    shipped = policies_directory() / "presets"
+    known = sorted(each.name for each in shipped.iterdir() if each.is_dir())
+    for index, preset in enumerate(written.presets):
+        if preset not in known:
+            hint = nearest(preset, known)
+            message = f"there is no preset `{preset}`{hint}; there are {quoted(known)}"
+            yield source.problem(("presets", index), message)
