@@ -34,7 +34,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 REASON_LIMIT = 512
 """Longest reason, in characters, that is kept; policies may copy arguments into reasons."""
@@ -112,6 +112,8 @@ class Refusal(GuardrailsError):
     Attributes:
         code: A stable word for this class of refusal.
         model_message: A short text that is safe to show to a language model.
+        explain: Gives the rules that fired, with file:row; asked only when the refusal
+            is shown.
     """
 
     code: ClassVar[str] = "refused"
@@ -136,6 +138,7 @@ class Refusal(GuardrailsError):
         self.decision_id = decision_id
         self.reasons = tuple(reasons)
         self.hint = hint
+        self.explain: Callable[[], str] | None = None
 
     @property
     def rule_ids(self) -> tuple[str, ...]:
@@ -152,6 +155,11 @@ class Refusal(GuardrailsError):
         lines = [self.message]
         if self.decision_id:
             lines.append(f"  decision {self.decision_id}" + (f", run {self.run_id}" if self.run_id else ""))
+        if self.explain is not None:
+            try:
+                lines += [f"  {line}" for line in self.explain().splitlines()]
+            except Exception as error:
+                lines.append(f"  (no explanation: {type(error).__name__}: {error})")
         if self.hint:
             lines.append(f"  try: {self.hint}")
         return "\n".join(lines)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from guardrails.errors import Refusal
+
 if TYPE_CHECKING:
     from guardrails.enforcement.arguments import Arguments
     from guardrails.enforcement.definition import Tool
     from guardrails.enforcement.phases import Outcome
-    from guardrails.errors import Refusal, RunKilled
+    from guardrails.errors import RunKilled
     from guardrails.model.approval import ApprovalRequest, CallKey
     from guardrails.model.decision import Decision, Effect
     from guardrails.ports import Hold
@@ -100,11 +102,11 @@ class Call:
         self.would = None
         self.call_key = None
 
-    def locate(self, refusal: Refusal) -> None:
+    def locate(self, refusal: Refusal | RunKilled) -> None:
         """Say on `refusal` which call it is about, where it does not say so yet."""
         refusal.tool = refusal.tool or self.tool.facts.name
         refusal.decision_id = refusal.decision_id or self.decision_id
         run = getattr(self, "run", None)
-        if run is not None:
+        if run is not None and isinstance(refusal, Refusal):
             refusal.run_id = refusal.run_id or run.id
             refusal.agent = refusal.agent or run.agent.id

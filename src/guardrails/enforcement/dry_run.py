@@ -8,7 +8,7 @@ from guardrails.enforcement import deciding, perform
 from guardrails.enforcement.call import Call
 from guardrails.enforcement.invoke import new_id
 from guardrails.enforcement.phases import Phase, refusal_for
-from guardrails.errors import NoActiveRun
+from guardrails.errors import NoActiveRun, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -49,6 +49,8 @@ def _step(call: Call, phase: Phase, perform_it: Callable[[Call], None]) -> None:
         perform_it(call)
     except Exception as fault:
         refusal = refusal_for(phase, fault, call)
+        if isinstance(refusal, Refusal):
+            call.locate(refusal)
         if refusal is fault:
             raise
         raise refusal from fault

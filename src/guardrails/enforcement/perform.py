@@ -13,6 +13,7 @@ from guardrails.enforcement.obligations import apply_transforms
 from guardrails.enforcement.phases import Outcome, Phase
 from guardrails.errors import (
     ApprovalRejected,
+    CallDenied,
     CallShadowed,
     NoActiveRun,
     PolicyError,
@@ -149,7 +150,7 @@ def record_refusal(call: Call) -> None:
     if refusal is None:
         return
     document = call.document
-    if document is not None and not isinstance(refusal, RunKilled):
+    if document is not None and isinstance(refusal, CallDenied | PolicyError):
         engine = call.run.governor.engine
         refusal.explain = lambda: engine.explain(document)
     try:

@@ -139,6 +139,7 @@ def phases(call: Call) -> Generator[Phase, Any, Outcome]:
         if call.hold is not None:
             yield from _attempt(Phase.RELEASE)
         if isinstance(refusal, Refusal | RunKilled):
+            call.locate(refusal)
             call.refusal = refusal
             yield from _attempt(Phase.REFUSED)
         raise
@@ -260,25 +261,18 @@ def refusal_for(phase: Phase, fault: BaseException, call: Call) -> BaseException
     refusal of its phase; what is no ``Exception`` (an interrupt, a foreign
     cancellation) passes.
     """
-    if isinstance(fault, Refusal):
-        call.locate(fault)
-        return fault
-    if isinstance(fault, RunKilled):
-        fault.decision_id = fault.decision_id or call.decision_id
-        return fault
-    if not isinstance(fault, Exception):
+    if isinstance(fault, Refusal) or not isinstance(fault, Exception):
         return fault
     kind, what = _FAULTS[phase]
     refusal = kind(f"{what}: {type(fault).__name__}: {fault}")
     refusal.__cause__ = fault
-    call.locate(refusal)
     return refusal
 
 
 _STATE = (StateUnavailable, "the call cannot be accounted for")
 _APPROVAL = (StateUnavailable, "approvals are out of reach")
 _FAULTS: dict[Phase, tuple[type[Refusal], str]] = {
-    Phase.OPEN: (StateUnavailable, "the run cannot be found"),
+    Phase.OPEN: (PolicyError, "the call cannot be admitted"),
     Phase.READ: (InvalidArguments, "the arguments cannot be read"),
     Phase.KILL: (StateUnavailable, "the kill switch is out of reach"),
     Phase.RESERVE: _STATE,

@@ -72,7 +72,12 @@ class Budget:
     @property
     def is_empty(self) -> bool:
         """Whether no dimension has a limit."""
-        return self.micro_usd is None and self.tokens is None and self.calls is None and self.seconds is None
+        return (
+            self.micro_usd is None
+            and self.tokens is None
+            and self.calls is None
+            and self.seconds is None
+        )
 
     def _words(self) -> Iterator[str]:
         if self.micro_usd is not None:

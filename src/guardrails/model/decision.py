@@ -23,7 +23,7 @@ class Effect(StrEnum):
     DENY = "deny"
 
 
-class MalformedDecision(ValueError):
+class MalformedDecision(ValueError):  # noqa: N818  # named for what it is, as the errors are
     """A document that is no decision; the call that asked is refused."""
 
 
@@ -91,7 +91,9 @@ class Decision:
         return tuple(dict.fromkeys(named))
 
     @classmethod
-    def from_document(cls, document: object, *, revision: str = "", decision_id: str = "") -> Decision:
+    def from_document(
+        cls, document: object, *, revision: str = "", decision_id: str = ""
+    ) -> Decision:
         """The decision that a policy's result document states.
 
         Raises:
@@ -186,7 +188,9 @@ def _whole(value: object, what: str, largest: int) -> int:
 
 def _reason(item: object) -> Reason:
     fields = _object(item, "a reason", frozenset({"rule", "reason"}))
-    return Reason(_name(fields["rule"], "the rule of a reason"), _text(fields["reason"], "a reason"))
+    return Reason(
+        _name(fields["rule"], "the rule of a reason"), _text(fields["reason"], "a reason")
+    )
 
 
 def _demand(item: object) -> ApprovalDemand:
@@ -219,7 +223,9 @@ def _obligation(item: object) -> Obligation:
     kind = item.get("type") if type(item) is dict else None
     if kind == "transform":
         fields = _object(item, "a transform", frozenset({"type", "path", "value"}))
-        return Obligation("transform", _name(fields["path"], "the path of a transform"), fields["value"])
+        return Obligation(
+            "transform", _name(fields["path"], "the path of a transform"), fields["value"]
+        )
     if kind in {"redact", "label"}:
         fields = _object(item, f"a {kind}", frozenset({"type", "path"}))
         return Obligation(str(kind), _name(fields["path"], f"the path of a {kind}"))

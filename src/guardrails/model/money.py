@@ -53,7 +53,7 @@ def micro_usd(amount: Money) -> int:
     if places < -_PLACES:
         msg = f"`{shown}` dollars have a fraction of a micro-dollar"
         raise ValueError(msg)
-    return int(text) * 10 ** (places + _PLACES)
+    return int(text + "0" * (places + _PLACES))
 
 
 def dollars(micros: int) -> Decimal:

@@ -1,0 +1,92 @@
+"""Guardrails: every call that an agent makes is decided by policy before it runs.
+
+::
+
+    import guardrails as gr
+
+    @gr.governed_tool(resource="payments", operation="write")
+    @gr.requires_approval(when=lambda amount: amount > 1000, approvers="finance-ops")
+    @gr.budget(cost="0.02", calls=20)
+    def refund(order_id: str, amount: Decimal) -> str: ...
+
+    with gr.run(agent="billing-agent", budget=gr.Budget(usd="5", calls=50)):
+        refund("A-17", Decimal("20"))
+"""
+
+from guardrails.enforcement.arguments import Hidden
+from guardrails.enforcement.tools import budget, govern, governed_tool, requires_approval, tool_of
+from guardrails.errors import (
+    ApprovalExpired,
+    ApprovalPending,
+    ApprovalRejected,
+    BreakerTripped,
+    BudgetExceeded,
+    CallDenied,
+    CallShadowed,
+    ConfigError,
+    EvaluationError,
+    GuardrailsError,
+    InvalidArguments,
+    NoActiveRun,
+    PolicyError,
+    PolicyLoadError,
+    PolicyUnavailable,
+    Reason,
+    Refusal,
+    RunClosed,
+    RunKilled,
+    RunStopped,
+    StateUnavailable,
+)
+from guardrails.for_model import for_model
+from guardrails.governor import Governor, default_governor, load_governor, run
+from guardrails.model.budget import Budget
+from guardrails.model.decision import Decision, Effect
+from guardrails.model.facts import Mode
+from guardrails.runs.context import GovernedExecutor, bind, charge, current_run, raise_if_killed
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ApprovalExpired",
+    "ApprovalPending",
+    "ApprovalRejected",
+    "BreakerTripped",
+    "Budget",
+    "BudgetExceeded",
+    "CallDenied",
+    "CallShadowed",
+    "ConfigError",
+    "Decision",
+    "Effect",
+    "EvaluationError",
+    "GovernedExecutor",
+    "Governor",
+    "GuardrailsError",
+    "Hidden",
+    "InvalidArguments",
+    "Mode",
+    "NoActiveRun",
+    "PolicyError",
+    "PolicyLoadError",
+    "PolicyUnavailable",
+    "Reason",
+    "Refusal",
+    "RunClosed",
+    "RunKilled",
+    "RunStopped",
+    "StateUnavailable",
+    "bind",
+    "budget",
+    "charge",
+    "current_run",
+    "default_governor",
+    "for_model",
+    "govern",
+    "governed_tool",
+    "load_governor",
+    "raise_if_killed",
+    "requires_approval",
+    "run",
+    "tool_of",
+]

@@ -1,0 +1,1 @@
+"""Questions to people about exact calls: who may answer, what counts, what is shown."""

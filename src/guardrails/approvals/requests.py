@@ -1,0 +1,210 @@
+"""The life of an approval request, as pure functions from one state of it to the next.
+
+::
+
+    pending ──► approved ──► consumed
+       │           │
+       └───────────┴──► rejected · expired · withdrawn
+
+``consumed``, ``rejected``, ``expired`` and ``withdrawn`` are final. An approved
+request that was not used can still be rejected by somebody who may answer it:
+whoever sees a mistake can stop it until the call starts.
+
+Each demand is met by its own approvers and its own quorum of distinct people.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from guardrails.approvals.people import identity, same_person
+from guardrails.errors import (
+    ApprovalExpired,
+    ApprovalPending,
+    ApprovalRejected,
+    GuardrailsError,
+)
+from guardrails.model.approval import Answer, ApprovalRequest, ApprovalState, CallKey
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from guardrails.model.decision import ApprovalDemand
+
+OPEN: Final = frozenset({ApprovalState.PENDING, ApprovalState.APPROVED})
+"""The states that are not final."""
+
+_SECOND: Final = 1_000_000_000
+
+
+class AnswerRefused(GuardrailsError):  # noqa: N818  # named for what happened, as errors.py does
+    """An answer does not count: the wrong person, twice, or too late. Nothing was changed."""
+
+
+def opened(  # noqa: PLR0913  # each is one field of the request
+    request_id: str,
+    call_key: CallKey,
+    *,
+    demands: Sequence[ApprovalDemand],
+    tool: str,
+    agent: str,
+    run_id: str,
+    principal: str | None,
+    args: Mapping[str, Any],
+    revision: str,
+    now: int,
+) -> ApprovalRequest:
+    """A new request, pending until the earliest expiry of its demands.
+
+    Raises:
+        ValueError: it demands nothing, or a demand can never be met.
+    """
+    if not demands:
+        msg = "an approval request needs at least one demand"
+        raise ValueError(msg)
+    for demand in demands:
+        if not demand.approvers or demand.quorum < 1 or demand.expires_in <= 0:
+            msg = f"the demand of `{demand.rule}` names no approvers, no quorum or no time"
+            raise ValueError(msg)
+    return ApprovalRequest(
+        id=request_id,
+        call_key=call_key,
+        state=ApprovalState.PENDING,
+        demands=tuple(demands),
+        tool=tool,
+        agent=agent,
+        run_id=run_id,
+        principal=principal,
+        args=args,
+        revision=revision,
+        created=now,
+        expires=_expiry(now, demands),
+    )
+
+
+def answered(request: ApprovalRequest, answer: Answer) -> ApprovalRequest:
+    """The request with one more answer, and in the state that follows from it.
+
+    Raises:
+        AnswerRefused: the request is in a final state or has expired; the person made the
+            request, belongs to none of its groups, has answered already, or has a name
+            that could pass for another's.
+    """
+    if request.state not in OPEN or answer.time >= request.expires:
+        state = request.state if request.state not in OPEN else ApprovalState.EXPIRED
+        msg = f"request `{request.id}` is {state}; it takes no more answers"
+        raise AnswerRefused(msg)
+    try:
+        who = identity(answer.by)
+    except ValueError as error:
+        raise AnswerRefused(str(error)) from None
+    for requester in (request.principal, request.agent):
+        if requester is not None and same_person(requester, answer.by):
+            msg = f"`{who}` made the request `{request.id}`; somebody else has to answer it"
+            raise AnswerRefused(msg)
+    wanted = [group for demand in request.demands for group in demand.approvers]
+    if answer.groups.isdisjoint(wanted):
+        groups = ", ".join(f"`{group}`" for group in dict.fromkeys(wanted))
+        msg = f"`{who}` is in none of the groups that may answer `{request.id}`: {groups}"
+        raise AnswerRefused(msg)
+    if not answer.approved:
+        answers = (*request.answers, answer)
+        return replace(request, state=ApprovalState.REJECTED, answers=answers)
+    if request.state is ApprovalState.APPROVED:
+        msg = (
+            f"request `{request.id}` is approved already; it can only be rejected until it is used"
+        )
+        raise AnswerRefused(msg)
+    if any(same_person(other.by, answer.by) for other in request.answers):
+        msg = f"`{who}` has answered `{request.id}` already; another person is needed"
+        raise AnswerRefused(msg)
+    changed = replace(request, answers=(*request.answers, answer))
+    if satisfied(changed.demands, changed.answers):
+        return replace(changed, state=ApprovalState.APPROVED)
+    return changed
+
+
+def satisfied(demands: Sequence[ApprovalDemand], answers: Sequence[Answer]) -> bool:
+    """Whether the yeses among `answers` meet every one of `demands`."""
+    return all(missing(demand, answers) == 0 for demand in demands)
+
+
+def missing(demand: ApprovalDemand, answers: Sequence[Answer]) -> int:
+    """How many more people have to say yes before `demand` is met."""
+    agreed = {
+        identity(answer.by)
+        for answer in answers
+        if answer.approved and not answer.groups.isdisjoint(demand.approvers)
+    }
+    return max(0, demand.quorum - len(agreed))
+
+
+def covers(request: ApprovalRequest, demands: Sequence[ApprovalDemand]) -> bool:
+    """Whether an answer to `request` can satisfy `demands`, or has done so."""
+    if request.state is ApprovalState.APPROVED:
+        return satisfied(demands, request.answers)
+    asked = Counter(_terms(demand) for demand in request.demands)
+    return not Counter(_terms(demand) for demand in demands) - asked
+
+
+def consumed(
+    request: ApprovalRequest, call_key: CallKey, demands: Sequence[ApprovalDemand], now: int
+) -> ApprovalRequest:
+    """The request once it is used for the call that it was given for.
+
+    Args:
+        request: The request.
+        call_key: The digest of the call as its arguments are now.
+        demands: What the decision demands now.
+        now: UTC nanoseconds.
+
+    Raises:
+        ApprovalRejected: it is for another call, was rejected, withdrawn, or used already.
+        ApprovalExpired: it has expired, or would have under `demands`.
+        ApprovalPending: it lacks answers that `demands` need.
+    """
+    where: dict[str, Any] = {"tool": request.tool, "agent": request.agent, "run_id": request.run_id}
+    if request.call_key != call_key:
+        msg = f"approval `{request.id}` is for another call: arguments, agent or run differ"
+        raise ApprovalRejected(msg, **where)
+    if request.state is ApprovalState.CONSUMED:
+        msg = f"approval `{request.id}` was used already; it counts once"
+        raise ApprovalRejected(msg, **where)
+    if request.state in (ApprovalState.REJECTED, ApprovalState.WITHDRAWN):
+        msg = f"request `{request.id}` was {request.state}"
+        raise ApprovalRejected(msg, **where)
+    demands = demands or request.demands
+    expires = min(request.expires, _expiry(request.created, demands))
+    if request.state is ApprovalState.EXPIRED or now >= expires:
+        msg = f"request `{request.id}` has expired"
+        raise ApprovalExpired(msg, **where)
+    lacking = [demand for demand in demands if missing(demand, request.answers)]
+    if request.state is ApprovalState.PENDING:
+        lacking = lacking or list(request.demands)
+    if lacking:
+        approvers = tuple(dict.fromkeys(name for demand in lacking for name in demand.approvers))
+        msg = f"request `{request.id}` lacks the approval of {', '.join(approvers)}"
+        raise ApprovalPending(msg, request_id=request.id, approvers=approvers, **where)
+    return replace(request, state=ApprovalState.CONSUMED)
+
+
+def withdrawn(request: ApprovalRequest) -> ApprovalRequest:
+    """The request taken back; unchanged where it is in a final state."""
+    return replace(request, state=ApprovalState.WITHDRAWN) if request.state in OPEN else request
+
+
+def aged(request: ApprovalRequest, now: int) -> ApprovalRequest:
+    """The request as it stands at `now`: expired, where nobody used it in time."""
+    if request.state in OPEN and now >= request.expires:
+        return replace(request, state=ApprovalState.EXPIRED)
+    return request
+
+
+def _expiry(created: int, demands: Sequence[ApprovalDemand]) -> int:
+    return created + min(demand.expires_in for demand in demands) * _SECOND
+
+
+def _terms(demand: ApprovalDemand) -> tuple[frozenset[str], int]:
+    return frozenset(demand.approvers), demand.quorum

@@ -1,0 +1,1 @@
+"""Where approval requests are kept."""

@@ -1,0 +1,1 @@
+"""Policy engines: who answers when a call has to be decided."""

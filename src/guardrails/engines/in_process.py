@@ -1,0 +1,161 @@
+"""The embedded engine: Rego evaluated in this process.
+
+The policies are planned in a child process, so that a planner's crash or a long
+compile never touches the agent; the plan is checked and bound to its data here.
+Decisions run with strict builtin errors: a builtin that fails inside a `deny`
+would otherwise silence it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from guardrails.errors import EvaluationError, PolicyLoadError
+from guardrails.model.canonical import canonical
+from guardrails.model.decision import Decision, MalformedDecision
+from guardrails.rego import UNDEFINED, Program
+from guardrails.rego.sources import find_sources
+from guardrails.rego.values import from_json, to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from guardrails.rego.planner import PlannerName
+
+ENTRYPOINT: Final = "guardrails/decision"
+"""The rule that decides: ``data.guardrails.decision``."""
+
+DATA_ROOT: Final = "guardrails_data"
+"""Where policies find their data: ``data.guardrails_data``."""
+
+_log: Final = logging.getLogger("guardrails")
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyFiles:
+    """Where an engine's policies and data come from, layer over layer.
+
+    Attributes:
+        layers: Directories or files, the base first. Modules of all layers count; of the
+            keys below ``guardrails_data`` the last layer that names one gives all of it.
+        planner: ``regopy``, or ``opa`` for an OPA binary.
+        opa: Where that binary is; None to look for it.
+    """
+
+    layers: tuple[Path, ...]
+    planner: PlannerName = "regopy"
+    opa: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    program: Program
+    revision: str
+
+
+class InProcessEngine:
+    """Decides with the policies of some directories, in this process.
+
+    Threads may share it. :meth:`reload` swaps the policies atomically; decisions in
+    flight finish on the old ones.
+
+    Args:
+        files: Where the policies are.
+        data: Gives what the policies read besides the data files, below
+            ``data.guardrails_data``, as ``{"agents": …}``; asked again at every load.
+
+    Raises:
+        PolicyLoadError: the policies cannot be used.
+    """
+
+    def __init__(self, files: PolicyFiles, data: Callable[[], Mapping[str, Any]]) -> None:
+        self._files = files
+        self._data = data
+        self._loaded = self._load()
+
+    @property
+    def revision(self) -> str:
+        """The digest of policies and data that decide now, as ``sha256:…``."""
+        return self._loaded.revision
+
+    @property
+    def program(self) -> Program:
+        """The program that decides now."""
+        return self._loaded.program
+
+    def reload(self) -> bool:
+        """Read policies and data again; whether anything changed.
+
+        Raises:
+            PolicyLoadError: they cannot be used; those that decided go on deciding.
+        """
+        loaded = self._load()
+        changed = loaded.revision != self._loaded.revision
+        self._loaded = loaded
+        return changed
+
+    def decide(self, document: Mapping[str, Any], decision_id: str) -> Decision:
+        """The decision about one input document.
+
+        Raises:
+            EvaluationError: the evaluation failed.
+            MalformedDecision: the result is undefined or no decision.
+        """
+        loaded = self._loaded
+        result = loaded.program.evaluate(ENTRYPOINT, document, strict_builtin_errors=True)
+        if result is UNDEFINED:
+            msg = f"`{ENTRYPOINT}` is undefined"
+            raise MalformedDecision(msg)
+        return Decision.from_document(to_json(result), revision=loaded.revision, decision_id=decision_id)
+
+    async def decide_async(self, document: Mapping[str, Any], decision_id: str) -> Decision:
+        """The same; it does not wait for anything."""
+        return self.decide(document, decision_id)
+
+    def explain(self, document: Mapping[str, Any]) -> str:
+        """Which rules fired, and which condition failed first in the others, with file:row."""
+        try:
+            return self._loaded.program.explain(ENTRYPOINT, document, strict_builtin_errors=True).render("fails")
+        except EvaluationError as error:
+            return str(error)
+
+    def _load(self) -> _Loaded:
+        modules: dict[str, str] = {}
+        base: dict[str, Any] = {}
+        ours: dict[str, Any] = {}
+        for layer in self._files.layers:
+            sources = find_sources([layer], ignore_tests=True)
+            modules.update(sources.modules)
+            for root, value in sources.data.items():
+                if root == DATA_ROOT and isinstance(value, dict):
+                    ours.update(value)
+                else:
+                    base[root] = value
+        given = dict(self._data())
+        twice = ours.keys() & given.keys()
+        if twice:
+            msg = f"`{DATA_ROOT}.{min(twice)}` comes from the register; a data file may not hold it"
+            raise PolicyLoadError(msg)
+        if not modules:
+            msg = f"there are no policies in {', '.join(map(str, self._files.layers)) or 'no directory'}"
+            raise PolicyLoadError(msg)
+        data = from_json({**base, DATA_ROOT: {**ours, **given}})
+        program = Program.from_modules(
+            modules, [ENTRYPOINT], data=data, planner=self._files.planner, opa=self._files.opa
+        )
+        revision = _revision(modules, data)
+        _log.info("policies loaded: %d modules, revision %s", len(modules), revision)
+        return _Loaded(program, revision)
+
+
+def _revision(modules: Mapping[str, str], data: Mapping[str, Any]) -> str:
+    # Paths stay out: the same policies are the same revision wherever they lie.
+    digest = hashlib.sha256()
+    for text in sorted(modules.values()):
+        digest.update(hashlib.sha256(text.encode()).digest())
+    digest.update(canonical(data))
+    return f"sha256:{digest.hexdigest()}"

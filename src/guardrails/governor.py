@@ -1,0 +1,349 @@
+"""The composition root: one object that holds every service, and opens runs."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Any, Final
+
+from guardrails.approvals.stores.memory import MemoryApprovals
+from guardrails.audit.jsonl import JsonLinesRecord
+from guardrails.audit.memory import MemoryRecord
+from guardrails.clock import SystemClock
+from guardrails.config import Config
+from guardrails.enforcement import dry_run
+from guardrails.enforcement.invoke import new_id
+from guardrails.enforcement.opening import budget_of, facts_of, mode_of, narrowing, principal_of
+from guardrails.enforcement.tools import tool_of
+from guardrails.engines.in_process import InProcessEngine, PolicyFiles
+from guardrails.errors import ConfigError, RunClosed
+from guardrails.model.call import Event
+from guardrails.model.facts import Mode
+from guardrails.model.kill import Scope
+from guardrails.register import Register
+from guardrails.resources import policies_directory
+from guardrails.runs.context import current_run
+from guardrails.runs.inflight import InFlight
+from guardrails.runs.kill import MemoryKillSwitch
+from guardrails.runs.ledgers.memory import MemoryLedger
+from guardrails.runs.run import Run
+from guardrails.runs.scope import RunScope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
+
+    from guardrails import ports
+    from guardrails.enforcement.definition import Tool
+    from guardrails.model.approval import ApprovalRequest
+    from guardrails.model.budget import Budget
+    from guardrails.model.decision import Decision
+    from guardrails.model.kill import Kill
+    from guardrails.runs.alerts import Alert
+
+_log: Final = logging.getLogger("guardrails")
+
+
+class Governor:
+    """Everything that decides about calls, put together: the services, and the runs they govern.
+
+    Most programs let :func:`load_governor` build it from ``guardrails.yaml``.
+
+    Args:
+        engine: Decides.
+        register: The agents that exist.
+        environment: Where this process runs, as ``prod``; agents cannot choose it.
+        ledger: Who may still spend what; in memory where not given.
+        kill_switch: What was killed; in this process where not given.
+        approvals: Requests to people; in memory where not given.
+        record: Where decisions are written down; in memory where not given.
+        clock: The time; the machine's where not given.
+        modes: The modes that runs may have. ``observe`` lets denied calls run, so it has
+            to be named, and is logged as a warning.
+        tools: Governed functions that are known from the start.
+
+    Raises:
+        ConfigError: something does not fit, as two tools of one name.
+    """
+
+    def __init__(  # noqa: PLR0913  # the services, each by its name
+        self,
+        *,
+        engine: ports.PolicyEngine,
+        register: ports.Register,
+        environment: str,
+        ledger: ports.Ledger | None = None,
+        kill_switch: ports.KillSwitch | None = None,
+        approvals: ports.Approvals | None = None,
+        record: ports.Record | None = None,
+        clock: ports.Clock | None = None,
+        modes: Iterable[str] = (Mode.ENFORCE, Mode.SHADOW),
+        tools: Iterable[Callable[..., Any]] = (),
+    ) -> None:
+        self.engine = engine
+        self.register = register
+        self.environment = environment
+        self.clock = clock if clock is not None else SystemClock()
+        self.record = record if record is not None else MemoryRecord()
+        self.ledger = ledger if ledger is not None else MemoryLedger(on_alert=self._alerted)
+        self.kill_switch = kill_switch if kill_switch is not None else MemoryKillSwitch()
+        self.approvals = (
+            approvals
+            if approvals is not None
+            else MemoryApprovals(clock=self.clock, on_change=self._approval_changed)
+        )
+        self.in_flight = InFlight(self.kill_switch)
+        self.kill_switch.subscribe(self._killed)
+        self.modes = frozenset(Mode(mode) for mode in modes)
+        self._tools: dict[str, Tool] = {}
+        self._claiming = threading.Lock()
+        if Mode.OBSERVE in self.modes:
+            _log.warning(
+                "mode `observe` is permitted in environment `%s`: runs in it execute calls that policy denies",
+                environment,
+            )
+        for function in tools:
+            tool = tool_of(function)
+            if tool is None:
+                msg = f"Governor(tools=…): {function!r} is not governed; decorate it with @governed_tool"
+                raise ConfigError(msg)
+            self.claim(tool.facts.name, tool)
+
+    def run(  # noqa: PLR0913  # the words of a run, each by its name
+        self,
+        agent: str,
+        *,
+        budget: Budget | None = None,
+        principal: str | None = None,
+        labels: Iterable[str] | None = None,
+        mode: str | None = None,
+        id: str | None = None,
+        wait: float | None = None,
+    ) -> RunScope:
+        """A run of `agent`, to be entered by ``with`` or ``async with``; inside a run, a child of it.
+
+        Args:
+            agent: The agent's id in the register.
+            budget: The run's limits, never more than the register grants; None for the
+                register's, and in a child for the parent's.
+            principal: On whose behalf; a child inherits it.
+            labels: Words for policy.
+            mode: ``shadow`` to withhold what is no read; ``observe`` where configuration
+                permits it; None for enforcement, or the parent's mode.
+            id: The id of a run to go on with; None for a new one.
+            wait: Seconds that a call waits for an approval; None to raise
+                ``ApprovalPending`` at once.
+
+        Raises:
+            ConfigError: there is no such agent, or an argument is wrong.
+            CallDenied: the parent's agent may not delegate to this one, another principal
+                is named, or there is no budget.
+            RunClosed: the current run has ended.
+        """
+        parent = current_run()
+        if parent is not None:
+            if parent.governor is not self:
+                msg = "a run is open under another governor; leave it first, or use its governor"
+                raise ConfigError(msg)
+            if parent.is_closed:
+                msg = f"run {parent.id} has ended; it opens no further runs"
+                raise RunClosed(msg, run_id=parent.id, agent=parent.agent.id)
+        entry = self.register.agent(agent)
+        run = Run(
+            id=new_id() if id is None else id,
+            agent=facts_of(entry, self.environment),
+            governor=self,
+            budget=budget_of(entry, self.environment, budget, parent),
+            principal=principal_of(principal, parent),
+            labels=labels or (),
+            mode=mode_of(mode, parent, self.modes, Mode.ENFORCE),
+            wait=wait if wait is not None or parent is None else parent.wait,
+            parent=parent,
+            narrowed_by=narrowing(self.register, entry, parent),
+        )
+        return RunScope(run)
+
+    def decide(
+        self,
+        tool: Callable[..., Any] | str,
+        args: Mapping[str, Any],
+        run: Run | None = None,
+    ) -> Decision:
+        """The decision about a call with these arguments; nothing is executed, spent or asked.
+
+        Args:
+            tool: The governed function, or the name of one that this governor knows.
+            args: The arguments by name.
+            run: The run it would be made in; None for the current one.
+
+        Raises:
+            Refusal: there is no decision, as where the arguments do not fit.
+            ConfigError: there is no such tool.
+        """
+        return dry_run.decide(self._tool(tool), args, run if run is not None else current_run())
+
+    def kill(self, target: str | Scope, *, reason: str, by: str = "operator") -> Kill:
+        """Stop everything in `target`: no further call starts, async work in flight is cancelled.
+
+        Args:
+            target: ``all``, ``env/NAME``, ``agent/ID``, ``agent/ID@VERSION``, ``run/ID``
+                (with its children) or ``tool/NAME``.
+            reason: Why; the stopped runs carry it.
+            by: Who did it.
+
+        Raises:
+            ValueError: `target` names nothing that can be killed.
+        """
+        scope = Scope.parse(target) if isinstance(target, str) else target
+        return self.kill_switch.kill(scope, reason=reason, by=by)
+
+    def resume(self, target: str | Scope, *, reason: str, by: str = "operator") -> None:
+        """Lift a kill. A run that was killed never resumes.
+
+        Raises:
+            ValueError: `target` names nothing that can be killed.
+            GuardrailsError: it was not killed, or is a run.
+        """
+        scope = Scope.parse(target) if isinstance(target, str) else target
+        self.kill_switch.resume(scope, reason=reason, by=by)
+        self._write("resume", scope=str(scope), reason=reason, by=by)
+
+    def claim(self, name: str, tool: Tool) -> None:
+        """Note that `tool` goes by `name` here.
+
+        Raises:
+            ConfigError: another tool has that name.
+        """
+        known = self._tools.get(name)
+        if known is tool:
+            return
+        with self._claiming:
+            known = self._tools.setdefault(name, tool)
+            if known.identity != tool.identity:
+                msg = (
+                    f"two tools are called `{name}`: {known} and {tool}; policy could not tell them apart, "
+                    "give one another name: @governed_tool(name=…)"
+                )
+                raise ConfigError(msg)
+            self._tools[name] = tool
+
+    def close(self) -> None:
+        """Write out and close the record. Runs that are still open can make no further calls."""
+        self.record.close()
+
+    def _tool(self, tool: Callable[..., Any] | str) -> Tool:
+        found = self._tools.get(tool) if isinstance(tool, str) else tool_of(tool)
+        if found is None:
+            known = ", ".join(f"`{name}`" for name in sorted(self._tools)) or "none"
+            msg = f"{tool!r} is no governed tool that this governor knows; known are {known}"
+            raise ConfigError(msg)
+        return found
+
+    def _killed(self, kill: Kill) -> None:
+        _log.warning("%s was killed by %s: %s", kill.scope, kill.by, kill.reason)
+        try:
+            self._write("kill", scope=str(kill.scope), reason=kill.reason, by=kill.by)
+        except Exception:
+            # The kill is in force and must stay so, recorded or not.
+            _log.exception("the kill of %s could not be recorded", kill.scope)
+
+    def _alerted(self, alert: Alert) -> None:
+        _log.warning("%s", alert)
+        self._write("alert", **alert.document())
+
+    def _approval_changed(self, request: ApprovalRequest, step: str) -> None:
+        self.record.write(
+            Event(
+                f"approval.{step}",
+                self.clock.now_ns(),
+                run_id=request.run_id,
+                agent=request.agent,
+                tool=request.tool,
+                approvals=request.demands,
+                revision=request.revision,
+                detail={
+                    "request_id": request.id,
+                    "call_key": request.call_key,
+                    "state": request.state.value,
+                    "answers": [
+                        {"by": answer.by, "approved": answer.approved, "reason": answer.reason}
+                        for answer in request.answers
+                    ],
+                },
+            )
+        )
+
+    def _write(self, kind: str, **detail: Any) -> None:
+        self.record.write(Event(kind, self.clock.now_ns(), detail=detail))
+
+
+def load_governor(path: str | Path | None = None) -> Governor:
+    """The governor that a ``guardrails.yaml`` describes.
+
+    Args:
+        path: The file; None to take ``GUARDRAILS_CONFIG``, else to look for it upward from
+            the working directory.
+
+    Raises:
+        ConfigError: there is none, or it or the register is wrong.
+        PolicyLoadError: the policies cannot be used.
+    """
+    config = Config.find() if path is None else Config.load(path)
+    register = Register.load(config.agents)
+    engine = InProcessEngine(policy_files(config), lambda: {"agents": register.policy_data()})
+    return Governor(
+        engine=engine,
+        register=register,
+        environment=config.environment,
+        record=MemoryRecord() if config.record is None else JsonLinesRecord(config.record),
+        modes=config.modes,
+    )
+
+
+def policy_files(config: Config) -> PolicyFiles:
+    """The layers of policies that a configuration names: the shipped library, presets, its own."""
+    layers: list[Path] = []
+    shipped = policies_directory()
+    if config.library:
+        layers += [shipped / "guardrails", shipped / "data.yaml"]
+    layers += [shipped / "presets" / preset for preset in config.presets]
+    layers += config.policies
+    return PolicyFiles(tuple(layers), config.planner, None if config.opa is None else str(config.opa))
+
+
+_default: Governor | None = None
+_loading: Final = threading.Lock()
+
+
+def default_governor() -> Governor:
+    """The process's governor, loaded by :func:`load_governor` at first use."""
+    global _default  # noqa: PLW0603  # besides the ContextVar the one piece of module state
+    if _default is None:
+        with _loading:
+            if _default is None:
+                _default = load_governor()
+    return _default
+
+
+def run(  # noqa: PLR0913  # the words of a run, each by its name
+    agent: str,
+    *,
+    budget: Budget | None = None,
+    principal: str | None = None,
+    labels: Iterable[str] | None = None,
+    mode: str | None = None,
+    id: str | None = None,
+    wait: float | None = None,
+    governor: Governor | None = None,
+) -> RunScope:
+    """A run of `agent` under `governor`, else the current run's, else the default one.
+
+    Everything else is as :meth:`Governor.run` says.
+    """
+    if governor is None:
+        current = current_run()
+        governor = current.governor if current is not None else default_governor()  # type: ignore[assignment]  # runs are opened by governors alone
+    assert governor is not None
+    return governor.run(
+        agent, budget=budget, principal=principal, labels=labels, mode=mode, id=id, wait=wait
+    )

@@ -1,0 +1,126 @@
+"""An async body that a kill can stop: cancelled by the kill, and by nobody else in its name.
+
+As :func:`asyncio.timeout` does it: the kill asks the task to cancel and, when the
+``CancelledError`` comes back, takes its own request away with ``Task.uncancel``.
+What is left over belongs to somebody else (another ``cancel()``, a timeout, a task
+group that aborts), and then the ``CancelledError`` goes on to them. The kill is not
+lost by that: the next governed call raises it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from inspect import iscoroutine
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+    from typing import Any
+
+    from guardrails.model.kill import Kill
+    from guardrails.runs.inflight import InFlight
+    from guardrails.runs.run import Run
+
+T = TypeVar("T")
+
+
+async def cancellable(awaitable: Awaitable[T], *, run: Run, tool: str, in_flight: InFlight) -> T:
+    """The result of `awaitable`, run in the current task; a kill from any thread cancels it.
+
+    Outside of asyncio nothing is cancelled; the kill is seen when the body has ended.
+
+    Args:
+        awaitable: The body.
+        run: The run of the call.
+        tool: The tool whose body it is.
+        in_flight: The calls in flight under the run's kill switch.
+
+    Raises:
+        RunKilled: the call was killed before, while or as the body ran. A result, or an
+            error of the body, is discarded; the error is chained.
+        asyncio.CancelledError: somebody else cancelled the task, also if a kill came too.
+    """
+    level = _Level()
+    with in_flight.watch(run.subjects(tool), level.on_kill, owner=level.task):
+        kill = level.told()
+        if kill is not None:
+            level.end()
+            _discard(awaitable)
+            raise run.killed_by(kill, tool)
+        try:
+            result = await awaitable
+        except asyncio.CancelledError as cancelled:
+            kill = level.told()
+            if level.end() and kill is not None:
+                raise run.killed_by(kill, tool) from cancelled
+            raise
+        except (KeyboardInterrupt, SystemExit, GeneratorExit):
+            level.end()
+            raise
+        except BaseException as error:
+            level.end()
+            kill = level.told() or run.find_kill(tool)
+            if kill is None:
+                raise
+            raise run.killed_by(kill, tool) from error
+        level.end()
+        kill = level.told() or run.find_kill(tool)
+        if kill is not None:
+            raise run.killed_by(kill, tool)
+        return result
+
+
+class _Level:
+    """One body at work in a task. But for :meth:`on_kill`, only the task's loop touches it."""
+
+    __slots__ = ("_asked", "_before", "_ended", "_kill", "_loop", "task")
+
+    def __init__(self) -> None:
+        self._kill: Kill | None = None
+        self.task: asyncio.Task[Any] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._asked = False
+        self._ended = False
+        try:
+            self.task = asyncio.current_task()
+        except RuntimeError:  # no asyncio here
+            return
+        if self.task is not None:
+            self._loop = self.task.get_loop()
+            # Requests that were there before are not ours to answer.
+            self._before = self.task.cancelling()
+
+    def on_kill(self, kill: Kill) -> None:
+        """Note the kill and ask the task to cancel, from any thread."""
+        if self._kill is None:
+            self._kill = kill
+        if self._loop is not None:
+            try:
+                self._loop.call_soon_threadsafe(self._cancel)
+            except RuntimeError:  # the loop is closed, and the task with it
+                return
+
+    def told(self) -> Kill | None:
+        """The kill that it was told of."""
+        return self._kill
+
+    def _cancel(self) -> None:
+        # In a callback the task stands at an await of the body, unless the body has ended:
+        # the request reaches the body, and none is left over for what comes after.
+        if self.task is not None and not self._ended and not self._asked:
+            self._asked = True
+            self.task.cancel()
+
+    def end(self) -> bool:
+        """Take back what was asked; whether the cancellation was the kill's alone."""
+        self._ended = True
+        if self.task is None or not self._asked:
+            return False
+        return self.task.uncancel() <= self._before
+
+
+def _discard(awaitable: Awaitable[object]) -> None:
+    if iscoroutine(awaitable):
+        awaitable.close()  # it never starts; unclosed, Python would warn
+    elif isinstance(awaitable, asyncio.Future):
+        awaitable.cancel()

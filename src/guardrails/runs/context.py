@@ -1,0 +1,195 @@
+"""The current run: the one context variable, and what carries it into threads.
+
+Child tasks and :func:`asyncio.to_thread` inherit it by themselves. A plain thread
+starts without it; :func:`bind` and :class:`GovernedExecutor` carry it there. Lost
+context refuses: a governed call without a run raises ``NoActiveRun``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import wraps
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar, cast
+
+from contextvars_extras import (  # type: ignore[import-untyped]  # 0.7.0 ships no types
+    ContextVarDescriptor,
+    ContextVarsRegistry,
+)
+from contextvars_extras.context_management import (  # type: ignore[import-untyped]  # as above
+    bind_to_snapshot_context,
+)
+
+from guardrails.errors import ConfigError, NoActiveRun
+from guardrails.runs.spending import usage_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable, Iterator
+    from concurrent.futures import Future
+    from contextvars import Token
+
+    from guardrails.model.money import Money
+    from guardrails.ports import Hold
+    from guardrails.runs.run import Run
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Frame(NamedTuple):
+    """Where code runs.
+
+    Attributes:
+        run: The current run.
+        hold: The hold of the governed call whose body runs; None between calls.
+        tool: That call's tool.
+    """
+
+    run: Run
+    hold: Hold | None = None
+    tool: str | None = None
+
+
+class _Current(ContextVarsRegistry):  # type: ignore[misc]  # untyped base class
+    frame = ContextVarDescriptor(default=None)
+
+
+# The descriptor's raw methods are the built-in ones of the variable: no Python call between.
+_get: Callable[[], Frame | None] = _Current.frame.get_raw
+_set: Callable[[Frame | None], Token[Frame | None]] = _Current.frame.set
+_reset: Callable[[Token[Frame | None]], None] = _Current.frame.reset
+
+
+def current_frame() -> Frame | None:
+    """Where the caller runs, or None outside of every run."""
+    return _get()
+
+
+def current_run() -> Run | None:
+    """The run that the caller is in, or None outside of every run."""
+    frame = _get()
+    return None if frame is None else frame.run
+
+
+def enter(frame: Frame | None) -> Token[Frame | None]:
+    """Make `frame` the current one; the token leads back."""
+    return _set(frame)
+
+
+def leave(token: Token[Frame | None]) -> None:
+    """Go back to where :func:`enter` was called.
+
+    From another context there is no way back: nothing happens there, and code that
+    still sees the frame finds its run closed.
+    """
+    with suppress(ValueError, RuntimeError):
+        _reset(token)
+
+
+def raise_if_killed() -> None:
+    """Stop here if the current run or tool was killed; for tools that work long.
+
+    Outside of every run it does nothing, so that a tool works ungoverned too.
+
+    Raises:
+        RunKilled: the run, one that it is part of, its agent, its tool or everything was killed.
+    """
+    frame = _get()
+    if frame is not None:
+        frame.run.check_kill(frame.tool)
+
+
+def charge(*, usd: Money | None = None, tokens: int | None = None) -> None:
+    """Report what the current call really cost; between calls, what the run spent otherwise.
+
+    In a call, the first report in a dimension replaces the price that was reserved, and
+    further ones add. It never raises for an overrun: the next call is refused.
+
+    Args:
+        usd: US dollars.
+        tokens: Model tokens.
+
+    Raises:
+        NoActiveRun: there is no run to charge.
+        TypeError: an amount is of another type, or none is given.
+        ValueError: an amount is negative or no amount.
+    """
+    usage = usage_of(usd, tokens)
+    frame = _get()
+    if frame is None:
+        raise NoActiveRun("there is no run to charge; open one with `guardrails.run(...)`")
+    if frame.hold is None:
+        frame.run.spend(usage)
+    else:
+        frame.run.charge_call(frame.hold, usage)
+
+
+def bind(fn: Callable[P, T]) -> Callable[P, T]:
+    """`fn` bound to the caller's context: every call of it runs in a copy of its own.
+
+    For threads, callbacks and queues, which do not inherit the current run. A coroutine
+    function runs as a task of its own in such a copy.
+
+    Raises:
+        ConfigError: `fn` is a generator function; its body would run in the context of
+            whoever consumes it. Bind that consumer.
+    """
+    if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
+        raise ConfigError(
+            f"`{getattr(fn, '__qualname__', fn)}` is a generator function, which runs where it is "
+            "consumed; bind the function that consumes it"
+        )
+    if _is_coroutine_function(fn):
+        return cast("Callable[P, T]", _bind_coroutine_function(cast("Callable[..., Any]", fn)))
+    in_snapshot = _in_snapshot(fn)
+
+    @wraps(fn)
+    def bound(*args: P.args, **kwargs: P.kwargs) -> T:
+        return in_snapshot(args, kwargs)
+
+    return bound
+
+
+class GovernedExecutor(ThreadPoolExecutor):
+    """A thread pool whose work runs in the context, and so in the run, of whoever submits it."""
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Run ``fn(*args, **kwargs)`` in a thread, in a copy of the caller's context."""
+        return super().submit(bind(fn), *args, **kwargs)
+
+    def map(self, fn: Callable[..., T], *iterables: Iterable[Any], **options: Any) -> Iterator[T]:
+        """The results of `fn` over `iterables`, each call in a copy of the caller's context."""
+        # Bound here: some options make the pool submit only while the results are read.
+        return super().map(bind(fn), *iterables, **options)
+
+
+def _in_snapshot(fn: Callable[..., T]) -> Callable[[tuple[Any, ...], dict[str, Any]], T]:
+    def call(*, args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
+        return fn(*args, **kwargs)
+
+    # contextvars-extras 0.7.0 drops the positional arguments of a call, hence the keywords.
+    in_snapshot: Callable[..., T] = bind_to_snapshot_context(call)
+    return lambda args, kwargs: in_snapshot(args=args, kwargs=kwargs)
+
+
+def _is_coroutine_function(fn: object) -> bool:
+    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(
+        getattr(fn, "__call__", None)  # noqa: B004  # not whether it is callable: whether that is async
+    )
+
+
+def _bind_coroutine_function(
+    fn: Callable[..., Coroutine[Any, Any, T]],
+) -> Callable[..., Coroutine[Any, Any, T]]:
+    def start(*args: object, **kwargs: object) -> asyncio.Task[T]:
+        return asyncio.get_running_loop().create_task(fn(*args, **kwargs))
+
+    in_snapshot = _in_snapshot(start)
+
+    @wraps(fn)
+    async def bound(*args: object, **kwargs: object) -> T:
+        return await in_snapshot(args, kwargs)
+
+    return bound

@@ -1,0 +1,483 @@
+"""A run: one task of one agent, with its account, its clock and its kill."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from enum import StrEnum
+from threading import Lock
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from guardrails.errors import (
+    BudgetExceeded,
+    ConfigError,
+    GuardrailsError,
+    RunClosed,
+    RunKilled,
+    StateUnavailable,
+)
+from guardrails.model.budget import Remaining, Usage
+from guardrails.model.call import Event
+from guardrails.model.kill import Scope, Subject
+from guardrails.runs.spending import usage_of
+from guardrails.runs.stopwatch import Stopwatch
+from guardrails.runs.timed_hold import TimedHold, without_time
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from guardrails.model.budget import Budget
+    from guardrails.model.call import Step
+    from guardrails.model.facts import AgentFacts, Mode
+    from guardrails.model.kill import Kill
+    from guardrails.model.money import Money
+    from guardrails.ports import Enforcer, Hold
+
+
+class RunState(StrEnum):
+    """Where a run stands. A killed run is open until it is left."""
+
+    NEW = "new"
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+class Run:
+    """One task of one agent. Threads and tasks share it; every method is safe from any of them.
+
+    Args:
+        id: Its id, used once; None for a new one.
+        agent: The agent, as register and configuration describe it.
+        governor: The services that its calls go through.
+        budget: Its own limits; those of its ancestors hold besides.
+        mode: How decisions are treated.
+        principal: On whose behalf, if anybody's.
+        labels: Words about this run, for policy.
+        wait: Seconds that a call waits for an approval; None: not at all.
+        parent: The run in which it is opened, if in one.
+        narrowed_by: Agents for which its calls are decided besides its own.
+
+    Attributes:
+        run_ids: The ids of its ancestors and its own, outermost first.
+        ancestry: Its ancestors as policy sees them, outermost first, without itself.
+        subject: What a kill is matched against, between calls.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_ancestors",
+        "_fault",
+        "_final",
+        "_lock",
+        "_state",
+        "_timed",
+        "_unkilled",
+        "_watch",
+        "agent",
+        "ancestry",
+        "budget",
+        "governor",
+        "id",
+        "labels",
+        "mode",
+        "narrowed_by",
+        "parent",
+        "principal",
+        "run_ids",
+        "subject",
+        "wait",
+    )
+
+    def __init__(  # noqa: PLR0913  # what a run is, each by its name
+        self,
+        *,
+        id: str | None,
+        agent: AgentFacts,
+        governor: Enforcer,
+        budget: Budget,
+        mode: Mode,
+        principal: str | None = None,
+        labels: Iterable[str] = (),
+        wait: float | None = None,
+        parent: Run | None = None,
+        narrowed_by: Iterable[AgentFacts] = (),
+    ) -> None:
+        self.id = id = str(uuid4()) if id is None else id
+        self.agent = agent
+        self.governor = governor
+        self.budget = budget
+        self.mode = mode
+        self.principal = principal
+        self.labels: tuple[str, ...] = tuple(sorted(set(labels)))
+        self.wait = wait
+        self.parent = parent
+        self.narrowed_by: tuple[AgentFacts, ...] = tuple(narrowed_by)
+        self.run_ids: tuple[str, ...] = (id,)
+        self.ancestry: tuple[Mapping[str, str], ...] = ()
+        # Innermost first; without this run, which would keep itself alive.
+        self._ancestors: tuple[Run, ...] = ()
+        if parent is not None:
+            self.run_ids = (*parent.run_ids, id)
+            self.ancestry = (*parent.ancestry, {"run": parent.id, "agent": parent.agent.id})
+            self._ancestors = (parent, *parent._ancestors)  # noqa: SLF001  # of the same class
+        self.subject = Subject(self.run_ids, agent.id, agent.version, agent.environment)
+        self._timed = any(run.budget.seconds is not None for run in self._chain())
+        self._watch = Stopwatch(governor.clock.monotonic)
+        self._lock = Lock()
+        self._state = RunState.NEW
+        self._fault: str | None = None
+        self._final = (Usage(), Remaining())
+        # The kill switch's generation, and the tools for which nothing was killed then.
+        self._unkilled: tuple[int, frozenset[str | None]] = (-1, frozenset())
+
+    def __repr__(self) -> str:
+        return f"<Run {self.id} of {self.agent.id}, {self._state}>"
+
+    # ------------------------------------------------------------------------------- life
+
+    @property
+    def state(self) -> RunState:
+        """Where it stands."""
+        return self._state
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it has ended."""
+        return self._state is RunState.CLOSED
+
+    def open(self) -> None:
+        """Open its account and record that; what :class:`RunScope` does on entry.
+
+        Raises:
+            ConfigError: it was opened before, or another run has its id.
+            RunClosed: its parent has ended.
+            StateUnavailable: ledger or record cannot be reached; it stays unusable.
+        """
+        with self._lock:
+            if self._state is not RunState.NEW:
+                raise ConfigError(
+                    f"the run `{self.id}` was entered before; a run is entered once, open another"
+                )
+            self._state = RunState.CLOSED
+        parent_id = None if self.parent is None else self.parent.id
+        with _state_faults(f"the run `{self.id}` cannot be opened", self.id):
+            self.governor.ledger.open_run(self.id, parent_id=parent_id, budget=self.budget)
+            try:
+                self._write("run.opened", self._opening())
+            except BaseException:
+                self.governor.ledger.close_run(self.id)
+                raise
+        self._watch.start()
+        self._state = RunState.OPEN
+
+    def close(self) -> None:
+        """Close its account and record what it spent; again, it does nothing.
+
+        Raises:
+            StateUnavailable: ledger or record cannot be reached; the run is closed all the same.
+        """
+        with self._lock:
+            if self._state is not RunState.OPEN:
+                return
+            self._state = RunState.CLOSED
+        self._watch.stop()
+        with _state_faults(f"the end of the run `{self.id}` cannot be recorded", self.id):
+            try:
+                self._keep_sums()
+            finally:
+                self.governor.ledger.close_run(self.id)
+            spent = self._final[0]
+            sums = {"usd": str(spent.usd), "tokens": spent.tokens, "calls": spent.calls}
+            self._write("run.closed", {"spent": sums, "seconds": self._watch.passed()})
+
+    def mark_unaccountable(self, reason: str) -> None:
+        """Refuse every further call of it and its children: an outcome could not be recorded."""
+        self._fault = reason
+
+    @property
+    def fault(self) -> str | None:
+        """Why it takes no further call, as :meth:`mark_unaccountable` was told, or None."""
+        return self._fault
+
+    # ------------------------------------------------------------------------------- money and time
+
+    @property
+    def spent(self) -> Usage:
+        """What it and its children have settled."""
+        try:
+            return self.governor.ledger.spent(self.id)
+        except RunClosed:
+            return self._final[0]
+
+    @property
+    def reserved(self) -> Usage:
+        """What calls in flight hold, its own and its children's."""
+        try:
+            return self.governor.ledger.reserved(self.id)
+        except RunClosed:
+            return Usage()
+
+    @property
+    def remaining(self) -> Remaining:
+        """What is left of each limit, the tightest of its own and its ancestors'."""
+        try:
+            remaining = self.governor.ledger.remaining(self.id)
+        except RunClosed:
+            remaining = self._final[1]
+        return replace(remaining, seconds=self._seconds_left()) if self._timed else remaining
+
+    def elapsed(self) -> float:
+        """Seconds since it was opened, until it was closed, less the waits for people."""
+        return self._watch.worked()
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """A context in which its clock and its ancestors' stand still: a person is asked."""
+        runs = tuple(self._chain())
+        for run in runs:
+            run._watch.pause()  # noqa: SLF001  # of the same class
+        try:
+            yield
+        finally:
+            for run in runs:
+                run._watch.go_on()  # noqa: SLF001  # of the same class
+
+    def charge(self, *, usd: Money | None = None, tokens: int | None = None) -> None:
+        """Charge it and its ancestors for what was no governed call, as a model's tokens.
+
+        Never raises for an overrun: it is counted in full, and the next call is refused.
+
+        Args:
+            usd: US dollars.
+            tokens: Model tokens.
+
+        Raises:
+            RunClosed: it has ended.
+            TypeError: an amount is of another type, or none is given.
+            ValueError: an amount is negative or no amount.
+        """
+        self.spend(usage_of(usd, tokens))
+
+    def spend(self, usage: Usage) -> None:
+        """Charge it and its ancestors with `usage`.
+
+        Raises:
+            RunClosed: it has ended.
+        """
+        if self._state is not RunState.OPEN:
+            raise self._closed(self, None)
+        self.governor.ledger.spend(self.id, usage)
+
+    def reserve(self, tool: str, cost: Usage, limits: Budget | None) -> Hold:
+        """A hold of `cost` for one call of `tool`; give it back to this run alone.
+
+        Args:
+            tool: The tool's name.
+            cost: What the call takes.
+            limits: The tool's own limits in this run.
+
+        Raises:
+            RunClosed: it, or one of its ancestors, is not open.
+            BudgetExceeded: a limit would be passed, or is used up; nothing is held.
+            StateUnavailable: an outcome could not be recorded before.
+        """
+        for run in self._chain():
+            if run.state is not RunState.OPEN:
+                raise self._closed(run, tool)
+            if run.fault is not None:
+                raise StateUnavailable(
+                    f"the run `{run.id}` takes no further call: {run.fault}",
+                    tool=tool,
+                    agent=self.agent.id,
+                    run_id=self.id,
+                )
+        if self._timed:
+            self._check_seconds(tool)
+        try:
+            hold = self.governor.ledger.reserve(self.id, tool, cost, limits)
+        except BudgetExceeded as refusal:
+            refusal.agent = self.agent.id
+            raise
+        return self._with_seconds(hold)
+
+    def replace(self, hold: Hold, cost: Usage) -> Hold:
+        """A hold of `cost` in the place of `hold`, with a new snapshot.
+
+        Raises:
+            BudgetExceeded: the new cost passes a limit; the old hold stands.
+        """
+        try:
+            return self._with_seconds(self.governor.ledger.replace(without_time(hold), cost))
+        except BudgetExceeded as refusal:
+            refusal.agent = self.agent.id
+            raise
+
+    def charge_call(self, hold: Hold, usage: Usage) -> None:
+        """Report what the call in flight really cost, as :meth:`guardrails.ports.Ledger.charge`."""
+        self.governor.ledger.charge(without_time(hold), usage)
+        self._keep_late_sums()
+
+    def settle(self, hold: Hold, step: Step) -> None:
+        """Turn the hold into spending: the call's body started."""
+        self.governor.ledger.settle(without_time(hold), step)
+        self._keep_late_sums()
+
+    def release(self, hold: Hold) -> None:
+        """Give the hold back: the call's body did not start."""
+        self.governor.ledger.release(without_time(hold))
+        self._keep_late_sums()
+
+    # ------------------------------------------------------------------------------- kill
+
+    def kill(self, reason: str, *, by: str = "the program") -> None:
+        """Stop it and its children, from any thread: no further call starts.
+
+        Async calls in flight are cancelled. The body of a sync call in flight runs on; its
+        result is discarded.
+
+        Args:
+            reason: Why; it is recorded, and stands in what is raised.
+            by: Who.
+        """
+        self.governor.kill_switch.kill(Scope("run", self.id), reason=reason, by=by)
+
+    def check_kill(self, tool: str | None = None) -> None:
+        """Nothing, if neither it nor `tool` nor what it is part of was killed.
+
+        Raises:
+            RunKilled: something of that was killed; again at each later check.
+        """
+        kill = self.find_kill(tool)
+        if kill is not None:
+            raise self.killed_by(kill, tool)
+
+    def find_kill(self, tool: str | None = None) -> Kill | None:
+        """The kill that :meth:`check_kill` would raise for, or None."""
+        switch = self.governor.kill_switch
+        # Read before the search: what comes during it makes the next check search again.
+        generation = switch.generation
+        seen, tools = self._unkilled
+        if generation == seen and tool in tools:
+            return None
+        for subject in self.subjects(tool):
+            kill = switch.find(subject)
+            if kill is not None:
+                return kill
+        self._unkilled = (generation, tools | {tool} if seen == generation else frozenset({tool}))
+        return None
+
+    def subjects(self, tool: str | None = None) -> tuple[Subject, ...]:
+        """What a kill is matched against: its ancestors, outermost first, then it with `tool`."""
+        own = self.subject if tool is None else self.subject._replace(tool=tool)
+        return (*(run.subject for run in reversed(self._ancestors)), own)
+
+    def killed_by(self, kill: Kill, tool: str | None = None) -> RunKilled:
+        """The error that `kill` means here. Its ``run_id`` is the run at whose exit it stops."""
+        runs = (*reversed(self._ancestors), self)
+        run_id = self.id
+        match kill.scope.kind:
+            case "run":
+                run_id = kill.scope.name
+            case "agent":
+                run_id = next((run.id for run in runs if kill.scope.covers(run.subject)), self.id)
+            case "all" | "env":
+                run_id = runs[0].id
+        return RunKilled(kill.reason, run_id=run_id, scope=str(kill.scope), tool=tool)
+
+    # ------------------------------------------------------------------------------- within
+
+    def _chain(self) -> Iterator[Run]:
+        yield self
+        yield from self._ancestors
+
+    def _closed(self, run: Run, tool: str | None) -> RunClosed:
+        what = "was not entered yet" if run.state is RunState.NEW else "has ended"
+        return RunClosed(
+            f"the run `{run.id}` of `{run.agent.id}` {what}",
+            tool=tool,
+            agent=self.agent.id,
+            run_id=self.id,
+        )
+
+    def _check_seconds(self, tool: str) -> None:
+        for run in self._chain():
+            limit = run.budget.seconds
+            if limit is None:
+                continue
+            elapsed = run.elapsed()
+            if elapsed >= limit:
+                raise BudgetExceeded(
+                    f"`{tool}` comes too late: run/{run.id} has {limit:g} seconds, and has worked "
+                    f"for {elapsed:.1f}",
+                    account=f"run/{run.id}",
+                    dimension="seconds",
+                    limit=limit,
+                    left=limit - elapsed,
+                    tool=tool,
+                    agent=self.agent.id,
+                    run_id=self.id,
+                )
+
+    def _seconds_left(self) -> float:
+        return min(
+            run.budget.seconds - run.elapsed()
+            for run in self._chain()
+            if run.budget.seconds is not None
+        )
+
+    def _with_seconds(self, hold: Hold) -> Hold:
+        return TimedHold(hold, self._seconds_left()) if self._timed else hold
+
+    def _keep_sums(self) -> None:
+        ledger = self.governor.ledger
+        with self._lock:
+            self._final = (ledger.spent(self.id), ledger.remaining(self.id))
+
+    def _keep_late_sums(self) -> None:
+        # A ledger may forget a closed run once nothing of it is in flight. While the
+        # caller's hold lives it cannot, so the sums that are read here are the last ones.
+        for run in self._chain():
+            if run.is_closed:
+                with suppress(RunClosed):
+                    run._keep_sums()  # noqa: SLF001  # of the same class
+
+    def _write(self, kind: str, detail: Mapping[str, object]) -> None:
+        self.governor.record.write(
+            Event(
+                kind,
+                self.governor.clock.now_ns(),
+                run_id=self.id,
+                agent=self.agent.id,
+                mode=self.mode.value,
+                detail=detail,
+            )
+        )
+
+    def _opening(self) -> dict[str, object]:
+        usd = self.budget.usd
+        limits = {
+            "usd": None if usd is None else str(usd),
+            "tokens": self.budget.tokens,
+            "calls": self.budget.calls,
+            "seconds": self.budget.seconds,
+        }
+        return {
+            "version": self.agent.version,
+            "owner": self.agent.owner,
+            "environment": self.agent.environment,
+            "principal": self.principal,
+            "labels": list(self.labels),
+            "budget": {name: limit for name, limit in limits.items() if limit is not None},
+            "ancestry": [dict(step) for step in self.ancestry],
+        }
+
+
+@contextmanager
+def _state_faults(what: str, run_id: str) -> Iterator[None]:
+    try:
+        yield
+    except GuardrailsError:
+        raise
+    except Exception as error:  # the boundary of ledger and record: a fault refuses
+        raise StateUnavailable(f"{what}: {error}", run_id=run_id) from error

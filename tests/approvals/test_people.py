@@ -1,0 +1,85 @@
+"""One person counts once, however the name is spelt; look-alikes are refused."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guardrails.approvals.people import identity, same_person
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("dana@acme.example", "DANA@Acme.Example"),
+        ("dana@acme.example", "\uff44\uff41\uff4e\uff41@acme.example"),
+        ("ﬁona", "fiona"),
+        ("jos\u00e9", "jose\u0301"),
+        ("STRASSE", "straße"),
+        ("ana\u212a", "anak"),
+        ("dana①", "dana1"),
+    ],
+)
+def test_spellings_of_one_name_are_one_person(one, other):
+    assert identity(one) == identity(other)
+    assert same_person(one, other)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        " dana",
+        "dana ",
+        "dana\u200b",
+        "da\u00adna",
+        "dana\u202e",
+        "dana\n",
+        "da\x00na",
+        "dana\ufe0f",
+        "dana\u3164",
+        "dana\u034f",
+        "d\u0430na@acme.example",
+        "\u03bfwner",
+        "\ud800",
+        "x" * 321,
+        "dana\ufeff",
+        "dana\U000e0041",
+    ],
+    ids=ascii,
+)
+def test_names_that_could_pass_for_another_are_refused(name):
+    with pytest.raises(ValueError):
+        identity(name)
+
+
+@pytest.mark.parametrize("name", [None, 5, b"dana", True])
+def test_what_is_no_text_is_no_name(name):
+    with pytest.raises(ValueError):
+        identity(name)
+
+
+def test_names_in_one_alphabet_are_names():
+    for name in ("Дана", "dana.ruíz@acme.example", "山田太郎", "uid:1000", "o'brien", "Dana Ruiz"):
+        assert identity(name)
+
+
+def test_an_invisible_character_does_not_make_another_person():
+    assert same_person("dana@acme.example", "da\u200bna@acme.example ")
+    assert not same_person("dana", "dan")
+
+
+@given(
+    st.text(
+        st.characters(max_codepoint=0x2FF, categories=["L", "N"], exclude_characters="µ"),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_an_identity_is_stable(name):
+    folded = identity(name)
+    assert identity(folded) == folded
+    assert identity(unicodedata.normalize("NFD", name)) == folded
