@@ -126,7 +126,8 @@ def rule_packages(policy: ir.Policy, _data: object) -> Iterator[PolicyLoadError]
         if len(function.path) != _FORM:
             yield _problem(
                 f"`{_shown(function.path)}`: a rule package is named `guardrails.rules.<name>`,"
-                " exactly three parts, and its rules have names without dots; this one would not be heard",
+                " exactly three parts, and its rules have names without dots; this one would not"
+                " be heard",
                 function.where,
             )
 
@@ -142,7 +143,8 @@ def contributions(policy: ir.Policy, _data: object) -> Iterator[PolicyLoadError]
             if meant is not None and _looks_contributed(function):
                 yield _problem(
                     f"`{name}` in `{_shown(function.path[:-1])}` is not heard;"
-                    f" did you mean `{meant}`? available: {', '.join(f'`{word}`' for word in CONTRIBUTIONS)}",
+                    f" did you mean `{meant}`? available:"
+                    f" {', '.join(f'`{word}`' for word in CONTRIBUTIONS)}",
                     function.where,
                 )
         elif len(function.params) > 2:  # noqa: PLR2004  # the input and data, which every rule has

@@ -40,6 +40,7 @@ _LOGGED: Final = re.compile(r"^m(\d+)\.rego:(\d+):(\d+): (.+?):?$", re.MULTILINE
 _HINTS: Final = {
     "Invalid rule head": "if the rule has `every`, or more than one `with`, give its body"
     " braces over several lines",
+    "syntax error": "if it is sound Rego, as `x if not y with …`, give the body braces",
     "this is unclosed": "a bracket or brace is not closed",
 }
 

@@ -250,9 +250,12 @@ def _give_up(cases: Sequence[_Case], found: Sequence[Trap]) -> None:
 def _without(module: Module, found: Sequence[Trap]) -> str:
     """The module's source with the rules that hold a trap blanked out; rows stay as they are."""
     source = module.source.encode()
+    # To the next rule: the tree's spans leave out a closing brace.
+    starts = sorted(rule.start for rule in module.rules if rule.start is not None)
+    ends = dict(zip(starts, [*starts[1:], len(source)], strict=True))
     for trap in found:
         if trap.file == module.file and trap.rule.start is not None:
-            begin, end = trap.rule.start, trap.rule.start + trap.rule.size
+            begin, end = trap.rule.start, ends[trap.rule.start]
             source = source[:begin] + re.sub(rb"[^\n]", b" ", source[begin:end]) + source[end:]
     return source.decode()
 

@@ -113,7 +113,8 @@ def restore(document: dict[str, Any], lifts: Sequence[Lift]) -> None:
             if hidden is not None:
                 msg = (
                     f"`with {'.'.join(target)} as …` replaces the rule `data.{hidden}`, which"
-                    " cannot be planned without OPA; replace the data or the input that the rule reads"
+                    " cannot be planned without OPA; replace the data or the input that the"
+                    " rule reads"
                 )
                 raise PolicyLoadError(msg, file=lifted.file, row=lifted.row, col=lifted.col)
         if lifted.targets:
