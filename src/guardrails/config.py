@@ -28,6 +28,7 @@ from pydantic import BeforeValidator, Field
 
 from guardrails.errors import ConfigError
 from guardrails.model.facts import Mode
+from guardrails.model.limits import DEFAULT_LIMITS, Limits
 from guardrails.register.source import Mapped, Problem, Source, SourceError, nearest, quoted, shown
 from guardrails.register.words import (  # noqa: TC001  # pydantic reads them at run time
     EnvironmentName,
@@ -52,21 +53,6 @@ VARIABLE: Final = "GUARDRAILS_CONFIG"
 
 _MODES: Final = tuple(mode.value for mode in Mode)
 _PLANNERS: Final = ("regopy", "opa")
-
-
-@dataclass(frozen=True, slots=True)
-class ArgumentLimits:
-    """How large a call's arguments may be.
-
-    Attributes:
-        depth: Nesting.
-        nodes: Values in all.
-        bytes: Length as JSON, in bytes.
-    """
-
-    depth: int = 64
-    nodes: int = 10_000
-    bytes: int = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +83,7 @@ class Config:
     planner: Literal["regopy", "opa"] = "regopy"
     opa: Path | None = None
     record: Path | None = None
-    limits: ArgumentLimits = field(default_factory=ArgumentLimits)
+    limits: Limits = DEFAULT_LIMITS
 
     @classmethod
     def find(cls, start: str | Path | None = None) -> Config:
@@ -170,13 +156,12 @@ def _one_or_many(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-_STANDARD: Final = ArgumentLimits()
 
 
 class _Limits(Mapped):
-    depth: Annotated[int, Field(ge=1, le=256)] = _STANDARD.depth
-    nodes: Annotated[int, Field(ge=1, le=1_000_000)] = _STANDARD.nodes
-    bytes: Annotated[int, Field(ge=1, le=64 << 20)] = _STANDARD.bytes
+    depth: Annotated[int, Field(ge=1, le=256)] = DEFAULT_LIMITS.depth
+    nodes: Annotated[int, Field(ge=1, le=1_000_000)] = DEFAULT_LIMITS.nodes
+    bytes: Annotated[int, Field(ge=1, le=64 << 20)] = DEFAULT_LIMITS.text
 
 
 class _Written(Mapped):
@@ -208,7 +193,7 @@ def _resolved(written: _Written, file: Path) -> Config:
         planner=written.planner,
         opa=None if written.opa is None else base / written.opa,
         record=None if written.record is None else base / written.record,
-        limits=ArgumentLimits(limits.depth, limits.nodes, limits.bytes),
+        limits=Limits(depth=limits.depth, nodes=limits.nodes, text=limits.bytes),
     )
 
 

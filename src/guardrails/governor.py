@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from guardrails.approvals.stores.memory import MemoryApprovals
-from guardrails.audit.jsonl import JsonLinesRecord
 from guardrails.audit.memory import MemoryRecord
 from guardrails.clock import SystemClock
-from guardrails.config import Config
 from guardrails.enforcement import dry_run
 from guardrails.enforcement.invoke import new_id
 from guardrails.enforcement.opening import budget_of, facts_of, mode_of, narrowing, principal_of
 from guardrails.enforcement.tools import tool_of
-from guardrails.engines.in_process import InProcessEngine, PolicyFiles
 from guardrails.errors import ConfigError, RunClosed
 from guardrails.model.call import Event
 from guardrails.model.facts import Mode
 from guardrails.model.kill import Scope
-from guardrails.register import Register
-from guardrails.resources import policies_directory
+from guardrails.model.limits import DEFAULT_LIMITS, Limits
 from guardrails.runs.context import current_run
 from guardrails.runs.inflight import InFlight
 from guardrails.runs.kill import MemoryKillSwitch
@@ -34,7 +30,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from guardrails import ports
+    from guardrails.config import Config
     from guardrails.enforcement.definition import Tool
+    from guardrails.engines.in_process import PolicyFiles
     from guardrails.model.approval import ApprovalRequest
     from guardrails.model.budget import Budget
     from guardrails.model.decision import Decision
@@ -61,6 +59,7 @@ class Governor:
         modes: The modes that runs may have. ``observe`` lets denied calls run, so it has
             to be named, and is logged as a warning.
         tools: Governed functions that are known from the start.
+        limits: How large the arguments of one call may be.
 
     Raises:
         ConfigError: something does not fit, as two tools of one name.
@@ -79,10 +78,12 @@ class Governor:
         clock: ports.Clock | None = None,
         modes: Iterable[str] = (Mode.ENFORCE, Mode.SHADOW),
         tools: Iterable[Callable[..., Any]] = (),
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self.engine = engine
         self.register = register
         self.environment = environment
+        self.limits = limits
         self.clock = clock if clock is not None else SystemClock()
         self.record = record if record is not None else MemoryRecord()
         self.ledger = ledger if ledger is not None else MemoryLedger(on_alert=self._alerted)
@@ -142,7 +143,7 @@ class Governor:
         """
         parent = current_run()
         if parent is not None:
-            if parent.governor is not self:
+            if cast("object", parent.governor) is not self:
                 msg = "a run is open under another governor; leave it first, or use its governor"
                 raise ConfigError(msg)
             if parent.is_closed:
@@ -288,6 +289,12 @@ def load_governor(path: str | Path | None = None) -> Governor:
         ConfigError: there is none, or it or the register is wrong.
         PolicyLoadError: the policies cannot be used.
     """
+    # Only here, since a program that builds its own governor needs neither YAML nor Rego.
+    from guardrails.audit.jsonl import JsonLinesRecord  # noqa: PLC0415  # as above
+    from guardrails.config import Config  # noqa: PLC0415  # as above
+    from guardrails.engines.in_process import InProcessEngine  # noqa: PLC0415  # as above
+    from guardrails.register import Register  # noqa: PLC0415  # as above
+
     config = Config.find() if path is None else Config.load(path)
     register = Register.load(config.agents)
     engine = InProcessEngine(policy_files(config), lambda: {"agents": register.policy_data()})
@@ -297,11 +304,15 @@ def load_governor(path: str | Path | None = None) -> Governor:
         environment=config.environment,
         record=MemoryRecord() if config.record is None else JsonLinesRecord(config.record),
         modes=config.modes,
+        limits=config.limits,
     )
 
 
 def policy_files(config: Config) -> PolicyFiles:
     """The layers of policies that a configuration names: the shipped library, presets, its own."""
+    from guardrails.engines.in_process import PolicyFiles  # noqa: PLC0415  # as in load_governor
+    from guardrails.resources import policies_directory  # noqa: PLC0415  # as in load_governor
+
     layers: list[Path] = []
     shipped = policies_directory()
     if config.library:

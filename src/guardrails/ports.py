@@ -10,13 +10,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
-    from guardrails.model.approval import ApprovalRequest, CallKey
+    from guardrails.model.approval import ApprovalRequest, ApprovalState, CallKey
     from guardrails.model.budget import Budget, Remaining, Usage
     from guardrails.model.call import Event, Snapshot, Step
     from guardrails.model.decision import ApprovalDemand, Decision
     from guardrails.model.kill import Kill, Scope, Subject
+    from guardrails.model.limits import Limits
     from guardrails.model.registered import RegisteredAgent
 
 
@@ -56,8 +58,8 @@ class PolicyEngine(Protocol):
         """The same for a coroutine; never blocks the event loop."""
         ...
 
-    def explain(self, document: Mapping[str, Any]) -> str:
-        """A person's text of which rules fired and which condition failed, with file:row."""
+    def explain(self, document: Mapping[str, Any], rules: Collection[str] = ()) -> str:
+        """Which conditions of these rules (none: of all) were not met, with file:row, a line each."""
         ...
 
 
@@ -208,6 +210,38 @@ class Approvals(Protocol):
         """Take an unanswered request back; does nothing once it is in a terminal state."""
         ...
 
+    def get(self, request_id: str) -> ApprovalRequest:
+        """The request with this id, or with the one id that begins so.
+
+        Raises:
+            GuardrailsError: there is none, or several begin so.
+        """
+        ...
+
+    def list(self, state: ApprovalState | None = None) -> tuple[ApprovalRequest, ...]:
+        """All requests in this state (None: in any), oldest first."""
+        ...
+
+    def approve(
+        self, request_id: str, *, by: str, groups: Iterable[str], reason: str = ""
+    ) -> ApprovalRequest:
+        """The request after one person's yes; approved once every demand has its quorum.
+
+        Raises:
+            GuardrailsError: this person may not answer it, or it is answered already.
+        """
+        ...
+
+    def reject(
+        self, request_id: str, *, by: str, groups: Iterable[str], reason: str = ""
+    ) -> ApprovalRequest:
+        """The request after one person's no, which rejects it.
+
+        Raises:
+            GuardrailsError: this person may not answer it, or it is answered already.
+        """
+        ...
+
     def wait(self, request_id: str, seconds: float) -> ApprovalRequest:
         """Block until the request is answered, withdrawn or expired, at most `seconds`; its state then."""
         ...
@@ -247,13 +281,6 @@ class Register(Protocol):
         ...
 
 
-class Watch(Protocol):
-    """A context within which a call in flight hears of a kill."""
-
-    def __enter__(self) -> object: ...  # noqa: D105  # as its class says
-    def __exit__(self, *exc_info: object) -> None: ...  # noqa: D105  # as its class says
-
-
 class InFlight(Protocol):
     """Calls in flight that a kill must reach."""
 
@@ -263,7 +290,7 @@ class InFlight(Protocol):
         on_kill: Callable[[Kill], None],
         *,
         owner: object = None,
-    ) -> Watch:
+    ) -> AbstractContextManager[object]:
         """A context within which a kill of any of `subjects` calls `on_kill`, also one that holds already."""
         ...
 
@@ -286,7 +313,10 @@ class Enforcer(Protocol):
     @property
     def in_flight(self) -> InFlight: ...  # noqa: D102  # named by its type
 
-    def claim(self, name: str, tool: object) -> None:
+    @property
+    def limits(self) -> Limits: ...  # noqa: D102  # named by its type
+
+    def claim(self, name: str, tool: Any) -> None:
         """Note that `tool` goes by `name` here.
 
         Raises:

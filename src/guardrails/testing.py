@@ -7,7 +7,7 @@
     def test_refund():
         with testing.run() as run:             # allows everything, no budget to speak of
             assert refund("A-17", Decimal(20)) == "refunded"
-        assert run.record.tools() == ["refund"]
+        assert run.governor.record.tools() == ["refund"]
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from guardrails.model.decision import Decision, Effect
 from guardrails.model.registered import RegisteredAgent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from guardrails.runs.scope import RunScope
 
@@ -81,7 +81,7 @@ class FunctionEngine:
         """The function's decision."""
         return self.decide(document, decision_id)
 
-    def explain(self, document: Mapping[str, Any]) -> str:
+    def explain(self, document: Mapping[str, Any], rules: Collection[str] = ()) -> str:  # noqa: ARG002  # the port's
         """Nothing but that a test decided."""
         return f"decided by a test for {document['tool']['name']}"
 
@@ -103,9 +103,19 @@ class OpenRegister:
         return {}
 
 
+class RecordingGovernor(Governor):
+    """A governor whose record a test can read.
+
+    Attributes:
+        record: The events, in order, as ``record.events``.
+    """
+
+    record: MemoryRecord
+
+
 def governor(
     decide: Callable[[Mapping[str, Any]], Decision] | None = None, **services: Any
-) -> Governor:
+) -> RecordingGovernor:
     """A governor for tests: it allows everything, or what `decide` says.
 
     Args:
@@ -119,7 +129,7 @@ def governor(
         "record": MemoryRecord(),
         "clock": FakeClock(),
     }
-    return Governor(**{**given, **services})
+    return RecordingGovernor(**{**given, **services})
 
 
 def run(agent: str = "test-agent", **options: Any) -> RunScope:
@@ -130,4 +140,4 @@ def run(agent: str = "test-agent", **options: Any) -> RunScope:
         **options: As for ``guardrails.run``; `governor` for another governor.
     """
     chosen = options.pop("governor", None) or governor()
-    return chosen.run(agent, **options)  # type: ignore[no-any-return]  # it is a Governor
+    return chosen.run(agent, **options)

@@ -6,7 +6,8 @@ import dataclasses
 
 import pytest
 
-from guardrails.config import FILE_NAME, VARIABLE, ArgumentLimits, Config
+from guardrails.config import FILE_NAME, VARIABLE, Config
+from guardrails.model.limits import Limits
 from guardrails.errors import ConfigError
 from guardrails.register.source import SourceError
 
@@ -37,7 +38,7 @@ def test_the_least_that_must_be_said_gives_the_defaults(project):
         planner="regopy",
         opa=None,
         record=project / ".guardrails" / "record.jsonl",
-        limits=ArgumentLimits(depth=64, nodes=10_000, bytes=1_048_576),
+        limits=Limits(depth=64, nodes=10_000, text=1_048_576),
     )
 
 
@@ -57,7 +58,7 @@ def test_everything_can_be_said(project):
     assert config.modes == ("enforce", "shadow", "observe")
     assert (config.planner, config.opa) == ("opa", project / "opa")
     assert config.record is None
-    assert config.limits == ArgumentLimits(8, 100, 1000)
+    assert config.limits == Limits(depth=8, nodes=100, text=1000)
 
 
 def test_one_directory_of_policies_needs_no_list(project):

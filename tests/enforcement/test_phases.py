@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -40,7 +41,7 @@ BEFORE_BODY = [
 ]
 
 
-def decision(effect: Effect, **more: object) -> Decision:
+def decision(effect: Effect, **more: Any) -> Decision:
     if effect is Effect.REQUIRE_APPROVAL:
         more.setdefault("approvals", (DEMAND,))
     if effect is Effect.SHADOW:
@@ -66,7 +67,8 @@ class Shell:
         may_wait=False,
         faults=None,
     ) -> None:
-        self.call = Call(SimpleNamespace(facts=ToolFacts("tool", "res", operation)), (), {}, "d-1")
+        tool: Any = SimpleNamespace(facts=ToolFacts("tool", "res", operation))
+        self.call: Any = Call(tool, (), {}, "d-1")
         self.call.run = SimpleNamespace(id="r-1", mode=mode, agent=SimpleNamespace(id="agent"), wait=1.0)
         self.call.may_wait = may_wait
         self.decisions = iter(decisions)
@@ -143,7 +145,7 @@ def test_every_decision_in_every_mode(mode: Mode, operation: str, effect: Effect
     """The table of modes in docs/architecture.md, cell by cell."""
     shell = Shell([decision(effect)], mode=mode, operation=operation)
     if effect is Effect.SHADOW:
-        expected: object = "stand-in"
+        expected: Any = "stand-in"
     elif mode is Mode.OBSERVE:
         expected = "result"
     elif effect is Effect.DENY:

@@ -13,11 +13,12 @@ import inspect
 from typing import TYPE_CHECKING, Any, Final
 
 from guardrails.enforcement.annotations import ANY, Hidden, is_formless, shown
-from guardrails.enforcement.json_form import DEFAULT_LIMITS, Limits, NoJsonForm, to_document
+from guardrails.enforcement.json_form import NoJsonForm, to_document
 from guardrails.enforcement.parameter import EMPTY, Parameter, innermost, scope_of
 from guardrails.enforcement.predicates import bind_predicate
 from guardrails.enforcement.problems import Problems
 from guardrails.errors import ConfigError
+from guardrails.model.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -37,9 +38,10 @@ class Arguments:
         named: Every argument by its parameter's name, defaults and hidden ones included, as the
             function gets it.
         document: The same as exact JSON, hidden ones left out: what policy sees.
+        limits: How large they may be, also after a rewrite.
     """
 
-    __slots__ = ("args", "document", "kwargs", "named")
+    __slots__ = ("args", "document", "kwargs", "limits", "named")
 
     def __init__(
         self,
@@ -47,7 +49,9 @@ class Arguments:
         kwargs: dict[str, Any],
         named: Mapping[str, Any],
         document: dict[str, Any],
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
+        self.limits = limits
         self.args = args
         self.kwargs = kwargs
         self.named = named
@@ -69,7 +73,6 @@ class Parameters:
         "_from_keyword",
         "_function",
         "_keywords",
-        "_limits",
         "_list",
         "_mapping",
         "_options",
@@ -91,14 +94,12 @@ class Parameters:
         validate: bool,
         prefix_args: tuple[Any, ...],
         prefix_keywords: Mapping[str, Any],
-        limits: Limits,
         namespace: Mapping[str, Any],
     ) -> None:
         self._function = function
         self._options = {
             "prefix_args": prefix_args,
             "prefix_keywords": prefix_keywords,
-            "limits": limits,
             "namespace": namespace,
         }
         while isinstance(function, functools.partial):
@@ -107,7 +108,6 @@ class Parameters:
             function = function.func
         self._title = getattr(function, "__qualname__", None) or type(function).__name__
         self._validate = validate
-        self._limits = limits
         self._fixed = prefix_args
         self._keywords = dict(prefix_keywords)
         self.skip_first = skip_first
@@ -143,7 +143,6 @@ class Parameters:
         validate: bool = True,
         prefix_args: tuple[Any, ...] = (),
         prefix_keywords: Mapping[str, Any] | None = None,
-        limits: Limits = DEFAULT_LIMITS,
         namespace: Mapping[str, Any] | None = None,
     ) -> Parameters:
         """The parameters of `function`, with a check for each annotation.
@@ -158,7 +157,6 @@ class Parameters:
             validate: Check arguments against the annotations.
             prefix_args: What was bound by position already, as by ``functools.partial``.
             prefix_keywords: What was bound by name already.
-            limits: How large the arguments of one call may be.
             namespace: Names that annotations may use beside the function's own scope.
 
         Raises:
@@ -172,7 +170,6 @@ class Parameters:
             validate=validate,
             prefix_args=tuple(prefix_args),
             prefix_keywords=dict(prefix_keywords or {}),
-            limits=limits,
             namespace=dict(namespace or {}),
         )
 
@@ -218,7 +215,7 @@ class Parameters:
                 raise ConfigError(msg)
             if parameter.default is not EMPTY and parameter.name not in self._keywords:
                 try:
-                    to_document(parameter.default, path=parameter.name, limits=self._limits)
+                    to_document(parameter.default, path=parameter.name)
                 except NoJsonForm as error:
                     msg = (
                         f"`{self._title}`: the default of `{error.path}`: {error.problem}; {advice}"
@@ -231,12 +228,18 @@ class Parameters:
         """The parameters' names in their order, hidden ones included."""
         return tuple(self._by_name)
 
-    def read(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Arguments:
+    def read(
+        self,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> Arguments:
         """The arguments of one call.
 
         Args:
             args: What the caller gave by position, the instance included where there is one.
             kwargs: What the caller gave by name.
+            limits: How large they may be.
 
         Raises:
             InvalidArguments: they do not fit the signature or the annotations, or have no
@@ -253,21 +256,24 @@ class Parameters:
         problems.raise_any()
         fixed = {each.name for each in self._positional[: len(self._fixed)]}
         if self._validate:
-            for name in values.keys() - fixed:
+            for name in [name for name in values if name not in fixed]:
                 values[name] = self._by_name[name].accept(values[name], problems)
             problems.raise_any()
         for parameter in self._by_name.values():
             if parameter.name not in values:
                 values[parameter.name] = parameter.default
-        return self._arguments(instance, values)
+        return self._arguments(instance, values, limits)
 
-    def read_named(self, values: Mapping[str, Any]) -> Arguments:
+    def read_named(
+        self, values: Mapping[str, Any], limits: Limits = DEFAULT_LIMITS
+    ) -> Arguments:
         """The arguments of a call that is only to be decided, each by its parameter's name.
 
         Args:
             values: The value of each parameter; one named by ``*args`` is a sequence, by
                 ``**kwargs`` a mapping. A hidden parameter may be left out: policy does not
                 see it, and it is None then.
+            limits: How large they may be.
 
         Raises:
             InvalidArguments: as :meth:`read`.
@@ -295,7 +301,7 @@ class Parameters:
             elif parameter.name not in read:
                 problems.add(f"args.{parameter.name}: missing")
         problems.raise_any()
-        return self._arguments((None,) * self.skip_first, read)
+        return self._arguments((None,) * self.skip_first, read, limits)
 
     def rewrite(self, arguments: Arguments, changes: Mapping[str, Any]) -> Arguments:
         """The arguments with some of them replaced by what JSON values stand for.
@@ -321,7 +327,7 @@ class Parameters:
             else:
                 values[name] = parameter.from_json(value, problems)
         problems.raise_any()
-        return self._arguments(arguments.args[: self.skip_first], values)
+        return self._arguments(arguments.args[: self.skip_first], values, arguments.limits)
 
     def document_of(self, arguments: Arguments) -> dict[str, Any]:
         """The document made anew from what the function would be called with now.
@@ -347,7 +353,7 @@ class Parameters:
             values[self._list.name] = (*self._fixed[len(self._positional) :], *rest)
         if self._mapping is not None:
             values[self._mapping.name] = by_name
-        return self._document({name: values[name] for name in self._by_name})
+        return self._document({name: values[name] for name in self._by_name}, arguments.limits)
 
     # ------------------------------------------------------------------- inside
 
@@ -430,9 +436,11 @@ class Parameters:
         else:
             values[name] = value
 
-    def _arguments(self, instance: tuple[Any, ...], values: dict[str, Any]) -> Arguments:
+    def _arguments(
+        self, instance: tuple[Any, ...], values: dict[str, Any], limits: Limits
+    ) -> Arguments:
         named = {name: values[name] for name in self._by_name}
-        document = self._document(named)
+        document = self._document(named, limits)
         args = list(instance)
         kwargs: dict[str, Any] = {}
         for index, parameter in enumerate(self._positional):
@@ -447,12 +455,12 @@ class Parameters:
                 kwargs[parameter.name] = named[parameter.name]
         if self._mapping is not None:
             kwargs.update(named[self._mapping.name])
-        return Arguments(tuple(args), kwargs, named, document)
+        return Arguments(tuple(args), kwargs, named, document, limits)
 
-    def _document(self, named: dict[str, Any]) -> dict[str, Any]:
+    def _document(self, named: dict[str, Any], limits: Limits) -> dict[str, Any]:
         seen = {name: value for name, value in named.items() if not self._by_name[name].hidden}
         try:
-            return to_document(seen, limits=self._limits)  # type: ignore[no-any-return]  # a dict gives a dict
+            return to_document(seen, limits=limits)  # type: ignore[no-any-return]  # a dict gives a dict
         except NoJsonForm as error:
             problems = Problems(self._title)
             hint = f"; {error.hint}" if error.hint else ""

@@ -41,7 +41,9 @@ def decide(tool: Tool, args: Mapping[str, Any], run: Run | None) -> Decision:
 
 
 def _read_named(call: Call) -> None:
-    call.arguments = call.original = call.tool.parameters.read_named(call.given[1])
+    call.arguments = call.original = call.tool.parameters.read_named(
+        call.given[1], call.run.governor.limits
+    )
 
 
 def _step(call: Call, phase: Phase, perform_it: Callable[[Call], None]) -> None:

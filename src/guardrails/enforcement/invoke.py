@@ -73,7 +73,7 @@ def wrapper_for(holder: Holder) -> Callable[..., Any]:
     functools.update_wrapper(wrapper, function)
     if isinstance(function, functools.partial):
         functools.update_wrapper(wrapper, function.func)
-        wrapper.__wrapped__ = function  # type: ignore[attr-defined]  # its signature is the partial's
+        vars(wrapper)["__wrapped__"] = function  # its signature is the partial's
     return wrapper
 
 

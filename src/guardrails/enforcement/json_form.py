@@ -48,6 +48,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import BaseModel, RootModel
 
 from guardrails.model.canonical import canonical
+from guardrails.model.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -69,28 +70,6 @@ class NoJsonForm(ValueError):  # noqa: N818  # named for what the value has not,
         self.problem = problem
         self.hint = hint
         super().__init__(f"{path}: {problem}; {hint}" if hint else f"{path}: {problem}")
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How large the arguments of one call may be.
-
-    Attributes:
-        depth: Levels of nesting.
-        nodes: Values in all, the nested ones included.
-        text: Bytes of all strings and keys, in UTF-8.
-        digits: Significant digits of a decimal.
-        exponent: Places that a decimal's first and last digit may stand from the point.
-    """
-
-    depth: int = 64
-    nodes: int = 10_000
-    text: int = 1_048_576
-    digits: int = 100
-    exponent: int = 400
-
-
-DEFAULT_LIMITS: Final = Limits()
 
 
 def to_document(value: object, *, path: str = "args", limits: Limits = DEFAULT_LIMITS) -> Any:

@@ -60,7 +60,9 @@ def find_run(call: Call) -> None:
 def read_arguments(call: Call) -> None:
     """Bind, validate and convert the arguments."""
     args, kwargs = call.given
-    call.original = call.arguments = call.tool.parameters.read(args, kwargs)
+    call.original = call.arguments = call.tool.parameters.read(
+        args, kwargs, call.run.governor.limits
+    )
 
 
 def check_kill(call: Call) -> None:
@@ -152,7 +154,7 @@ def record_refusal(call: Call) -> None:
     document = call.document
     if document is not None and isinstance(refusal, CallDenied | PolicyError):
         engine = call.run.governor.engine
-        refusal.explain = lambda: engine.explain(document)
+        refusal.explain = lambda: engine.explain(document, refusal.rule_ids)
     try:
         events.write_refusal(call, refusal)
     except Exception:

@@ -130,7 +130,8 @@ def phases(call: Call) -> Generator[Phase, Any, Outcome]:
         verdict = yield from _admit(call)
         if verdict is Verdict.WITHHOLD:
             yield Phase.RELEASE
-            return (yield Phase.STAND_IN)
+            outcome: Outcome = yield Phase.STAND_IN
+            return outcome
         yield Phase.KILL
         yield Phase.INTENT
     except BaseException as refusal:

@@ -100,6 +100,19 @@ def governed_tool(  # noqa: PLR0913  # the facts of a tool, each by its name
     return _apply(fn, lambda target: _govern(target, options), "governed_tool")
 
 
+@overload
+def requires_approval(fn: Callable[P, R], /) -> Callable[P, R]: ...
+@overload
+def requires_approval(
+    fn: None = None,
+    /,
+    *,
+    when: Callable[..., Any] | None = None,
+    approvers: str | Iterable[str] = "operations",
+    quorum: int = 1,
+    expires_in: int | str = "4h",
+    reason: str | None = None,
+) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
 def requires_approval(  # noqa: PLR0913  # the words of one rule, each by its name
     fn: Callable[..., Any] | None = None,
     /,
@@ -145,6 +158,18 @@ def requires_approval(  # noqa: PLR0913  # the words of one rule, each by its na
     return _apply(fn, lambda target: _changed(target, change), "requires_approval")
 
 
+@overload
+def budget(fn: Callable[P, R], /) -> Callable[P, R]: ...
+@overload
+def budget(
+    fn: None = None,
+    /,
+    *,
+    cost: Money | Callable[..., Money] = 0,
+    usd: Money | None = None,
+    tokens: int | None = None,
+    calls: int | None = None,
+) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
 def budget(
     fn: Callable[..., Any] | None = None,
     /,
@@ -322,7 +347,7 @@ def _refuse_odd_targets(function: Any) -> None:
     hidden = _governed_in_closure(function)
     if hidden is not None:
         msg = (
-            f"`{function.__qualname__}` hides the governed function `{hidden}` below it: put all guardrails "
+            f"`{getattr(function, '__qualname__', function)}` hides the governed function `{hidden}` below it: put all guardrails "
             "decorators next to each other, below it, or let it use functools.wraps"
         )
         raise ConfigError(msg)
@@ -343,7 +368,7 @@ def _governed_in_closure(function: Any) -> Tool | None:
 def _bare(function: Any, *, is_class: bool | None) -> Tool:
     """The tool that a function is before any decorator has spoken."""
     inner = function.func if isinstance(function, functools.partial) else function
-    qualified = getattr(inner, "__qualname__", None) or getattr(inner, "__name__", "")
+    qualified = str(getattr(inner, "__qualname__", "") or getattr(inner, "__name__", ""))
     name = checked_name(qualified.replace("<locals>.", "").replace("<lambda>", "lambda"), what="tool name")
     skip = _takes_instance(function, qualified) if is_class is None else is_class
     parameters = Parameters.of(function, skip_first=skip, hide=(), validate=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from guardrails.errors import EvaluationError, PolicyLoadError
@@ -21,9 +22,9 @@ from guardrails.rego.sources import find_sources
 from guardrails.rego.values import from_json, to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
+    from guardrails.rego.explain import RuleTrace
     from guardrails.rego.planner import PlannerName
 
 ENTRYPOINT: Final = "guardrails/decision"
@@ -31,6 +32,15 @@ ENTRYPOINT: Final = "guardrails/decision"
 
 DATA_ROOT: Final = "guardrails_data"
 """Where policies find their data: ``data.guardrails_data``."""
+
+RULES: Final = "data.guardrails.rules."
+"""How the names of the rules of all rule packages begin."""
+
+MERGE: Final = "guardrails"
+"""The rule id of what the merge itself says."""
+
+CONTRIBUTIONS: Final = frozenset({"deny", "shadow", "allow", "require_approval", "obligations"})
+"""What a rule package contributes to a decision."""
 
 _log: Final = logging.getLogger("guardrails")
 
@@ -116,12 +126,25 @@ class InProcessEngine:
         """The same; it does not wait for anything."""
         return self.decide(document, decision_id)
 
-    def explain(self, document: Mapping[str, Any]) -> str:
-        """Which rules fired, and which condition failed first in the others, with file:row."""
+    def explain(self, document: Mapping[str, Any], rules: Collection[str] = ()) -> str:
+        """Which conditions were not met, with file:row and the values, a line each.
+
+        Args:
+            document: The input document.
+            rules: Ids of the rule packages to tell of; none for all of them.
+        """
         try:
-            return self._loaded.program.explain(ENTRYPOINT, document, strict_builtin_errors=True).render("fails")
+            trace = self._loaded.program.explain(ENTRYPOINT, document, strict_builtin_errors=True)
         except EvaluationError as error:
             return str(error)
+        if trace.error is not None:
+            return str(trace.error)
+        lines: dict[str, None] = {}
+        for rule in trace.rules():
+            package, _, kind = rule.name.removeprefix(RULES).rpartition(".")
+            if rule.name.startswith(RULES) and (not rules or package in rules or _grants(rules, kind)):
+                lines.update(dict.fromkeys(_told(rule, package)))
+        return "\n".join(lines)
 
     def _load(self) -> _Loaded:
         modules: dict[str, str] = {}
@@ -129,7 +152,7 @@ class InProcessEngine:
         ours: dict[str, Any] = {}
         for layer in self._files.layers:
             sources = find_sources([layer], ignore_tests=True)
-            modules.update(sources.modules)
+            modules.update({_shown(name): text for name, text in sources.modules.items()})
             for root, value in sources.data.items():
                 if root == DATA_ROOT and isinstance(value, dict):
                     ours.update(value)
@@ -150,6 +173,28 @@ class InProcessEngine:
         revision = _revision(modules, data)
         _log.info("policies loaded: %d modules, revision %s", len(modules), revision)
         return _Loaded(program, revision)
+
+
+def _shown(path: str) -> str:
+    """`path` as messages show it: from the working directory, where it lies below that."""
+    try:
+        return Path(path).resolve().relative_to(Path.cwd()).as_posix()
+    except (ValueError, OSError):
+        return path
+
+
+def _grants(rules: Collection[str], kind: str) -> bool:
+    # "No rule allows this call" is said by the merge; what failed stands in the rules that allow.
+    return MERGE in rules and kind == "allow"
+
+
+def _told(rule: RuleTrace, package: str) -> Iterator[str]:
+    """What a person wants to know of one rule: where it stands, and what it found wanting."""
+    if rule.contributes and rule.name.rpartition(".")[2] in CONTRIBUTIONS:
+        yield f"{rule.where}  [{package}] said so"
+    elif not rule.contributes:
+        for step in rule.failures:
+            yield f"{step.where}  [{package}] not met: {step.text}"
 
 
 def _revision(modules: Mapping[str, str], data: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from guardrails.model.kill import Kill
-    from guardrails.runs.inflight import InFlight
+    from guardrails.ports import InFlight
     from guardrails.runs.run import Run
 
 T = TypeVar("T")
