@@ -20,7 +20,7 @@ Only ``environment`` must be there; the other values above except ``presets``,
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
@@ -154,8 +154,6 @@ def _one_of(value: object, known: tuple[str, ...]) -> object:
 
 def _one_or_many(value: object) -> object:
     return [value] if isinstance(value, str) else value
-
-
 
 
 class _Limits(Mapped):

@@ -52,7 +52,7 @@ class GuardrailsError(Exception):
 
 
 class ConfigError(GuardrailsError):
-    """A setting, a register or a decorator is wrong. Raised where it is written, never at a call."""
+    """A setting, a register or a decorator is wrong. Raised where it is written."""
 
 
 class PolicyLoadError(GuardrailsError):
@@ -66,7 +66,12 @@ class PolicyLoadError(GuardrailsError):
     """
 
     def __init__(
-        self, message: str, *, file: str | None = None, row: int | None = None, col: int | None = None
+        self,
+        message: str,
+        *,
+        file: str | None = None,
+        row: int | None = None,
+        col: int | None = None,
     ) -> None:
         self.message = message
         self.file = file
@@ -97,7 +102,7 @@ class EvaluationError(GuardrailsError):
         super().__init__(f"{place}{code}: {message}")
 
 
-class Refusal(GuardrailsError):
+class Refusal(GuardrailsError):  # noqa: N818  # named for what happened; so are its heirs
     """A governed call did not run. Catch this to handle every refusal except a kill.
 
     Args:
@@ -154,11 +159,13 @@ class Refusal(GuardrailsError):
     def __str__(self) -> str:
         lines = [self.message]
         if self.decision_id:
-            lines.append(f"  decision {self.decision_id}" + (f", run {self.run_id}" if self.run_id else ""))
+            lines.append(
+                f"  decision {self.decision_id}" + (f", run {self.run_id}" if self.run_id else "")
+            )
         if self.explain is not None:
             try:
                 lines += [f"  {line}" for line in self.explain().splitlines()]
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  # showing an error must never raise another
                 lines.append(f"  (no explanation: {type(error).__name__}: {error})")
         if self.hint:
             lines.append(f"  try: {self.hint}")
@@ -330,7 +337,7 @@ class StateUnavailable(Refusal):
     advice = "The call cannot be accounted for at present. Tell the operator."
 
 
-class RunKilled(BaseException):  # noqa: N818  # named for what happened, as asyncio.CancelledError is
+class RunKilled(BaseException):  # named for what happened, as asyncio.CancelledError is
     """The run was killed. Not an ``Exception``, so that agent loops cannot swallow it.
 
     Leaving the ``with guardrails.run(...)`` of the run that was killed turns it

@@ -100,13 +100,14 @@ class Governor:
         self._claiming = threading.Lock()
         if Mode.OBSERVE in self.modes:
             _log.warning(
-                "mode `observe` is permitted in environment `%s`: runs in it execute calls that policy denies",
+                "mode `observe` is permitted in environment `%s`: "
+                "runs in it execute calls that policy denies",
                 environment,
             )
         for function in tools:
             tool = tool_of(function)
             if tool is None:
-                msg = f"Governor(tools=…): {function!r} is not governed; decorate it with @governed_tool"
+                msg = f"Governor(tools=…): {function!r} is not governed; decorate it first"
                 raise ConfigError(msg)
             self.claim(tool.facts.name, tool)
 
@@ -121,7 +122,7 @@ class Governor:
         id: str | None = None,
         wait: float | None = None,
     ) -> RunScope:
-        """A run of `agent`, to be entered by ``with`` or ``async with``; inside a run, a child of it.
+        """A run of `agent`, for ``with`` or ``async with``; inside a run, a child of it.
 
         Args:
             agent: The agent's id in the register.
@@ -222,8 +223,8 @@ class Governor:
             known = self._tools.setdefault(name, tool)
             if known.identity != tool.identity:
                 msg = (
-                    f"two tools are called `{name}`: {known} and {tool}; policy could not tell them apart, "
-                    "give one another name: @governed_tool(name=…)"
+                    f"two tools are called `{name}`: {known} and {tool}; policy could not tell "
+                    "them apart, give one another name: @governed_tool(name=…)"
                 )
                 raise ConfigError(msg)
             self._tools[name] = tool
@@ -244,7 +245,7 @@ class Governor:
         _log.warning("%s was killed by %s: %s", kill.scope, kill.by, kill.reason)
         try:
             self._write("kill", scope=str(kill.scope), reason=kill.reason, by=kill.by)
-        except Exception:
+        except Exception:  # noqa: BLE001  # see below
             # The kill is in force and must stay so, recorded or not.
             _log.exception("the kill of %s could not be recorded", kill.scope)
 
@@ -319,7 +320,9 @@ def policy_files(config: Config) -> PolicyFiles:
         layers += [shipped / "guardrails", shipped / "data.yaml"]
     layers += [shipped / "presets" / preset for preset in config.presets]
     layers += config.policies
-    return PolicyFiles(tuple(layers), config.planner, None if config.opa is None else str(config.opa))
+    return PolicyFiles(
+        tuple(layers), config.planner, None if config.opa is None else str(config.opa)
+    )
 
 
 _default: Governor | None = None
@@ -353,8 +356,12 @@ def run(  # noqa: PLR0913  # the words of a run, each by its name
     """
     if governor is None:
         current = current_run()
-        governor = current.governor if current is not None else default_governor()  # type: ignore[assignment]  # runs are opened by governors alone
-    assert governor is not None
+        # A run knows its governor as a port; only governors open runs.
+        governor = (
+            default_governor()
+            if current is None
+            else cast("Governor", cast("object", current.governor))
+        )
     return governor.run(
         agent, budget=budget, principal=principal, labels=labels, mode=mode, id=id, wait=wait
     )

@@ -59,7 +59,7 @@ class PolicyEngine(Protocol):
         ...
 
     def explain(self, document: Mapping[str, Any], rules: Collection[str] = ()) -> str:
-        """Which conditions of these rules (none: of all) were not met, with file:row, a line each."""
+        """Which conditions of these rules (none: of all) were not met, with file:row."""
         ...
 
 
@@ -112,7 +112,7 @@ class Ledger(Protocol):
         ...
 
     def charge(self, hold: Hold, usage: Usage) -> None:
-        """Report what the call in flight really cost; the first report in a dimension replaces its price.
+        """Report what the call in flight really cost; the first report replaces its price.
 
         Never raises for an overrun: it is counted in full, and the next call is refused.
         """
@@ -139,13 +139,13 @@ class Ledger(Protocol):
         ...
 
     def remaining(self, run_id: str) -> Remaining:
-        """What is left of each limit, the tightest of the run and its ancestors; without seconds."""
+        """What is left of each limit, of the run and its ancestors; without seconds."""
         ...
 
 
 @runtime_checkable
 class KillSwitch(Protocol):
-    """What was killed. Reading :attr:`generation` is all that a call costs where nothing changed."""
+    """What was killed. Where nothing changed, a call only reads :attr:`generation`."""
 
     @property
     def generation(self) -> int:
@@ -175,13 +175,13 @@ class KillSwitch(Protocol):
 
 @runtime_checkable
 class Approvals(Protocol):
-    """Requests to people and their answers. Each method is atomic and may be called from any thread."""
+    """Requests to people and their answers. Each method is atomic, from any thread."""
 
     def find(self, call_key: CallKey) -> ApprovalRequest | None:
         """The newest request for exactly this call, whatever its state, or None."""
         ...
 
-    def request(
+    def request(  # noqa: PLR0913  # what a person has to know, each by its name
         self,
         call_key: CallKey,
         *,
@@ -196,7 +196,9 @@ class Approvals(Protocol):
         """The open request for this call: the one that is there, or a new one."""
         ...
 
-    def consume(self, request_id: str, call_key: CallKey, demands: Sequence[ApprovalDemand]) -> ApprovalRequest:
+    def consume(
+        self, request_id: str, call_key: CallKey, demands: Sequence[ApprovalDemand]
+    ) -> ApprovalRequest:
         """Use an approval, once.
 
         Raises:
@@ -243,7 +245,7 @@ class Approvals(Protocol):
         ...
 
     def wait(self, request_id: str, seconds: float) -> ApprovalRequest:
-        """Block until the request is answered, withdrawn or expired, at most `seconds`; its state then."""
+        """Block until the request is answered, withdrawn or expired, at most `seconds`."""
         ...
 
     async def wait_async(self, request_id: str, seconds: float) -> ApprovalRequest:
@@ -291,7 +293,7 @@ class InFlight(Protocol):
         *,
         owner: object = None,
     ) -> AbstractContextManager[object]:
-        """A context within which a kill of any of `subjects` calls `on_kill`, also one that holds already."""
+        """A context within which a kill of `subjects` calls `on_kill`, also one that holds."""
         ...
 
 

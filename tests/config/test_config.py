@@ -7,8 +7,8 @@ import dataclasses
 import pytest
 
 from guardrails.config import FILE_NAME, VARIABLE, Config
-from guardrails.model.limits import Limits
 from guardrails.errors import ConfigError
+from guardrails.model.limits import Limits
 from guardrails.register.source import SourceError
 
 

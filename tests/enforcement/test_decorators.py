@@ -73,15 +73,20 @@ def result_of(function, *args, **kwargs):
 
 
 KINDS = [plain, coroutine, generator, async_generator]
-DECORATORS = {
+DECORATORS: dict[str, tuple[typing.Any, typing.Any]] = {
     "governed_tool": (gr.governed_tool, gr.governed_tool(resource="res", operation="write")),
-    "requires_approval": (gr.requires_approval, gr.requires_approval(when=lambda amount: amount > 10)),
+    "requires_approval": (
+        gr.requires_approval,
+        gr.requires_approval(when=lambda amount: amount > 10),
+    ),
     "budget": (gr.budget, gr.budget(cost="0.01", calls=5)),
 }
 
 
 @pytest.mark.parametrize("function", KINDS)
-@pytest.mark.parametrize("names", [p for n in (1, 2, 3) for p in itertools.permutations(DECORATORS, n)])
+@pytest.mark.parametrize(
+    "names", [p for n in (1, 2, 3) for p in itertools.permutations(DECORATORS, n)]
+)
 def test_any_stack_makes_one_wrapper_that_keeps_the_function_s_face(function, names) -> None:
     governed = function
     for name in names:
@@ -134,8 +139,8 @@ def test_the_order_of_a_stack_does_not_matter() -> None:
 
 
 @pytest.mark.parametrize("function", KINDS)
-def test_the_schema_that_frameworks_read_survives(function) -> None:
-    governed = gr.governed_tool(function)
+def test_the_schema_that_frameworks_read_survives(function: typing.Any) -> None:
+    governed: typing.Any = gr.governed_tool(function)
     assert TypeAdapter(governed).core_schema["type"] == TypeAdapter(function).core_schema["type"]
     if function in {plain, coroutine}:
         assert TypeAdapter(governed).json_schema() == TypeAdapter(function).json_schema()
@@ -280,13 +285,13 @@ class FrameworkTool:
 
 
 @pytest.mark.parametrize(
-    "misuse, says",
+    ("misuse", "says"),
     [
         (lambda: gr.governed_tool(Shop), "class"),
         (lambda: gr.governed_tool(FrameworkTool(plain)), "below the framework's"),
         (lambda: gr.governed_tool(gr.governed_tool(plain)), "governed already"),
         (lambda: gr.budget(gr.budget(plain)), "two @budget"),
-        (lambda: gr.governed_tool("refund"), "no function"),
+        (lambda: gr.governed_tool(typing.cast("typing.Any", "refund")), "no function"),
         (lambda: gr.governed_tool(labels="moves_money")(plain), "collection of words"),
         (lambda: gr.governed_tool(labels={"Moves Money"})(plain), "no word"),
         (lambda: gr.governed_tool(hide="order_id")(plain), "collection of names"),
@@ -294,8 +299,11 @@ class FrameworkTool:
         (lambda: gr.governed_tool(name="a b")(plain), "no name"),
         (lambda: gr.governed_tool(operation="")(plain), "no name"),
         (lambda: gr.governed_tool(shadow=lambda nope: nope)(plain), "`nope`"),
-        (lambda: gr.requires_approval(when=lambda amunt: True)(plain), "there are `order_id`, `amount`"),
-        (lambda: gr.requires_approval(when=7)(plain), "no function"),
+        (
+            lambda: gr.requires_approval(when=lambda amunt: True)(plain),
+            "there are `order_id`, `amount`",
+        ),
+        (lambda: gr.requires_approval(when=typing.cast("typing.Any", 7))(plain), "no function"),
         (lambda: gr.requires_approval(approvers=())(plain), "nobody"),
         (lambda: gr.requires_approval(expires_in="soon")(plain), '"4h"'),
         (lambda: gr.requires_approval(expires_in=0)(plain), "duration"),
@@ -305,7 +313,7 @@ class FrameworkTool:
         (lambda: gr.budget(cost=0.1234567)(plain), "fraction of a micro-dollar"),
         (lambda: gr.budget(cost=float("nan"))(plain), "no amount"),
         (lambda: gr.budget(cost=lambda price: price)(plain), "`price`"),
-        (lambda: gr.budget(calls=1.5)(plain), "whole number"),
+        (lambda: gr.budget(calls=typing.cast("typing.Any", 1.5))(plain), "whole number"),
         (lambda: gr.budget(usd="five")(plain), "no amount"),
     ],
 )

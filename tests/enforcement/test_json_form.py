@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, RootModel, SecretStr
 
 from guardrails.enforcement.json_form import NoJsonForm, has_form, to_document
-from guardrails.model.limits import Limits
 from guardrails.model.canonical import canonical, digest
+from guardrails.model.limits import Limits
 
 EXACT = (type(None), bool, int, Decimal, str, list, dict)
 

@@ -50,13 +50,15 @@ def decision(effect: Effect, **more: Any) -> Decision:
 
 
 def request(state: ApprovalState) -> ApprovalRequest:
-    return ApprovalRequest("ap-1", "sha256:0", state, (DEMAND,), "tool", "agent", "r-1", None, {}, "rev", 0, 1)
+    return ApprovalRequest(
+        "ap-1", "sha256:0", state, (DEMAND,), "tool", "agent", "r-1", None, {}, "rev", 0, 1
+    )
 
 
 class Shell:
     """Performs phases by script: what DECIDE, FIND and WAIT give, in turn."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # a script has many knobs
         self,
         decisions,
         *,
@@ -68,8 +70,9 @@ class Shell:
         faults=None,
     ) -> None:
         tool: Any = SimpleNamespace(facts=ToolFacts("tool", "res", operation))
+        run: Any = SimpleNamespace(id="r-1", mode=mode, agent=SimpleNamespace(id="agent"), wait=1.0)
         self.call: Any = Call(tool, (), {}, "d-1")
-        self.call.run = SimpleNamespace(id="r-1", mode=mode, agent=SimpleNamespace(id="agent"), wait=1.0)
+        self.call.run = run
         self.call.may_wait = may_wait
         self.decisions = iter(decisions)
         self.found = iter(found or [None] * 9)
@@ -114,7 +117,7 @@ class Shell:
                 try:
                     answer = self.answer(phase)
                 except BaseException as fault:  # noqa: BLE001  # as the real shell does
-                    phase = steps.throw(refusal_for(phase, fault, self.call))
+                    phase = steps.throw(refusal_for(phase, fault))
                 else:
                     phase = steps.send(answer)
             except StopIteration as done:
@@ -139,7 +142,7 @@ def test_an_allowed_call_runs_in_the_documented_order() -> None:
 
 
 @pytest.mark.parametrize(
-    "mode, operation, effect", list(itertools.product(Mode, ["read", "write"], Effect))
+    ("mode", "operation", "effect"), list(itertools.product(Mode, ["read", "write"], Effect))
 )
 def test_every_decision_in_every_mode(mode: Mode, operation: str, effect: Effect) -> None:
     """The table of modes in docs/architecture.md, cell by cell."""
@@ -172,7 +175,7 @@ ASKING = {Phase.REWRITE, Phase.FIND, Phase.REQUEST, Phase.WAIT, Phase.CONSUME}
 
 
 @pytest.mark.parametrize(
-    "phase, mode",
+    ("phase", "mode"),
     [
         (phase, mode)
         for phase, mode in itertools.product(BEFORE_BODY, Mode)
@@ -180,9 +183,12 @@ ASKING = {Phase.REWRITE, Phase.FIND, Phase.REQUEST, Phase.WAIT, Phase.CONSUME}
     ],
 )
 @pytest.mark.parametrize(
-    "fault", [RuntimeError("boom"), ConnectionError(), KeyError("x"), StopIteration(), AssertionError()]
+    "fault",
+    [RuntimeError("boom"), ConnectionError(), KeyError("x"), StopIteration(), AssertionError()],
 )
-def test_a_fault_in_any_phase_before_the_body_refuses(phase: Phase, fault: Exception, mode: Mode) -> None:
+def test_a_fault_in_any_phase_before_the_body_refuses(
+    phase: Phase, fault: Exception, mode: Mode
+) -> None:
     ask = decision(Effect.REQUIRE_APPROVAL)
     rewriting = decision(Effect.ALLOW, obligations=(Obligation("transform", "/args/x", 1),))
     script = {
@@ -274,7 +280,7 @@ def test_the_hold_is_released_before_a_wait_for_people() -> None:
 
 
 @pytest.mark.parametrize(
-    "state, refusal",
+    ("state", "refusal"),
     [
         (ApprovalState.PENDING, ApprovalPending),
         (ApprovalState.REJECTED, ApprovalRejected),

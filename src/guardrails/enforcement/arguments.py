@@ -264,9 +264,7 @@ class Parameters:
                 values[parameter.name] = parameter.default
         return self._arguments(instance, values, limits)
 
-    def read_named(
-        self, values: Mapping[str, Any], limits: Limits = DEFAULT_LIMITS
-    ) -> Arguments:
+    def read_named(self, values: Mapping[str, Any], limits: Limits = DEFAULT_LIMITS) -> Arguments:
         """The arguments of a call that is only to be decided, each by its parameter's name.
 
         Args:

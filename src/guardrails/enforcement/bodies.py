@@ -27,7 +27,9 @@ async def execute_async(call: Call) -> Outcome:
     arguments = call.arguments
     token = enter(frame_of(call))
     try:
-        return Outcome("ok", await _killable(call, call.tool.function(*arguments.args, **arguments.kwargs)))
+        return Outcome(
+            "ok", await _killable(call, call.tool.function(*arguments.args, **arguments.kwargs))
+        )
     except BaseException as error:  # noqa: BLE001  # handed to the caller unchanged, once it is settled
         return raised(error)
     finally:
@@ -74,7 +76,7 @@ class Items:
         try:
             check_kill(call)
         except BaseException as fault:  # noqa: BLE001  # becomes the outcome
-            return self.close(refusal_for(Phase.KILL, fault, call))
+            return self.close(refusal_for(Phase.KILL, fault))
         token = enter(self._frame)
         try:
             if self._body is None:
@@ -89,7 +91,7 @@ class Items:
 
 
 class AsyncItems:
-    """The body of an async generator, advanced item by item; a kill cancels the item in the making."""
+    """The body of an async generator, advanced item by item; a kill cancels the one at work."""
 
     def __init__(self, call: Call) -> None:
         self._call = call
@@ -121,7 +123,7 @@ class AsyncItems:
         try:
             check_kill(call)
         except BaseException as fault:  # noqa: BLE001  # becomes the outcome
-            return await self.close(refusal_for(Phase.KILL, fault, call))
+            return await self.close(refusal_for(Phase.KILL, fault))
         token = enter(self._frame)
         try:
             if self._body is None:

@@ -1,4 +1,4 @@
-"""The decision about one call: the engine's, for each agent that answers for it, and the decorators'."""
+"""The decision about one call: what the engine says, tightened by what the decorators say."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ async def decide_async(call: Call) -> None:
     """The same, without blocking the event loop."""
     engine = call.run.governor.engine
     started = perf_counter_ns()
-    decisions = [await engine.decide_async(document, call.decision_id) for document in _documents(call)]
+    decisions = [
+        await engine.decide_async(document, call.decision_id) for document in _documents(call)
+    ]
     _conclude(call, decisions, started)
 
 
@@ -76,11 +78,16 @@ def combine(decisions: Sequence[Decision]) -> Decision:
         return decisions[0]
     effect = min((decision.effect for decision in decisions), key=_STRICTEST_FIRST.index)
     approvals = _each_once(demand for decision in decisions for demand in decision.approvals)
-    asked = bool(approvals) or any(decision.would is Effect.REQUIRE_APPROVAL for decision in decisions)
+    asked = bool(approvals) or any(
+        decision.would is Effect.REQUIRE_APPROVAL for decision in decisions
+    )
     return Decision(
         effect,
         _each_once(
-            reason for decision in decisions if decision.effect is effect for reason in decision.reasons
+            reason
+            for decision in decisions
+            if decision.effect is effect
+            for reason in decision.reasons
         ),
         approvals if effect is Effect.REQUIRE_APPROVAL else (),
         _each_once(duty for decision in decisions for duty in decision.obligations),

@@ -141,7 +141,9 @@ def checked_words(values: Iterable[str], *, what: str) -> tuple[str, ...]:
     words = set(values)
     for word in words:
         if type(word) is not str or not _WORD.fullmatch(word):
-            msg = f"{what}: {word!r} is no word: lower-case letters, digits and `_ . : -` are allowed"
+            msg = (
+                f"{what}: {word!r} is no word: lower-case letters, digits and `_ . : -` are allowed"
+            )
             raise ConfigError(msg)
     return tuple(sorted(words))
 
@@ -171,6 +173,9 @@ def seconds_of(duration: int | str, *, what: str) -> int:
     elif isinstance(duration, str) and (match := _DURATION.fullmatch(duration)):
         seconds = int(match[1]) * _SECONDS[match[2]]
     if not 1 <= seconds <= _LONGEST:
-        msg = f'{what} {duration!r} is no duration: whole seconds, or "30s", "15m", "4h", "2d" (a year at most)'
+        msg = (
+            f"{what} {duration!r} is no duration: whole seconds, or "
+            '"30s", "15m", "4h", "2d" (a year at most)'
+        )
         raise ConfigError(msg)
     return seconds

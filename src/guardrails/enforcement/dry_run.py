@@ -50,7 +50,7 @@ def _step(call: Call, phase: Phase, perform_it: Callable[[Call], None]) -> None:
     try:
         perform_it(call)
     except Exception as fault:
-        refusal = refusal_for(phase, fault, call)
+        refusal = refusal_for(phase, fault)
         if isinstance(refusal, Refusal):
             call.locate(refusal)
         if refusal is fault:

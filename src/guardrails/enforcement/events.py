@@ -23,7 +23,7 @@ def write(call: Call, kind: str, **detail: Any) -> None:
 
 
 def write_refusal(call: Call, refusal: Refusal | RunKilled) -> None:
-    """Write why `call` did not run: one event in the record, one line on the ``guardrails`` logger."""
+    """Write why `call` did not run: one event in the record, one line on the logger."""
     log_refusal(refusal)
     run = getattr(call, "run", None)
     if run is None:  # outside of every run there is no record to write to

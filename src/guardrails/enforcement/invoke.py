@@ -62,7 +62,6 @@ def wrapper_for(holder: Holder) -> Callable[..., Any]:
             return (yield from _run_generator(Call(holder.tool, args, kwargs, new_id())))
 
     elif inspect.isasyncgenfunction(function):
-
         wrapper = _async_generator_function(holder)
 
     else:
@@ -104,8 +103,7 @@ class _Steps:
 
     def throw(self, fault: BaseException) -> None:
         """Go on with what the phase raised; raises it, as a refusal, where that ends the call."""
-        assert self.phase is not None
-        refusal = refusal_for(self.phase, fault, self._call)
+        refusal = fault if self.phase is None else refusal_for(self.phase, fault)
         try:
             self.phase = self._phases.throw(refusal)
         except StopIteration as done:

@@ -41,7 +41,6 @@ import enum
 import pathlib
 import uuid
 from collections import Counter, OrderedDict, defaultdict, namedtuple
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 

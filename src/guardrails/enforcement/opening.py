@@ -23,7 +23,9 @@ def facts_of(entry: RegisteredAgent, environment: str) -> AgentFacts:
     return AgentFacts(entry.id, entry.version, entry.owner, environment, entry.labels)
 
 
-def narrowing(register: Register, entry: RegisteredAgent, parent: Run | None) -> tuple[AgentFacts, ...]:
+def narrowing(
+    register: Register, entry: RegisteredAgent, parent: Run | None
+) -> tuple[AgentFacts, ...]:
     """The agents that calls of a child run are decided for besides its own.
 
     They are those of its ancestry where a `delegates` entry on the way says ``narrow``.
@@ -58,7 +60,9 @@ def narrowing(register: Register, entry: RegisteredAgent, parent: Run | None) ->
     return tuple(facts for facts in dict.fromkeys(chain) if facts.id != entry.id)
 
 
-def budget_of(entry: RegisteredAgent, environment: str, asked: Budget | None, parent: Run | None) -> Budget:
+def budget_of(
+    entry: RegisteredAgent, environment: str, asked: Budget | None, parent: Run | None
+) -> Budget:
     """The budget that a run gets: what is asked for, never more than the register grants.
 
     Raises:
@@ -73,8 +77,8 @@ def budget_of(entry: RegisteredAgent, environment: str, asked: Budget | None, pa
             message,
             agent=entry.id,
             reasons=(Reason(_RULE, "no budget"),),
-            hint=f"give one: gr.run({entry.id!r}, budget=gr.Budget(usd='5')), or name it under `budget` "
-            "in the register",
+            hint=f"give one: gr.run({entry.id!r}, budget=gr.Budget(usd='5')), or name it under "
+            "`budget` in the register",
         )
     budget = tightest(asked or Budget(), granted or Budget())
     if budget.is_empty and parent is None:
@@ -93,7 +97,9 @@ def tightest(one: Budget, other: Budget) -> Budget:
     )
 
 
-def mode_of(asked: str | None, parent: Run | None, permitted: Iterable[Mode], default: Mode) -> Mode:
+def mode_of(
+    asked: str | None, parent: Run | None, permitted: Iterable[Mode], default: Mode
+) -> Mode:
     """The mode of a run: the parent's, or the governor's default, or shadow instead of enforce.
 
     Raises:

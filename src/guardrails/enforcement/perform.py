@@ -51,7 +51,9 @@ def find_run(call: Call) -> None:
     call.run = run
     if run.is_closed:
         message = f"`{name}` was called in run {run.id}, which has ended"
-        raise RunClosed(message, hint="await or join everything that the run started before leaving it")
+        raise RunClosed(
+            message, hint="await or join everything that the run started before leaving it"
+        )
     run.governor.claim(name, call.tool)
     # A person's answer may need the very event loop that a plain function would block.
     call.may_wait = run.wait is not None and (call.is_async or not _on_event_loop())
@@ -123,7 +125,9 @@ async def wait_async(call: Call) -> ApprovalRequest:
 def consume(call: Call) -> None:
     """Use the approval, for the arguments as they are now."""
     request = _asked(call)
-    call.consumed = call.run.governor.approvals.consume(request.id, _live_key(call), call.decision.approvals)
+    call.consumed = call.run.governor.approvals.consume(
+        request.id, _live_key(call), call.decision.approvals
+    )
 
 
 def release(call: Call) -> None:
@@ -157,12 +161,12 @@ def record_refusal(call: Call) -> None:
         refusal.explain = lambda: engine.explain(document, refusal.rule_ids)
     try:
         events.write_refusal(call, refusal)
-    except Exception:
+    except Exception:  # noqa: BLE001  # the call does not run in any case; the log has the refusal
         _log.exception("a refusal could not be recorded (decision %s)", call.decision_id)
 
 
 def record_intent(call: Call) -> None:
-    """Record that the call is about to run, after a last look at what a person or policy agreed to."""
+    """Record that the call is about to run, after a last look at what was agreed to."""
     if call.rewritten or call.consumed is not None:
         _live_document(call)
     detail: dict[str, Any] = {}
@@ -186,8 +190,10 @@ def execute(call: Call) -> Outcome:
         leave(token)
     if asyncio.iscoroutine(value):
         value.close()
-        message = f"`{call.tool}` is no `async def`, yet returns a coroutine; nobody would govern its body"
-        return Outcome("error", error=PolicyError(message, hint="make it `async def` and await inside"))
+        message = f"`{call.tool}` is no `async def`, yet returns a coroutine, which nobody governs"
+        return Outcome(
+            "error", error=PolicyError(message, hint="make it `async def` and await inside")
+        )
     return abandoned_if_killed(call, Outcome("ok", value))
 
 
@@ -197,7 +203,7 @@ def frame_of(call: Call) -> Frame:
 
 
 def abandoned_if_killed(call: Call, outcome: Outcome) -> Outcome:
-    """`outcome`, or the kill that came while the body could not be stopped: its result is discarded."""
+    """`outcome`, or the kill that came while the body could not be stopped."""
     try:
         check_kill(call)
     except RunKilled as kill:

@@ -255,7 +255,7 @@ def _approve(call: Call) -> Generator[Phase, Any, bool]:
     return False
 
 
-def refusal_for(phase: Phase, fault: BaseException, call: Call) -> BaseException:
+def refusal_for(phase: Phase, fault: BaseException) -> BaseException:
     """`fault`, which performing `phase` raised, as what the caller of the tool is to get.
 
     Refusals and kills stay themselves; every other exception becomes the
@@ -296,7 +296,9 @@ _FAULTS: dict[Phase, tuple[type[Refusal], str]] = {
 
 def _denial(call: Call) -> str:
     reasons = call.decision.reasons
-    said = "; ".join(f"{reason.reason} [{reason.rule}]" for reason in reasons) or "no reason was given"
+    said = (
+        "; ".join(f"{reason.reason} [{reason.rule}]" for reason in reasons) or "no reason was given"
+    )
     return f"`{call.tool.facts.name}` is denied for agent `{call.run.agent.id}`: {said}"
 
 

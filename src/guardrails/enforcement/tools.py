@@ -143,14 +143,19 @@ def requires_approval(  # noqa: PLR0913  # the words of one rule, each by its na
     """
     groups = checked_groups(approvers)
     if type(quorum) is not int or not 1 <= quorum <= _LARGEST_QUORUM:
-        msg = f"requires_approval: quorum {quorum!r} is not a whole number from 1 to {_LARGEST_QUORUM}"
+        msg = (
+            f"requires_approval: quorum {quorum!r} is not a whole number "
+            f"from 1 to {_LARGEST_QUORUM}"
+        )
         raise ConfigError(msg)
     expiry = seconds_of(expires_in, what="requires_approval: expires_in")
     words = reason if reason is not None else f"{', '.join(groups)} must approve it"
 
     def change(tool: Tool) -> Tool:
         condition = (
-            None if when is None else bind_predicate(when, tool.parameters, what="requires_approval: when")
+            None
+            if when is None
+            else bind_predicate(when, tool.parameters, what="requires_approval: when")
         )
         rule = ApprovalRule(condition, groups, quorum, expiry, words)
         return replace(tool, approvals=(*tool.approvals, rule))
@@ -250,7 +255,9 @@ class _Options:
         validate: bool,  # noqa: FBT001  # as above
     ) -> None:
         self.name = None if name is None else checked_name(name, what="governed_tool: name")
-        self.resource = None if resource is None else checked_name(resource, what="governed_tool: resource")
+        self.resource = (
+            None if resource is None else checked_name(resource, what="governed_tool: resource")
+        )
         self.operation = checked_name(operation, what="governed_tool: operation")
         self.labels = checked_words(labels, what="governed_tool: labels")
         if isinstance(hide, str):
@@ -283,7 +290,9 @@ def _govern(target: Any, options: _Options) -> Any:
             shadow = bind_predicate(shadow, parameters, what="governed_tool: shadow")
         return replace(
             tool,
-            facts=ToolFacts(name, options.resource or name, options.operation, options.labels, parameters.hidden),
+            facts=ToolFacts(
+                name, options.resource or name, options.operation, options.labels, parameters.hidden
+            ),
             parameters=parameters,
             shadow=shadow,
             declared=True,
@@ -295,11 +304,15 @@ def _govern(target: Any, options: _Options) -> Any:
 def _changed(target: Any, change: Callable[[Tool], Tool]) -> Any:
     """`target` with its tool changed: the same object where it is governed, else a new wrapper."""
     if isinstance(target, staticmethod | classmethod):
-        return type(target)(_changed_function(target.__func__, change, is_class=isinstance(target, classmethod)))
+        return type(target)(
+            _changed_function(target.__func__, change, is_class=isinstance(target, classmethod))
+        )
     return _changed_function(target, change)
 
 
-def _changed_function(function: Any, change: Callable[[Tool], Tool], *, is_class: bool | None = None) -> Any:
+def _changed_function(
+    function: Any, change: Callable[[Tool], Tool], *, is_class: bool | None = None
+) -> Any:
     holder = _holder_of(function)
     if holder is None:
         _refuse_odd_targets(function)
@@ -310,7 +323,9 @@ def _changed_function(function: Any, change: Callable[[Tool], Tool], *, is_class
         holder.wrapper = wrapper
         return wrapper
     if is_class is not None and is_class is not holder.tool.parameters.skip_first:
-        holder.tool = replace(holder.tool, parameters=holder.tool.parameters.with_options(skip_first=is_class))
+        holder.tool = replace(
+            holder.tool, parameters=holder.tool.parameters.with_options(skip_first=is_class)
+        )
     holder.tool = change(holder.tool)
     return function
 
@@ -334,21 +349,24 @@ def _holder_of(function: object) -> Holder | None:
 
 def _refuse_odd_targets(function: Any) -> None:
     if isinstance(function, type):
-        msg = f"`{function.__qualname__}` is a class; govern its methods, or a function that makes it"
+        msg = (
+            f"`{function.__qualname__}` is a class; govern its methods, or a function that makes it"
+        )
         raise ConfigError(msg)
     if not (inspect.isroutine(function) or isinstance(function, functools.partial)):
         kind = f"{type(function).__module__}.{type(function).__qualname__}"
         msg = (
-            f"`{kind}` is no plain function; if it is a framework's tool object, put the guardrails "
-            "decorators below the framework's, next to `def`; if it is an object with `__call__`, "
-            "govern that method"
+            f"`{kind}` is no plain function; if it is a framework's tool object, put the "
+            "guardrails decorators below the framework's, next to `def`; if it is an object "
+            "with `__call__`, govern that method"
         )
         raise ConfigError(msg)
     hidden = _governed_in_closure(function)
     if hidden is not None:
         msg = (
-            f"`{getattr(function, '__qualname__', function)}` hides the governed function `{hidden}` below it: put all guardrails "
-            "decorators next to each other, below it, or let it use functools.wraps"
+            f"`{getattr(function, '__qualname__', function)}` hides the governed function "
+            f"`{hidden}` below it: put all guardrails decorators next to each other, below it, "
+            "or let it use functools.wraps"
         )
         raise ConfigError(msg)
 
@@ -369,7 +387,9 @@ def _bare(function: Any, *, is_class: bool | None) -> Tool:
     """The tool that a function is before any decorator has spoken."""
     inner = function.func if isinstance(function, functools.partial) else function
     qualified = str(getattr(inner, "__qualname__", "") or getattr(inner, "__name__", ""))
-    name = checked_name(qualified.replace("<locals>.", "").replace("<lambda>", "lambda"), what="tool name")
+    name = checked_name(
+        qualified.replace("<locals>.", "").replace("<lambda>", "lambda"), what="tool name"
+    )
     skip = _takes_instance(function, qualified) if is_class is None else is_class
     parameters = Parameters.of(function, skip_first=skip, hide=(), validate=True)
     return Tool(function, ToolFacts(name, name, hidden=parameters.hidden), parameters)

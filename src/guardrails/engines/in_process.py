@@ -120,7 +120,9 @@ class InProcessEngine:
         if result is UNDEFINED:
             msg = f"`{ENTRYPOINT}` is undefined"
             raise MalformedDecision(msg)
-        return Decision.from_document(to_json(result), revision=loaded.revision, decision_id=decision_id)
+        return Decision.from_document(
+            to_json(result), revision=loaded.revision, decision_id=decision_id
+        )
 
     async def decide_async(self, document: Mapping[str, Any], decision_id: str) -> Decision:
         """The same; it does not wait for anything."""
@@ -142,7 +144,9 @@ class InProcessEngine:
         lines: dict[str, None] = {}
         for rule in trace.rules():
             package, _, kind = rule.name.removeprefix(RULES).rpartition(".")
-            if rule.name.startswith(RULES) and (not rules or package in rules or _grants(rules, kind)):
+            if rule.name.startswith(RULES) and (
+                not rules or package in rules or _grants(rules, kind)
+            ):
                 lines.update(dict.fromkeys(_told(rule, package)))
         return "\n".join(lines)
 
@@ -164,7 +168,8 @@ class InProcessEngine:
             msg = f"`{DATA_ROOT}.{min(twice)}` comes from the register; a data file may not hold it"
             raise PolicyLoadError(msg)
         if not modules:
-            msg = f"there are no policies in {', '.join(map(str, self._files.layers)) or 'no directory'}"
+            where = ", ".join(map(str, self._files.layers)) or "no directory"
+            msg = f"there are no policies in {where}"
             raise PolicyLoadError(msg)
         data = from_json({**base, DATA_ROOT: {**ours, **given}})
         program = Program.from_modules(

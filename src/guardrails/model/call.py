@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from guardrails.model.budget import Remaining, Usage
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from guardrails.errors import Reason
+    from guardrails.model.budget import Remaining, Usage
     from guardrails.model.decision import ApprovalDemand
 
 

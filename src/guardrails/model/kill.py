@@ -37,7 +37,6 @@ class Scope(NamedTuple):
             raise ValueError(msg)
         return cls(kind, name)
 
-
     def covers(self, subject: Subject) -> bool:
         """Whether a kill of this scope stops `subject`."""
         match self.kind:
