@@ -32,7 +32,7 @@ def always(effect: Effect, **more) -> testing.FunctionEngine:
     return testing.FunctionEngine(lambda _: Decision(effect, REASON, **more))
 
 
-def governor(effect: Effect, **more) -> gr.Governor:
+def governor(effect: Effect, **more) -> testing.RecordingGovernor:
     return testing.governor(engine=always(effect, **more), modes=("enforce", "shadow", "observe"))
 
 
@@ -51,6 +51,15 @@ def read(x: int) -> str:
     return f"read {x}"
 
 
+def outcomes_of(governor: testing.RecordingGovernor) -> list[str]:
+    """What came of each body that started."""
+    return [
+        dict(event.detail or {})["outcome"]
+        for event in governor.record.events
+        if event.kind == "call.finished"
+    ]
+
+
 def finished(outcome: Any) -> Any:
     """The result of a plain call, or of a coroutine that waits for nothing."""
     if not inspect.iscoroutine(outcome):
@@ -62,7 +71,7 @@ def finished(outcome: Any) -> Any:
     raise AssertionError("it waited")
 
 
-def kinds(governor: gr.Governor) -> list[str]:
+def kinds(governor: testing.RecordingGovernor) -> list[str]:
     return [event.kind for event in governor.record.events if event.kind.startswith("call")]
 
 
@@ -586,7 +595,7 @@ def test_a_generator_is_decided_at_the_first_next_and_settles_at_its_end() -> No
         with pytest.raises(LookupError):
             thrown.throw(LookupError())
         assert (run.reserved.usd, run.spent.usd) == (0, 4)
-    outcomes = [e.detail["outcome"] for e in its.record.events if e.kind == "call.finished"]
+    outcomes = outcomes_of(its)
     assert outcomes == ["ok", "closed", "closed", "error"]
 
 
@@ -669,10 +678,7 @@ def test_a_plain_function_s_result_is_discarded_when_a_kill_came_meanwhile() -> 
 
     with pytest.raises(gr.RunStopped), testing.run(governor=its):
         work()
-    assert (
-        next(e for e in its.record.events if e.kind == "call.finished").detail["outcome"]
-        == "abandoned"
-    )
+    assert outcomes_of(its) == ["abandoned"]
 
 
 def test_a_swallowed_kill_stops_the_next_call_again() -> None:
