@@ -126,7 +126,7 @@ concerns contains "the standing order would get another payee" if {
 
 kept if object.get(input, ["args", "recipient"], null) in [null, order.payee]
 
-concerns contains sprintf("the standing order is raised by more than %v %%", [limits.unasked_raise]) if {
+concerns contains "the standing order is raised by more than goes unasked" if {
 	amending
 	found
 	not moderate

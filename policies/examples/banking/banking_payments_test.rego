@@ -70,7 +70,7 @@ unknown := "the standing order is not in the account's books"
 
 redirected := "the standing order would get another payee"
 
-raised := "the standing order is raised by more than 20 %"
+raised := "the standing order is raised by more than goes unasked"
 
 wider := "it changes more than the sum of the standing order"
 
