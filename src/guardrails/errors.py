@@ -47,6 +47,20 @@ class Reason(NamedTuple):
     reason: str
 
 
+class Finding(NamedTuple):
+    """One thing that an explanation tells: a rule that spoke, or a condition that was not met.
+
+    Attributes:
+        where: File and row of the rule.
+        rule: The id of its package.
+        text: What it found, with the values of arguments and policy data in it.
+    """
+
+    where: str
+    rule: str
+    text: str
+
+
 class GuardrailsError(Exception):
     """The root of all errors of this package, but for :class:`RunKilled`."""
 
@@ -117,8 +131,7 @@ class Refusal(GuardrailsError):  # noqa: N818  # named for what happened; so are
     Attributes:
         code: A stable word for this class of refusal.
         model_message: A short text that is safe to show to a language model.
-        explain: Gives the rules that fired, with file:row; asked only when the refusal
-            is shown.
+        findings: Gives what the rules found; asked only when somebody wants to see it.
     """
 
     code: ClassVar[str] = "refused"
@@ -143,7 +156,7 @@ class Refusal(GuardrailsError):  # noqa: N818  # named for what happened; so are
         self.decision_id = decision_id
         self.reasons = tuple(reasons)
         self.hint = hint
-        self.explain: Callable[[], str] | None = None
+        self.findings: Callable[[], Sequence[Finding]] | None = None
 
     @property
     def rule_ids(self) -> tuple[str, ...]:
@@ -156,17 +169,30 @@ class Refusal(GuardrailsError):  # noqa: N818  # named for what happened; so are
         subject = f"`{self.tool}`" if self.tool else "The call"
         return f"{subject} was not executed ({self.code}). {self.advice}"
 
+    def explain(self) -> str:
+        """What the rules found, a line each, with the values of arguments and policy data.
+
+        For people who may see those. :meth:`__str__` only says where the rules stand, since
+        hosts hand the text of an exception to the model.
+        """
+        return "\n".join(f"{each.where}  [{each.rule}] {each.text}" for each in self._found())
+
+    def _found(self) -> Sequence[Finding]:
+        if self.findings is None:
+            return ()
+        try:
+            return self.findings()
+        except Exception as error:  # noqa: BLE001  # showing an error must never raise another
+            return (Finding("", "guardrails", f"no explanation: {type(error).__name__}"),)
+
     def __str__(self) -> str:
         lines = [self.message]
         if self.decision_id:
             lines.append(
                 f"  decision {self.decision_id}" + (f", run {self.run_id}" if self.run_id else "")
             )
-        if self.explain is not None:
-            try:
-                lines += [f"  {line}" for line in self.explain().splitlines()]
-            except Exception as error:  # noqa: BLE001  # showing an error must never raise another
-                lines.append(f"  (no explanation: {type(error).__name__}: {error})")
+        places = dict.fromkeys(f"  [{each.rule}] {each.where}" for each in self._found())
+        lines += [place for place in places if not place.endswith(" ")]
         if self.hint:
             lines.append(f"  try: {self.hint}")
         return "\n".join(lines)
@@ -387,6 +413,7 @@ __all__ = [
     "CallShadowed",
     "ConfigError",
     "EvaluationError",
+    "Finding",
     "GuardrailsError",
     "InvalidArguments",
     "NoActiveRun",

@@ -279,12 +279,16 @@ class Governor:
         self.record.write(Event(kind, self.clock.now_ns(), detail=detail))
 
 
-def load_governor(path: str | Path | None = None) -> Governor:
+def load_governor(
+    path: str | Path | None = None, *, data: Mapping[str, Any] | None = None
+) -> Governor:
     """The governor that a ``guardrails.yaml`` describes.
 
     Args:
         path: The file; None to take ``GUARDRAILS_CONFIG``, else to look for it upward from
             the working directory.
+        data: What the program itself knows and policies read below ``data.guardrails_data``,
+            as ``{"accounts": …}``; not ``agents``, which the register gives.
 
     Raises:
         ConfigError: there is none, or it or the register is wrong.
@@ -298,7 +302,13 @@ def load_governor(path: str | Path | None = None) -> Governor:
 
     config = Config.find() if path is None else Config.load(path)
     register = Register.load(config.agents)
-    engine = InProcessEngine(policy_files(config), lambda: {"agents": register.policy_data()})
+    given = dict(data or {})
+    if "agents" in given:
+        msg = "load_governor: data: `agents` comes from the register, not from the program"
+        raise ConfigError(msg)
+    engine = InProcessEngine(
+        policy_files(config), lambda: {**given, "agents": register.policy_data()}
+    )
     return Governor(
         engine=engine,
         register=register,

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
+    from guardrails.errors import Finding
     from guardrails.model.approval import ApprovalRequest, ApprovalState, CallKey
     from guardrails.model.budget import Budget, Remaining, Usage
     from guardrails.model.call import Event, Snapshot, Step
@@ -58,8 +59,10 @@ class PolicyEngine(Protocol):
         """The same for a coroutine; never blocks the event loop."""
         ...
 
-    def explain(self, document: Mapping[str, Any], rules: Collection[str] = ()) -> str:
-        """Which conditions of these rules (none: of all) were not met, with file:row."""
+    def explain(
+        self, document: Mapping[str, Any], rules: Collection[str] = ()
+    ) -> Sequence[Finding]:
+        """Which of these rules (none: of all) spoke, and which conditions were not met."""
         ...
 
 

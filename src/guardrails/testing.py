@@ -15,14 +15,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from guardrails.audit.memory import MemoryRecord
-from guardrails.errors import Reason
+from guardrails.errors import Finding, Reason
 from guardrails.governor import Governor
 from guardrails.model.budget import Budget
 from guardrails.model.decision import Decision, Effect
 from guardrails.model.registered import RegisteredAgent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from guardrails.runs.scope import RunScope
 
@@ -81,9 +81,13 @@ class FunctionEngine:
         """The function's decision."""
         return self.decide(document, decision_id)
 
-    def explain(self, document: Mapping[str, Any], rules: Collection[str] = ()) -> str:  # noqa: ARG002  # the port's
+    def explain(
+        self,
+        document: Mapping[str, Any],
+        rules: Collection[str] = (),  # noqa: ARG002  # the port's
+    ) -> Sequence[Finding]:
         """Nothing but that a test decided."""
-        return f"decided by a test for {document['tool']['name']}"
+        return (Finding("test", "testing", f"decided by a test for {document['tool']['name']}"),)
 
 
 class OpenRegister:

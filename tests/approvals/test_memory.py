@@ -455,3 +455,15 @@ class Life(RuleBasedStateMachine):
 
 TestLife = Life.TestCase
 TestLife.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+
+
+def test_requests_in_a_final_state_do_not_pile_up(monkeypatch) -> None:
+    monkeypatch.setattr("guardrails.approvals.stores.memory._FINISHED_KEPT", 3)
+    store = MemoryApprovals(Clock())
+    still_open = ask(store, "open").id
+    for number in range(10):
+        store.withdraw(ask(store, f"key {number}").id, reason="x")
+    assert len(store.list()) == 4
+    assert store.get(still_open).state == "pending"
+    assert store.find("key 0") is None
+    assert store.find("key 9").state == "withdrawn"

@@ -824,7 +824,9 @@ def test_a_refusal_reads_and_names_everything(caplog) -> None:
     assert refusal.rule_ids == ("rule.id",)
     assert "because [rule.id]" in str(refusal)
     assert refusal.decision_id in str(refusal)
-    assert "decided by a test" in str(refusal), "the engine explains when the refusal is shown"
+    assert "[testing] test" in str(refusal), "the place of the rule"
+    assert "decided by a test" in refusal.explain()
+    assert "decided by a test" not in str(refusal), "hosts hand that text to the model"
     lines = [line for line in caplog.messages if refusal.decision_id in line]
     assert len(lines) == 1, "one line a refusal"
     assert "\n" not in lines[0]

@@ -158,7 +158,7 @@ def record_refusal(call: Call) -> None:
     document = call.document
     if document is not None and isinstance(refusal, CallDenied | PolicyError):
         engine = call.run.governor.engine
-        refusal.explain = lambda: engine.explain(document, refusal.rule_ids)
+        refusal.findings = lambda: engine.explain(document, refusal.rule_ids)
     try:
         events.write_refusal(call, refusal)
     except Exception:  # noqa: BLE001  # the call does not run in any case; the log has the refusal

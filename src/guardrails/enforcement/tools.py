@@ -210,10 +210,12 @@ def budget(
     return _apply(fn, lambda target: _changed(target, change), "budget")
 
 
-def govern(module: str, name: str, **options: Any) -> None:
+def govern(module: str, name: str, /, **options: Any) -> None:
     """Govern in place a function that one does not own; takes what :func:`governed_tool` takes.
 
-    The function is replaced at once if `module` is imported, else as soon as it is.
+    The function is replaced at once if `module` is imported, else as soon as it is. Code that
+    has taken the function by name before keeps the old one: govern before it is imported. A
+    governed function that calls another one makes two calls: both are decided and charged.
 
     Args:
         module: The dotted name of the module.

@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from guardrails.errors import EvaluationError, PolicyLoadError
+from guardrails.errors import EvaluationError, Finding, PolicyLoadError
 from guardrails.model.canonical import canonical
 from guardrails.model.decision import Decision, MalformedDecision
 from guardrails.rego import UNDEFINED, Program
 from guardrails.rego.sources import find_sources
-from guardrails.rego.values import from_json, to_json
+from guardrails.rego.values import dumps, from_json, to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from guardrails.rego.explain import RuleTrace
     from guardrails.rego.planner import PlannerName
@@ -128,8 +128,10 @@ class InProcessEngine:
         """The same; it does not wait for anything."""
         return self.decide(document, decision_id)
 
-    def explain(self, document: Mapping[str, Any], rules: Collection[str] = ()) -> str:
-        """Which conditions were not met, with file:row and the values, a line each.
+    def explain(
+        self, document: Mapping[str, Any], rules: Collection[str] = ()
+    ) -> Sequence[Finding]:
+        """Which rules spoke and which conditions were not met, with file:row and the values.
 
         Args:
             document: The input document.
@@ -137,18 +139,18 @@ class InProcessEngine:
         """
         try:
             trace = self._loaded.program.explain(ENTRYPOINT, document, strict_builtin_errors=True)
+            if trace.error is not None:
+                raise trace.error
         except EvaluationError as error:
-            return str(error)
-        if trace.error is not None:
-            return str(trace.error)
-        lines: dict[str, None] = {}
+            return (Finding(f"{error.file or ENTRYPOINT}:{error.row or 0}", MERGE, error.message),)
+        found: dict[Finding, None] = {}
         for rule in trace.rules():
             package, _, kind = rule.name.removeprefix(RULES).rpartition(".")
             if rule.name.startswith(RULES) and (
                 not rules or package in rules or _grants(rules, kind)
             ):
-                lines.update(dict.fromkeys(_told(rule, package)))
-        return "\n".join(lines)
+                found.update(dict.fromkeys(_told(rule, package)))
+        return tuple(found)
 
     def _load(self) -> _Loaded:
         modules: dict[str, str] = {}
@@ -165,7 +167,10 @@ class InProcessEngine:
         given = dict(self._data())
         twice = ours.keys() & given.keys()
         if twice:
-            msg = f"`{DATA_ROOT}.{min(twice)}` comes from the register; a data file may not hold it"
+            msg = (
+                f"`{DATA_ROOT}.{min(twice)}` is given by the register or the program; "
+                "a data file may not hold it"
+            )
             raise PolicyLoadError(msg)
         if not modules:
             where = ", ".join(map(str, self._files.layers)) or "no directory"
@@ -193,13 +198,14 @@ def _grants(rules: Collection[str], kind: str) -> bool:
     return MERGE in rules and kind == "allow"
 
 
-def _told(rule: RuleTrace, package: str) -> Iterator[str]:
-    """What a person wants to know of one rule: where it stands, and what it found wanting."""
-    if rule.contributes and rule.name.rpartition(".")[2] in CONTRIBUTIONS:
-        yield f"{rule.where}  [{package}] said so"
+def _told(rule: RuleTrace, package: str) -> Iterator[Finding]:
+    """What a person wants to know of one rule: that it spoke, or what it found wanting."""
+    kind = rule.name.rpartition(".")[2]
+    if rule.contributes and kind in CONTRIBUTIONS:
+        yield Finding(str(rule.where), package, f"{kind}: {dumps(rule.value)}")
     elif not rule.contributes:
         for step in rule.failures:
-            yield f"{step.where}  [{package}] not met: {step.text}"
+            yield Finding(str(step.where), package, f"not met: {step.text}")
 
 
 def _revision(modules: Mapping[str, str], data: Mapping[str, Any]) -> str:

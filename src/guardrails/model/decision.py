@@ -157,11 +157,17 @@ def _text(value: object, what: str) -> str:
     if type(value) is not str:
         msg = f"{what} is not a string"
         raise MalformedDecision(msg)
-    return value if len(value) <= REASON_LIMIT else value[: REASON_LIMIT - 1] + "…"
+    # Policies may copy arguments into reasons, and reasons are shown on terminals.
+    shown = value if value.isprintable() else "".join(map(_printable, value))
+    return shown if len(shown) <= REASON_LIMIT else shown[: REASON_LIMIT - 1] + "…"
+
+
+def _printable(character: str) -> str:
+    return character if character.isprintable() else f"\\u{ord(character):04x}"
 
 
 def _name(value: object, what: str) -> str:
-    if type(value) is not str or not value or len(value) > REASON_LIMIT:
+    if type(value) is not str or not value.strip() or len(value) > REASON_LIMIT:
         msg = f"{what} is not a name"
         raise MalformedDecision(msg)
     return value

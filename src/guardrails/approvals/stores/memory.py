@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import threading
 import time
+from collections import deque
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _SECOND: Final = 1_000_000_000
 _SHORTEST_NAP: Final = 0.05
+_FINISHED_KEPT: Final = 10_000
 _KEPT: Final = frozenset({ApprovalState.REJECTED}) | requests.OPEN
 
 
@@ -33,7 +35,8 @@ class MemoryApprovals:
     """Approval requests in memory; an implementation of :class:`guardrails.ports.Approvals`.
 
     Every method is atomic and may be called from any thread. A request expires by
-    `clock`; how long :meth:`wait` waits is real time.
+    `clock`; how long :meth:`wait` waits is real time. Of requests in a final state the
+    newest 10,000 are kept, so that a long-lived process does not grow; open ones all are.
 
     Args:
         clock: Says when a request expires.
@@ -53,6 +56,7 @@ class MemoryApprovals:
         self._requests: dict[str, ApprovalRequest] = {}
         self._newest: dict[CallKey, str] = {}
         self._waiting: dict[str, set[Callable[[], None]]] = {}
+        self._finished: deque[str] = deque()
 
     # ------------------------------------------------------------------- the port
 
@@ -268,7 +272,17 @@ class MemoryApprovals:
         if request.state is not ApprovalState.PENDING:
             for wake in self._waiting.pop(request.id, ()):
                 _call(wake)
+        if request.state not in requests.OPEN:
+            self._finish(request.id)
         return request
+
+    def _finish(self, request_id: str) -> None:
+        """Note that a request is in a final state; the oldest such ones are forgotten."""
+        self._finished.append(request_id)
+        if len(self._finished) > _FINISHED_KEPT:
+            forgotten = self._requests.pop(self._finished.popleft())
+            if self._newest.get(forgotten.call_key) == forgotten.id:
+                del self._newest[forgotten.call_key]
 
     def _nap(self, request: ApprovalRequest, deadline: float) -> float:
         """How long to sleep until something can have happened by itself; 0 where it has."""
