@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from guardrails.errors import Finding
     from guardrails.model.approval import ApprovalRequest, ApprovalState, CallKey
-    from guardrails.model.budget import Budget, Remaining, Usage
+    from guardrails.model.budget import Budget, Charge, Remaining, Usage
     from guardrails.model.call import Event, Snapshot, Step
     from guardrails.model.decision import ApprovalDemand, Decision
     from guardrails.model.kill import Kill, Scope, Subject
@@ -114,7 +114,7 @@ class Ledger(Protocol):
         """
         ...
 
-    def charge(self, hold: Hold, usage: Usage) -> None:
+    def charge(self, hold: Hold, charge: Charge) -> None:
         """Report what the call in flight really cost; the first report replaces its price.
 
         Never raises for an overrun: it is counted in full, and the next call is refused.

@@ -526,6 +526,17 @@ def test_the_first_charge_replaces_the_price_and_further_ones_add() -> None:
         assert refused.value.dimension == "usd"
 
 
+def test_a_call_can_report_that_it_was_free() -> None:
+    @gr.governed_tool
+    @gr.budget(cost="1")
+    def cached() -> None:
+        gr.charge(usd=0)
+
+    with testing.run() as run:
+        cached()
+        assert (run.spent.usd, run.spent.calls) == (0, 1)
+
+
 def test_n_of_m_calls_run_under_threads_and_tasks() -> None:
     @gr.governed_tool
     @gr.budget(cost="0.10")

@@ -241,4 +241,4 @@ def test_an_entry_cannot_be_changed():
     with pytest.raises(TypeError):
         entry.access["payments"] = ("delete",)
     with pytest.raises(TypeError):
-        load(FULL).agent("billing-agent").delegates["x"] = True  # type: ignore[index]  # as above
+        load(FULL).agent("billing-agent").delegates["x"] = True  # as above

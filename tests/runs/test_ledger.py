@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from guardrails.errors import BudgetExceeded, ConfigError, RunClosed
-from guardrails.model.budget import Budget, Remaining, Usage
+from guardrails.model.budget import Budget, Charge, Remaining, Usage
 from guardrails.model.call import Step
 from guardrails.ports import Ledger
 from guardrails.runs.ledgers.memory import MemoryLedger
@@ -137,9 +137,9 @@ def test_a_refused_reservation_holds_nothing_on_any_account():
 def test_the_first_report_replaces_the_price_and_further_ones_add():
     ledger = ledger_with(usd="1", tokens=100)
     hold = ledger.reserve("r", "ask", Usage(20_000, 10, 1), None)
-    ledger.charge(hold, Usage(micro_usd=5_000))
+    ledger.charge(hold, Charge(micro_usd=5_000))
     assert hold.cost == Usage(5_000, 10, 1)
-    ledger.charge(hold, Usage(micro_usd=7_000, tokens=40))
+    ledger.charge(hold, Charge(micro_usd=7_000, tokens=40))
     assert hold.cost == Usage(12_000, 40, 1)
     assert ledger.reserved("r") == Usage(12_000, 40, 1)
     ledger.settle(hold, STEP)
@@ -149,7 +149,7 @@ def test_the_first_report_replaces_the_price_and_further_ones_add():
 def test_an_overrun_counts_in_full_at_once_and_stops_the_next_call():
     ledger = ledger_with(tokens=100)
     hold = ledger.reserve("r", "ask", CALL, None)
-    ledger.charge(hold, Usage(tokens=130))
+    ledger.charge(hold, Charge(tokens=130))
     with pytest.raises(BudgetExceeded, match="-30 left"):
         ledger.reserve("r", "search", CALL, None)
     ledger.settle(hold, STEP)
@@ -175,7 +175,7 @@ def test_a_report_after_the_end_is_still_counted():
     ledger = ledger_with(tokens=100)
     hold = ledger.reserve("r", "ask", CALL, None)
     ledger.settle(hold, STEP)
-    ledger.charge(hold, Usage(tokens=30))
+    ledger.charge(hold, Charge(tokens=30))
     assert ledger.spent("r") == Usage(0, 30, 1)
 
 

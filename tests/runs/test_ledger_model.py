@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from guardrails.errors import BudgetExceeded, RunClosed
-from guardrails.model.budget import Budget, Usage
+from guardrails.model.budget import Budget, Charge, Usage
 from guardrails.model.call import Step
 from guardrails.runs.ledgers.memory import MemoryLedger
 
@@ -150,12 +150,12 @@ class LedgerMachine(RuleBasedStateMachine):
     any_held = precondition(lambda self: any(call.state == "held" for call in self.calls))
 
     @any_held
-    @rule(data=st.data(), usd=PART, tokens=PART)
+    @rule(data=st.data(), usd=st.none() | PART, tokens=st.none() | PART)
     def charge(self, data, usd, tokens):
         call = self.held(data)
-        self.ledger.charge(call.hold, Usage(usd, tokens))
+        self.ledger.charge(call.hold, Charge(usd, tokens))
         for index, part in enumerate((usd, tokens)):
-            if not part:
+            if part is None:
                 continue
             change = part if index in call.reported else part - call.amount[index]
             call.reported.add(index)

@@ -19,7 +19,7 @@ from guardrails.errors import (
     RunStopped,
     StateUnavailable,
 )
-from guardrails.model.budget import Budget, Remaining, Usage
+from guardrails.model.budget import Budget, Charge, Remaining, Usage
 from guardrails.model.call import Step
 from guardrails.model.kill import Scope
 
@@ -61,9 +61,9 @@ def test_a_run_says_what_it_spent_also_after_its_end(stand):
 def test_a_late_call_of_a_child_shows_on_its_closed_ancestors(stand):
     with stand.scope("a") as top, stand.scope("b", parent=top) as child:
         held = child.reserve("refund", CALL, None)
-    child.charge_call(held, Usage(tokens=5))
+    child.charge_call(held, Charge(tokens=5))
     child.settle(held, STEP)
-    child.charge_call(held, Usage(tokens=2))
+    child.charge_call(held, Charge(tokens=2))
     del held
     gc.collect()
     assert not stand.ledger._known

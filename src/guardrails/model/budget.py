@@ -147,6 +147,19 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Charge:
+    """What a call reports that it cost; None reports nothing, and 0 reports that it was free."""
+
+    micro_usd: int | None = None
+    tokens: int | None = None
+
+    @property
+    def usage(self) -> Usage:
+        """The same as an amount."""
+        return Usage(self.micro_usd or 0, self.tokens or 0)
+
+
+@dataclass(frozen=True, slots=True)
 class Remaining:
     """What is left of each limit (limit − spent − reserved); None where there is no limit.
 

@@ -23,7 +23,7 @@ from contextvars_extras.context_management import (  # type: ignore[import-untyp
 )
 
 from guardrails.errors import ConfigError, NoActiveRun
-from guardrails.runs.spending import usage_of
+from guardrails.runs.spending import charge_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator
@@ -116,14 +116,14 @@ def charge(*, usd: Money | None = None, tokens: int | None = None) -> None:
         TypeError: an amount is of another type, or none is given.
         ValueError: an amount is negative or no amount.
     """
-    usage = usage_of(usd, tokens)
+    reported = charge_of(usd, tokens)
     frame = _get()
     if frame is None:
         raise NoActiveRun("there is no run to charge; open one with `guardrails.run(...)`")
     if frame.hold is None:
-        frame.run.spend(usage)
+        frame.run.spend(reported.usage)
     else:
-        frame.run.charge_call(frame.hold, usage)
+        frame.run.charge_call(frame.hold, reported)
 
 
 def bind(fn: Callable[P, T]) -> Callable[P, T]:

@@ -20,14 +20,14 @@ from guardrails.errors import (
 from guardrails.model.budget import Remaining, Usage
 from guardrails.model.call import Event
 from guardrails.model.kill import Scope, Subject
-from guardrails.runs.spending import usage_of
+from guardrails.runs.spending import charge_of
 from guardrails.runs.stopwatch import Stopwatch
 from guardrails.runs.timed_hold import TimedHold, without_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from guardrails.model.budget import Budget
+    from guardrails.model.budget import Budget, Charge
     from guardrails.model.call import Step
     from guardrails.model.facts import AgentFacts, Mode
     from guardrails.model.kill import Kill
@@ -257,7 +257,7 @@ class Run:
             TypeError: an amount is of another type, or none is given.
             ValueError: an amount is negative or no amount.
         """
-        self.spend(usage_of(usd, tokens))
+        self.spend(charge_of(usd, tokens).usage)
 
     def spend(self, usage: Usage) -> None:
         """Charge it and its ancestors with `usage`.
@@ -313,9 +313,9 @@ class Run:
             refusal.agent = self.agent.id
             raise
 
-    def charge_call(self, hold: Hold, usage: Usage) -> None:
+    def charge_call(self, hold: Hold, charge: Charge) -> None:
         """Report what the call in flight really cost, as :meth:`guardrails.ports.Ledger.charge`."""
-        self.governor.ledger.charge(without_time(hold), usage)
+        self.governor.ledger.charge(without_time(hold), charge)
         self._keep_late_sums()
 
     def settle(self, hold: Hold, step: Step) -> None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from guardrails.model.budget import Usage
+from guardrails.model.budget import Charge
 from guardrails.model.money import micro_usd
 
 if TYPE_CHECKING:
     from guardrails.model.money import Money
 
 
-def usage_of(usd: Money | None, tokens: int | None) -> Usage:
-    """The usage that a report of `usd` dollars and `tokens` model tokens states.
+def charge_of(usd: Money | None, tokens: int | None) -> Charge:
+    """The charge that a report of `usd` dollars and `tokens` model tokens states.
 
     Raises:
         TypeError: an amount is of another type, or none is given.
@@ -24,4 +24,4 @@ def usage_of(usd: Money | None, tokens: int | None) -> Usage:
         raise TypeError(f"tokens: a whole number is needed, not `{tokens!r}`")
     if tokens is not None and tokens < 0:
         raise ValueError(f"tokens: spending is never negative, but this is `{tokens}`")
-    return Usage(0 if usd is None else micro_usd(usd), tokens or 0)
+    return Charge(None if usd is None else micro_usd(usd), tokens)

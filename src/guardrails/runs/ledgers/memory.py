@@ -19,7 +19,7 @@ from guardrails.runs.ledgers.accounts import NOTHING, Account, RunAccount, amoun
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from guardrails.model.budget import Budget, Remaining
+    from guardrails.model.budget import Budget, Charge, Remaining
     from guardrails.model.call import Snapshot, Step
     from guardrails.ports import Hold
     from guardrails.runs.alerts import Alert
@@ -45,6 +45,7 @@ class MemoryHold:
         self.path = path
         self.amount = amount
         self.snapshot = snapshot
+        # What of dollars, tokens and calls was reported: those parts are no prices any more.
         self.reported = (False, False, False)
         self.state = _State.HELD
 
@@ -58,16 +59,18 @@ class MemoryHold:
         """The tool's name."""
         return self.path[0].tool or ""
 
-    def report(self, amount: Amount) -> None:
+    def report(self, amount: Amount, reports: tuple[bool, bool, bool]) -> None:
         """Hold what the call reports in the place of its price, or besides what it reported."""
         self._move(Account.give_back)
         usd, tokens, calls = (
-            (held + part if told else part) if part else held
-            for held, part, told in zip(self.amount, amount, self.reported, strict=True)
+            (held + part if told else part) if reports_it else held
+            for held, part, told, reports_it in zip(
+                self.amount, amount, self.reported, reports, strict=True
+            )
         )
         self.amount = (usd, tokens, calls)
         told_usd, told_tokens, told_calls = (
-            told or bool(part) for told, part in zip(self.reported, amount, strict=True)
+            told or reports_it for told, reports_it in zip(self.reported, reports, strict=True)
         )
         self.reported = (told_usd, told_tokens, told_calls)
         self._move(Account.hold)
@@ -160,18 +163,18 @@ class MemoryLedger:
             old.state = _State.REPLACED
             return new
 
-    def charge(self, hold: Hold, usage: Usage) -> None:
+    def charge(self, hold: Hold, charge: Charge) -> None:
         """Report what the call in flight really cost.
 
-        The first report in a dimension replaces its price, further ones add; a part that
-        is zero reports nothing. Never raises for an overrun: it is counted in full, and the
+        The first report in a dimension replaces its price, further ones add; None reports
+        nothing. Never raises for an overrun: it is counted in full, and the
         next call is refused. A report that comes after the hold's end is counted as spent.
         """
-        own, amount = self._own(hold), amount_of(usage)
+        own, amount = self._own(hold), amount_of(charge.usage)
         alerts: list[Alert] = []
         with self._lock:
             if own.state is _State.HELD:
-                own.report(amount)
+                own.report(amount, (charge.micro_usd is not None, charge.tokens is not None, False))
             else:
                 alerts = own.spend(amount)
         self._tell(alerts)
