@@ -375,20 +375,23 @@ class RunKilled(BaseException):  # named for what happened, as asyncio.Cancelled
         run_id: The run that was to stop (a parent's kill reaches its children).
         scope: What was killed, as ``run/r-1``, ``agent/billing``, ``tool/refund`` or ``all``.
         tool: The tool that was called or at work, if any.
+        agent: The id of the agent that made the call.
         decision_id: The id of the call in the record, if there was one.
     """
 
     code = "run_killed"
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # each is one typed attribute
         self,
         reason: str,
         *,
         run_id: str,
         scope: str,
         tool: str | None = None,
+        agent: str | None = None,
         decision_id: str | None = None,
     ) -> None:
+        self.agent = agent
         self.reason = reason
         self.run_id = run_id
         self.scope = scope

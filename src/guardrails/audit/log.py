@@ -55,6 +55,7 @@ def line_of(refusal: Refusal | RunKilled) -> str:
     else:
         fields = {
             "tool": refusal.tool,
+            "agent": refusal.agent,
             "run": refusal.run_id,
             "decision": refusal.decision_id,
             "scope": refusal.scope,

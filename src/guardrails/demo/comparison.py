@@ -20,10 +20,8 @@ from opa_client.opa import OpaClient
 
 import guardrails as gr
 from guardrails.engines.in_process import DATA_ROOT
-from guardrails.governor import policy_files
 from guardrails.model.decision import MalformedDecision
 from guardrails.rego.opa_binary import find_opa
-from guardrails.rego.sources import find_sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -110,16 +108,9 @@ def _free_port() -> int:
 
 
 def _upload(client: Any, lab: Lab) -> None:
-    """Give the server what the engine has: modules of all layers, their data, the register."""
-    modules: dict[str, str] = {}
-    ours: dict[str, Any] = {}
-    for layer in policy_files(lab.config).layers:
-        sources = find_sources([layer], ignore_tests=True)
-        modules.update(sources.modules)
-        ours.update(sources.data.get(DATA_ROOT, {}))
-    ours["agents"] = lab.governor.register.policy_data()
-    client.update_or_create_data(_plain(ours), DATA_ROOT)
-    for number, text in enumerate(modules.values()):
+    """Give the server the modules and the data that the engine decides with."""
+    client.update_or_create_data(_plain(lab.policies.data[DATA_ROOT]), DATA_ROOT)
+    for number, text in enumerate(lab.policies.modules.values()):
         client.update_policy_from_string(text, f"m{number}.rego", rego_compat=False)
 
 

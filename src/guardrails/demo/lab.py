@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import guardrails as gr
 from guardrails.audit.memory import MemoryRecord
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from guardrails import ports
+    from guardrails.engines.in_process import InProcessEngine, Loaded
     from guardrails.errors import Finding
 
 
@@ -79,12 +80,14 @@ class Lab:
         config: The configuration of the examples.
         governor: Their governor.
         engine: Its engine, observed.
+        policies: What that decides with.
         record: Its record.
     """
 
     config: Config
     governor: gr.Governor
     engine: ObservedEngine
+    policies: Loaded
     record: MemoryRecord
 
     @classmethod
@@ -97,7 +100,8 @@ class Lab:
         """
         config = Config.load(examples_directory() / FILE_NAME)
         loaded = gr.load_governor(config.file)
-        engine = ObservedEngine(loaded.engine)
+        inner = cast("InProcessEngine", loaded.engine)  # what a configuration gives
+        engine = ObservedEngine(inner)
         record = MemoryRecord()
         governor = gr.Governor(
             engine=engine,
@@ -107,7 +111,7 @@ class Lab:
             modes=loaded.modes,
             limits=loaded.limits,
         )
-        return cls(config, governor, engine, record)
+        return cls(config, governor, engine, inner.loaded, record)
 
     @property
     def directory(self) -> Path:

@@ -62,9 +62,20 @@ class PolicyFiles:
 
 
 @dataclass(frozen=True, slots=True)
-class _Loaded:
+class Loaded:
+    """The policies that an engine decides with, layers merged.
+
+    Attributes:
+        program: They, planned and bound to the data.
+        revision: The digest of modules and data, as ``sha256:…``.
+        modules: The Rego sources by file.
+        data: The base documents.
+    """
+
     program: Program
     revision: str
+    modules: Mapping[str, str]
+    data: Mapping[str, Any]
 
 
 class InProcessEngine:
@@ -93,9 +104,9 @@ class InProcessEngine:
         return self._loaded.revision
 
     @property
-    def program(self) -> Program:
-        """The program that decides now."""
-        return self._loaded.program
+    def loaded(self) -> Loaded:
+        """The policies that decide now."""
+        return self._loaded
 
     def reload(self) -> bool:
         """Read policies and data again; whether anything changed.
@@ -152,7 +163,7 @@ class InProcessEngine:
                 found.update(dict.fromkeys(_told(rule, package)))
         return tuple(found)
 
-    def _load(self) -> _Loaded:
+    def _load(self) -> Loaded:
         modules: dict[str, str] = {}
         base: dict[str, Any] = {}
         ours: dict[str, Any] = {}
@@ -182,7 +193,7 @@ class InProcessEngine:
         )
         revision = _revision(modules, data)
         _log.info("policies loaded: %d modules, revision %s", len(modules), revision)
-        return _Loaded(program, revision)
+        return Loaded(program, revision, modules, data)
 
 
 def _shown(path: str) -> str:

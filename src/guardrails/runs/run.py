@@ -383,7 +383,13 @@ class Run:
                 run_id = next((run.id for run in runs if kill.scope.covers(run.subject)), self.id)
             case "all" | "env":
                 run_id = runs[0].id
-        return RunKilled(kill.reason, run_id=run_id, scope=str(kill.scope), tool=tool)
+        return RunKilled(
+            kill.reason,
+            run_id=run_id,
+            scope=str(kill.scope),
+            tool=tool,
+            agent=self.agent.id,
+        )
 
     # ------------------------------------------------------------------------------- within
 
