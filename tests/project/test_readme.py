@@ -44,11 +44,13 @@ def test_the_example_is_about_twenty_lines() -> None:
 
 
 def test_links_in_the_documents_lead_somewhere() -> None:
-    broken = []
-    for page in [ROOT / "README.md", *ROOT.glob("docs/*.md"), ROOT / "policies" / "README.md"]:
-        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
-            if "://" not in target and not (page.parent / target).exists():
-                broken.append(f"{page.relative_to(ROOT)}: {target}")
+    pages = [ROOT / "README.md", *ROOT.glob("docs/*.md"), ROOT / "policies" / "README.md"]
+    broken = [
+        f"{page.relative_to(ROOT)}: {target}"
+        for page in pages
+        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+        if "://" not in target and not (page.parent / target).exists()
+    ]
     assert not broken
 
 

@@ -16,7 +16,10 @@ deny contains "a refund names its order, as A-17" if {
 	not ordered
 }
 
-ordered if regex.match(`^[A-Z]-[0-9]{1,9}$`, input.args.order_id)
+ordered if {
+	is_string(input.args.order_id)
+	regex.match(`^[A-Z]-[0-9]{1,9}$`, input.args.order_id)
+}
 
 deny contains "a refund is more than 0 and at most 5000" if {
 	input.tool.name == "refund"

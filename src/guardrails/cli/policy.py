@@ -1,0 +1,234 @@
+"""``guardrails policy``: check, test and evaluate policies."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from enum import StrEnum
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from guardrails.cli.console import ExitCode, notices, print_json
+from guardrails.cli.policy_report import print_evaluation, print_findings
+from guardrails.cli.policy_sources import Suite, from_config, from_paths, needed_opa, suites_of
+from guardrails.cli.suite_report import SuiteReport
+from guardrails.config import Config
+from guardrails.errors import ConfigError, PolicyLoadError
+from guardrails.rego import UNDEFINED, Program
+from guardrails.rego.lint import lint
+from guardrails.rego.sources import read_data
+from guardrails.rego.testing import run_tests
+
+if TYPE_CHECKING:
+    from guardrails.rego.planner import PlannerName
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Check, test and evaluate policies."
+)
+
+DECISION: Final = "guardrails/decision"
+"""What is evaluated where nothing else is named."""
+
+
+class Planner(StrEnum):
+    """Who turns Rego into a plan."""
+
+    REGOPY = "regopy"
+    OPA = "opa"
+
+
+class Explain(StrEnum):
+    """How much an explanation tells."""
+
+    NOTES = "notes"
+    FAILS = "fails"
+    FULL = "full"
+
+
+class Form(StrEnum):
+    """How a result is printed."""
+
+    PRETTY = "pretty"
+    JSON = "json"
+
+
+_Paths = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        exists=True,
+        help="Files and directories. Without them what guardrails.yaml names:"
+        " the library, its presets, your policies.",
+    ),
+]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+_Planner = Annotated[
+    Planner | None,
+    typer.Option("--planner", help="Who plans; else the configuration's planner, else regopy."),
+]
+
+
+@app.command()
+def check(paths: _Paths = None, *, as_json: _Json = False) -> None:
+    """Find what is wrong in policies, with its place and its mend.
+
+    Parses and plans every file, and looks for what fails open: `not` without
+    its import, a rule package that nobody hears, an allow for every call, a
+    clock in a decision. `opa check --strict` is asked too, where there is an
+    OPA binary.
+    """
+    policies = from_paths(paths) if paths else from_config(Config.find())
+    sources = {**policies.modules, **policies.tests}
+    if not sources:
+        raise ConfigError(f"there is no Rego file in {_named(paths or [])}")
+    opa = needed_opa("regopy", policies.opa)
+    with notices().status("checking"):
+        found = lint(sources, data=policies.data, opa=opa)
+    if as_json:
+        print_json({"files": len(sources), "findings": [each._asdict() for each in found]})
+    else:
+        print_findings(found, sources, asked_opa=opa is not None)
+    if found:
+        raise typer.Exit(ExitCode.FINDING)
+
+
+@app.command("test")
+def run_suites(
+    paths: _Paths = None,
+    *,
+    run: Annotated[
+        str | None,
+        typer.Option("--run", "-r", metavar="REGEX", help="Only tests whose `package.name` fits."),
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Name every test.")] = False,
+    planner: _Planner = None,
+    as_json: _Json = False,
+) -> None:
+    """Run the tests of policies: rules `test_…` in files `*_test.rego`.
+
+    Without paths each layer's tests run with the layers below it: the
+    library's alone, yours on top of the library. Where there is an OPA binary,
+    `opa test` runs the same tests, and both must pass.
+    """
+    _check_pattern(run)
+    config = None if paths else Config.find()
+    suites = suites_of(config) if config else [Suite(_named(paths or []), tuple(paths or ()))]
+    chosen = _chosen(planner, config)
+    opa = needed_opa(chosen, str(config.opa) if config and config.opa else None)
+    report = SuiteReport(verbose=verbose, as_json=as_json, given=paths or ())
+    for suite in suites:
+        began = time.perf_counter()
+        with notices().status(f"testing {suite.name}"):
+            results = run_tests(suite.paths, run=run, planner=chosen, opa=opa)
+        report.add(suite, results, time.perf_counter() - began)
+    report.close()
+    if not report.passed:
+        raise typer.Exit(ExitCode.FINDING)
+
+
+@app.command("eval")
+def evaluate(  # noqa: PLR0913  # OPA's flags, each by its name
+    entrypoint: Annotated[
+        str, typer.Argument(help="A rule or package, as `guardrails/decision`.")
+    ] = DECISION,
+    *,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--data",
+            "-d",
+            exists=True,
+            help="A directory or file of policies or data; may be repeated."
+            " Without it what guardrails.yaml names, with the register.",
+        ),
+    ] = None,
+    input_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--input", "-i", help="The input document, JSON or YAML; `-` reads JSON here."
+        ),
+    ] = None,
+    explain: Annotated[
+        Explain | None,
+        typer.Option(
+            "--explain",
+            help="Why: notes, the rules that ran; fails, also what failed in them; full, all.",
+        ),
+    ] = None,
+    form: Annotated[
+        Form, typer.Option("--format", help="How the result is printed.")
+    ] = Form.PRETTY,
+    planner: _Planner = None,
+) -> None:
+    """Evaluate a rule for an input, as a decision is evaluated, and say why.
+
+    A builtin that fails is an error, not undefined. Exits with 1 where the
+    result is undefined or the evaluation fails; a denial is a result as any
+    other.
+    """
+    config = None if data else Config.find()
+    policies = from_config(config) if config else from_paths(data or [])
+    document = UNDEFINED if input_file is None else _read_input(input_file)
+    chosen = _chosen(planner, config)
+    wanted = _entrypoint(entrypoint)
+    modules = dict(policies.modules)
+    if wanted.startswith("guardrails_test/"):
+        modules |= policies.tests
+    if not modules:
+        raise ConfigError(f"there is no Rego file in {_named(data or [])}")
+    program = Program.from_modules(
+        modules,
+        [wanted],
+        data=policies.data,
+        planner=chosen,
+        opa=needed_opa(chosen, policies.opa) if chosen == "opa" else None,
+    )
+    trace = program.explain(wanted, document, strict_builtin_errors=True)
+    mode = None if explain is None else explain.value
+    print_evaluation(trace, mode, as_json=form is Form.JSON)  # type: ignore[arg-type]  # the enum has just these values
+    if trace.error is not None or not trace.results:
+        raise typer.Exit(ExitCode.FINDING)
+
+
+def _read_input(file: Path) -> object:
+    """The input document; its problems are the caller's, not the policy's."""
+    if str(file) != "-":
+        try:
+            return read_data(file)
+        except PolicyLoadError as error:
+            raise ConfigError(f"the input cannot be used: {error}") from error
+    with TemporaryDirectory() as directory:
+        copy = Path(directory) / "input.json"
+        copy.write_bytes(sys.stdin.buffer.read())
+        try:
+            return read_data(copy)
+        except PolicyLoadError as error:
+            place = f"{error.row}:{error.col}: " if error.row else ""
+            raise ConfigError(f"the input cannot be used: -:{place}{error.message}") from error
+
+
+def _entrypoint(text: str) -> str:
+    """An entry point, also where it is written as a reference: ``data.guardrails.decision``."""
+    if "/" in text:
+        return text.strip("/")
+    return text.removeprefix("data.").replace(".", "/")
+
+
+def _chosen(planner: Planner | None, config: Config | None) -> PlannerName:
+    if planner is not None:
+        return planner.value
+    return config.planner if config else "regopy"
+
+
+def _check_pattern(pattern: str | None) -> None:
+    try:
+        re.compile(pattern or "")
+    except re.error as error:
+        raise ConfigError(f"--run: `{pattern}` is no regular expression: {error}") from error
+
+
+def _named(paths: list[Path]) -> str:
+    return ", ".join(str(path) for path in paths) or "the policies of guardrails.yaml"
