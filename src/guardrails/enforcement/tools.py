@@ -45,6 +45,7 @@ R = TypeVar("R")
 _HOLDER: Final = "__governed__"
 _INSTANCE_NAMES: Final = frozenset({"self", "cls", "mcs"})
 _LARGEST_QUORUM: Final = 100
+_DEEPEST_STACK: Final = 100
 
 
 @overload
@@ -334,18 +335,18 @@ def _changed_function(
 
 def _holder_of(function: object) -> Holder | None:
     """The holder of the governed function that `function` is, or wraps by ``__wrapped__``."""
-    seen: set[int] = set()
-    while function is not None and id(function) not in seen:
-        seen.add(id(function))
-        if isinstance(function, staticmethod | classmethod):
+    # Bounded: there are objects that answer to every name, ever with a new object.
+    for _ in range(_DEEPEST_STACK):
+        if isinstance(function, staticmethod | classmethod) or inspect.ismethod(function):
             function = function.__func__
             continue
-        function = getattr(function, "__func__", function)
         holder = getattr(function, _HOLDER, None)
         # A foreign decorator copies our attribute with the rest of `__dict__`.
         if isinstance(holder, Holder) and holder.wrapper is function:
             return holder
         function = getattr(function, "__wrapped__", None)
+        if function is None:
+            return None
     return None
 
 

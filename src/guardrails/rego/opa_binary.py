@@ -102,7 +102,12 @@ def build_plan(
                 names,
                 modules,
             )
-        document = _plan_in(archive.read_bytes())
+        try:
+            bundle = archive.read_bytes()
+        except OSError as error:
+            msg = f"`{opa}` says that it planned, but left no plan; is it an OPA binary?"
+            raise PolicyLoadError(msg) from error
+        document = _plan_in(bundle)
     rename_files(document, names)
     return document
 

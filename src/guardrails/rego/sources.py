@@ -113,7 +113,12 @@ def _files(root: Path) -> Iterator[Path]:
     if root.is_file():
         yield root
         return
-    for entry in sorted(root.iterdir(), key=lambda path: path.name):
+    try:
+        entries = sorted(root.iterdir(), key=lambda path: path.name)
+    except OSError as error:
+        msg = f"the directory cannot be read: {error.strerror}"
+        raise PolicyLoadError(msg, file=root.as_posix()) from error
+    for entry in entries:
         if entry.name.startswith("."):
             continue
         if entry.is_dir() and not entry.is_symlink():
