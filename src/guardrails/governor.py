@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from guardrails import ports
     from guardrails.config import Config
     from guardrails.enforcement.definition import Tool
-    from guardrails.engines.in_process import PolicyFiles
+    from guardrails.engines.layers import PolicyFiles
     from guardrails.model.approval import ApprovalRequest
     from guardrails.model.budget import Budget
     from guardrails.model.decision import Decision
@@ -321,7 +321,7 @@ def load_governor(
 
 def policy_files(config: Config) -> PolicyFiles:
     """The layers of policies that a configuration names: the shipped library, presets, its own."""
-    from guardrails.engines.in_process import PolicyFiles  # noqa: PLC0415  # as in load_governor
+    from guardrails.engines.layers import PolicyFiles  # noqa: PLC0415  # as in load_governor
     from guardrails.resources import policies_directory  # noqa: PLC0415  # as in load_governor
 
     layers: list[Path] = []

@@ -148,7 +148,7 @@ def test_a_data_file_may_not_pose_as_the_register(project):
     (project / "policies" / "data.yaml").write_text("guardrails_data: {agents: {}}\n")
     result = run("check")
     assert result.exit_code == 1
-    assert "comes from the register" in result.stderr
+    assert "given by the register" in result.stderr
 
 
 @pytest.mark.parametrize("command", ["check", "test", "eval"])

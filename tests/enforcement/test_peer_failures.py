@@ -17,7 +17,8 @@ import guardrails as gr
 from guardrails import testing
 from guardrails.audit.jsonl import JsonLinesRecord
 from guardrails.audit.reading import read
-from guardrails.engines.in_process import InProcessEngine, PolicyFiles
+from guardrails.engines.in_process import InProcessEngine
+from guardrails.engines.layers import PolicyFiles
 from guardrails.model.decision import ApprovalDemand, Decision, Effect, MalformedDecision
 from guardrails.resources import policies_directory
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from guardrails.config import Config
-from guardrails.engines.in_process import DATA_ROOT
+from guardrails.engines.layers import read_layers
 from guardrails.errors import ConfigError, PolicyLoadError
 from guardrails.governor import policy_files
 from guardrails.register import Register
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from guardrails.rego.planner import PlannerName
-    from guardrails.rego.sources import Sources
 
 _DATA_ENDINGS: Final = frozenset({".json", ".yaml", ".yml"})
 
@@ -85,21 +84,9 @@ def from_config(config: Config) -> Policies:
         ConfigError: the register is wrong.
     """
     files = policy_files(config)
-    modules: dict[str, str] = {}
-    tests: dict[str, str] = {}
-    base: dict[str, Any] = {}
-    ours: dict[str, Any] = {}
-    layers = [*files.layers, *_fixtures(config)]
-    for layer in layers:
-        sources = find_sources([nearby(layer)])
-        modules.update(sources.modules)
-        tests.update(sources.tests)
-        _overlay(base, ours, sources)
-    if "agents" in ours:
-        msg = f"`{DATA_ROOT}.agents` comes from the register; a data file may not hold it"
-        raise PolicyLoadError(msg)
-    ours["agents"] = Register.load(nearby(config.agents)).policy_data()
-    return Policies(modules, tests, {**base, DATA_ROOT: ours}, files.planner, files.opa)
+    agents = Register.load(nearby(config.agents)).policy_data()
+    found = read_layers([*files.layers, *_fixtures(config)], {"agents": agents})
+    return Policies(found.modules, found.tests, found.data, files.planner, files.opa)
 
 
 def suites_of(config: Config) -> list[Suite]:
@@ -162,15 +149,6 @@ def _fixtures(config: Config) -> list[Path]:
 def _without_tests(paths: Iterable[Path]) -> list[Path]:
     sources = find_sources(list(paths), ignore_tests=True)
     return [*map(Path, sources.modules), *map(Path, sources.data_files)]
-
-
-def _overlay(base: dict[str, Any], ours: dict[str, Any], sources: Sources) -> None:
-    """Adds a layer's data as the engine does: a later layer's key takes the place of an earlier."""
-    for root, value in sources.data.items():
-        if root == DATA_ROOT and isinstance(value, dict):
-            ours.update(value)
-        else:
-            base[root] = value
 
 
 def _join(into: dict[str, Any], more: Mapping[str, Any], file: Path, path: str = "data") -> None:

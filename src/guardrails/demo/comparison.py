@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from opa_client.opa import OpaClient
 
 import guardrails as gr
-from guardrails.engines.in_process import DATA_ROOT
+from guardrails.engines.layers import DATA_ROOT
 from guardrails.model.decision import MalformedDecision
 from guardrails.rego.opa_binary import find_opa
 

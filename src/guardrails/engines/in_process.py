@@ -11,27 +11,23 @@ from __future__ import annotations
 import hashlib
 import logging
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from guardrails.engines.layers import read_layers
 from guardrails.errors import EvaluationError, Finding, PolicyLoadError
 from guardrails.model.canonical import canonical
 from guardrails.model.decision import Decision, MalformedDecision
 from guardrails.rego import UNDEFINED, Program
-from guardrails.rego.sources import find_sources
 from guardrails.rego.values import dumps, from_json, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
+    from guardrails.engines.layers import PolicyFiles
     from guardrails.rego.explain import RuleTrace
-    from guardrails.rego.planner import PlannerName
 
 ENTRYPOINT: Final = "guardrails/decision"
 """The rule that decides: ``data.guardrails.decision``."""
-
-DATA_ROOT: Final = "guardrails_data"
-"""Where policies find their data: ``data.guardrails_data``."""
 
 RULES: Final = "data.guardrails.rules."
 """How the names of the rules of all rule packages begin."""
@@ -43,22 +39,6 @@ CONTRIBUTIONS: Final = frozenset({"deny", "shadow", "allow", "require_approval",
 """What a rule package contributes to a decision."""
 
 _log: Final = logging.getLogger("guardrails")
-
-
-@dataclass(frozen=True, slots=True)
-class PolicyFiles:
-    """Where an engine's policies and data come from, layer over layer.
-
-    Attributes:
-        layers: Directories or files, the base first. Modules of all layers count; of the
-            keys below ``guardrails_data`` the last layer that names one gives all of it.
-        planner: ``regopy``, or ``opa`` for an OPA binary.
-        opa: Where that binary is; None to look for it.
-    """
-
-    layers: tuple[Path, ...]
-    planner: PlannerName = "regopy"
-    opa: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,44 +144,18 @@ class InProcessEngine:
         return tuple(found)
 
     def _load(self) -> Loaded:
-        modules: dict[str, str] = {}
-        base: dict[str, Any] = {}
-        ours: dict[str, Any] = {}
-        for layer in self._files.layers:
-            sources = find_sources([layer], ignore_tests=True)
-            modules.update({_shown(name): text for name, text in sources.modules.items()})
-            for root, value in sources.data.items():
-                if root == DATA_ROOT and isinstance(value, dict):
-                    ours.update(value)
-                else:
-                    base[root] = value
-        given = dict(self._data())
-        twice = ours.keys() & given.keys()
-        if twice:
-            msg = (
-                f"`{DATA_ROOT}.{min(twice)}` is given by the register or the program; "
-                "a data file may not hold it"
-            )
-            raise PolicyLoadError(msg)
-        if not modules:
+        layered = read_layers(self._files.layers, self._data())
+        if not layered.modules:
             where = ", ".join(map(str, self._files.layers)) or "no directory"
             msg = f"there are no policies in {where}"
             raise PolicyLoadError(msg)
-        data = from_json({**base, DATA_ROOT: {**ours, **given}})
+        modules, data = layered.modules, from_json(layered.data)
         program = Program.from_modules(
             modules, [ENTRYPOINT], data=data, planner=self._files.planner, opa=self._files.opa
         )
         revision = _revision(modules, data)
         _log.info("policies loaded: %d modules, revision %s", len(modules), revision)
         return Loaded(program, revision, modules, data)
-
-
-def _shown(path: str) -> str:
-    """`path` as messages show it: from the working directory, where it lies below that."""
-    try:
-        return Path(path).resolve().relative_to(Path.cwd()).as_posix()
-    except (ValueError, OSError):
-        return path
 
 
 def _grants(rules: Collection[str], kind: str) -> bool:
