@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import sys
 from collections import Counter
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ from guardrails.rego.planner import PlanRequest, plan_many
 from guardrails.rego.values import RegoSet, dumps, equal, from_json, key_text, to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Container, Iterable, Mapping
 
     from guardrails.rego.planner import Plan
 
@@ -83,6 +84,15 @@ def read_cases(folder: Path) -> list[Case]:
             name = note if seen[note] == 1 else f"{note} #{seen[note]}"
             cases.append(Case(name, path.stem, body))
     return cases
+
+
+def sample(cases: list[Case], named: Container[str], part: int) -> list[Case]:
+    """What `named` has of `cases`, and one in `part` of the others; the same each time.
+
+    As every named case is in it, one that passes now is found as surely as among all cases.
+    """
+    chance = random.Random(0)
+    return [case for case in cases if chance.randrange(part) == 0 or case.name in named]
 
 
 def read_ratchet() -> dict[str, Failures]:

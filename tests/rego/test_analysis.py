@@ -77,6 +77,30 @@ def test_recursion_is_found(body: str, path: str) -> None:
     assert f"`{path}`" in problem
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "a := data.guardrails.rules.probe[input.name]",
+        "a := data.guardrails.rules.probe[input.name].part",
+        "a := data.guardrails.rules[input.name]",
+        "a if b\nb if data.guardrails.rules.probe[input.name]",
+    ],
+)
+def test_recursion_by_a_value_is_found(body: str, planner: PlannerName) -> None:
+    if planner == "opa":
+        with pytest.raises(PolicyLoadError, match="recursi"):
+            found(f"{RULES}{body}\n", planner=planner)
+        return
+    problems = found(f"{RULES}{body}\n")
+    assert problems
+    assert all("recursion: `data.guardrails.rules.probe." in problem for problem in problems)
+
+
+def test_a_reference_by_a_value_to_other_rules_is_no_recursion(planner: PlannerName) -> None:
+    body = "a := data.guardrails_data[input.name]\nb := data.guardrails.rules.other[input.name]\n"
+    assert found(RULES + body, planner=planner) == []
+
+
 def test_a_shared_helper_is_no_recursion(planner: PlannerName) -> None:
     body = 'deny contains "m" if { a\n b }\na if c\nb if c\nc if input.x\n'
     assert found(RULES + body, planner=planner) == []

@@ -116,6 +116,14 @@ def test_a_function_is_told_with_its_arguments(access):
     assert rule(trace, "small").name == "data.access.small(5)"
 
 
+def test_what_a_package_holds_is_told_by_its_name(access):
+    trace = access.explain("access", GOOD)
+    (whole,) = trace.calls
+    assert whole.name == "data.access"
+    assert [entry.name for entry in whole.rules()][:2] == ["data.access", "data.access.allow"]
+    assert whole.value == trace.results[0]["result"]
+
+
 def test_a_long_evaluation_is_told_only_in_part(access):
     data = {"matrix": [{"resource": "x"}] * MAX_ENTRIES}
     trace = access.explain("access/allow", GOOD, data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from decimal import Decimal
 
 import pytest
@@ -10,9 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardrails.errors import EvaluationError
-from guardrails.rego import UNDEFINED, Program
-from guardrails.rego.evaluation import Limits
+from guardrails.rego import UNDEFINED, Program, ir
+from guardrails.rego.builtins import BUILTINS
+from guardrails.rego.builtins.base import EvaluationContext, builtin
+from guardrails.rego.decoder import decode
+from guardrails.rego.evaluation import Evaluation, Limits, Routine
+from guardrails.rego.interpreter import Interpreter
 from guardrails.rego.operations import dot
+from guardrails.rego.planner import plan_modules
 from guardrails.rego.values import RegoSet, equal, from_json
 
 INPUT, DATA = {"type": "local", "value": 0}, {"type": "local", "value": 1}
@@ -441,3 +447,71 @@ def test_a_reference_goes_on_into_what_it_finds(references):
     assert references.evaluate("a/deep", {"name": "rule", "key": "k"}) == 1
     assert references.evaluate("a/deep", {"name": "c", "key": "inner"}) == 2
     assert references.evaluate("a/deep", {"name": "base", "key": "k"}) is UNDEFINED
+
+
+COUNTS = "package a\n\nimport rego.v1\n\nx := count(input)\n\ny if not count(input) == 1\n"
+
+
+@pytest.fixture(scope="module")
+def counts():
+    plan = plan_modules({"a.rego": COUNTS}, ["a/x", "a/y"])
+    return decode(plan.document, planner=plan.planner)
+
+
+@pytest.mark.parametrize(
+    ("failure", "code"),
+    [
+        (RecursionError("deep"), "eval_limit_error"),
+        (MemoryError(), "eval_limit_error"),
+        (AttributeError("no such thing"), "eval_internal_error"),
+        (KeyError("k"), "eval_internal_error"),
+        (AssertionError(), "eval_internal_error"),
+    ],
+)
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("entrypoint", ["a/x", "a/y"])
+def test_a_fault_inside_a_builtin_is_an_error_in_both_modes_also_under_not(
+    counts, failure, code, strict, entrypoint
+):
+    @builtin("count", arity=1)
+    def count(_):
+        raise failure
+
+    interpreter = Interpreter(counts, {**BUILTINS, "count": count}, Limits())
+    plan = counts.plans[entrypoint]
+    with pytest.raises(EvaluationError, match=r"a\.rego:\d+: .*`count`") as caught:
+        interpreter.run(plan, [], {}, EvaluationContext(), strict_builtin_errors=strict)
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize("failure", [MemoryError(), RecursionError(), TypeError("odd")])
+def test_a_fault_anywhere_in_an_evaluation_is_an_error(failure):
+    class Failing:
+        def __iter__(self):
+            raise failure
+
+    evaluation = Evaluation(EvaluationContext(), Limits())
+    plan = Routine((), ir.NOWHERE, is_rule=False)
+    plan.rest = Failing()  # type: ignore[assignment]  # what is wrong is what is tested
+    with pytest.raises(EvaluationError, match=r"eval_(limit|internal)_error"):
+        evaluation.run(plan, None, {})
+
+
+def chain(length, limits=None):
+    """A program whose rule `r0` needs `length` others, one within the other."""
+    rules = [f"r{number} if not not_r{number}\n" for number in range(length)]
+    rules += [f"not_r{number} if not r{number + 1}\n" for number in range(length)]
+    source = "\n".join(["package a\n\nimport rego.v1\n", *rules, f"r{length} if input.x\n"])
+    return Program.from_modules({"a.rego": source}, ["a/r0"], limits=limits)
+
+
+def test_a_chain_of_rules_is_as_long_as_the_limit_says():
+    assert chain(97).evaluate("a/r0", {"x": 1}) is True
+    with pytest.raises(EvaluationError, match="more than 200 calls within one another"):
+        chain(105).evaluate("a/r0", {"x": 1})
+
+
+def test_a_chain_that_ends_at_pythons_stack_names_that_limit():
+    frames = sys.getrecursionlimit()
+    with pytest.raises(EvaluationError, match=f"eval_limit_error.*Python's stack.*{frames}"):
+        chain(frames // 3, Limits(depth=10**9)).evaluate("a/r0", {"x": 1})

@@ -218,7 +218,7 @@ def _is_partial_set(function: ir.Function) -> bool:
 
 
 def _callees(policy: ir.Policy, blocks: tuple[ir.Body, ...]) -> set[str]:
-    """The functions that the blocks may call; a dynamic call may call all that its path fits."""
+    """The functions that the blocks may call; by a value, all those that its path fits."""
     names: set[str] = set()
     for statement in ir.statements(blocks):
         if isinstance(statement, ir.CallFunction):
@@ -228,12 +228,25 @@ def _callees(policy: ir.Policy, blocks: tuple[ir.Body, ...]) -> set[str]:
                 function.name
                 for function in policy.functions.values()
                 if len(function.path) == len(statement.path)
-                and all(
-                    not isinstance(step, ir.Constant) or step.value == part
-                    for step, part in zip(statement.path, function.path, strict=True)
-                )
+                and _fits(statement.path, function.path)
+            )
+        elif isinstance(statement, ir.Reference):
+            # It may end in a package, whose rules are all called, or go on into a rule's value.
+            names.update(
+                function.name
+                for function in policy.functions.values()
+                if len(function.params) == ir.RULE_PARAMETERS
+                and _fits(statement.path, function.path[1:])
             )
     return names
+
+
+def _fits(path: tuple[ir.Operand, ...], rule: tuple[str, ...]) -> bool:
+    """Whether `path` and `rule` can be the same, as far as both go."""
+    return all(
+        not isinstance(step, ir.Constant) or step.value == part
+        for step, part in zip(path, rule, strict=False)
+    )
 
 
 def _cycles(calls: Mapping[str, list[str]]) -> Iterator[list[str]]:

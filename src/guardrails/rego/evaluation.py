@@ -1,29 +1,29 @@
 """One run of a plan: its signals, its locals and its limits.
 
-A statement's handler gives a signal: :data:`NEXT` to go on, or the number *n* of a
-break, which leaves *n* + 1 blocks. An undefined statement is break 0: its block is left
-and the next block beside it is run. :meth:`Evaluation.body` gives the signal as it came;
-the statement around it takes one off.
+A statement gives a signal: None to go on, or the number *n* of a break, which leaves
+*n* + 1 blocks. An undefined statement is break 0: its block is left and the next block
+beside it is run. What runs a block takes one off the signal that ended it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from guardrails.errors import EvaluationError
 from guardrails.rego import ir
-from guardrails.rego.statements import RULE_PARAMETERS
+from guardrails.rego.builtins.base import BuiltinError
 from guardrails.rego.values import UNDEFINED, RegoSet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
-    from guardrails.rego.builtins.base import Builtin, BuiltinError, EvaluationContext
+    from guardrails.rego.builtins.base import EvaluationContext
     from guardrails.rego.values import Value
 
-NEXT: Final = -1
-"""The signal of a statement that succeeded, and of a body that reached its end."""
+Signal: TypeAlias = "int | None"
+"""How a statement ended: None if it succeeded, else a break."""
 
 UNDEFINED_STATEMENT: Final = 0
 """The signal of a statement that is undefined: break 0."""
@@ -32,10 +32,13 @@ RETURN: Final = 1 << 30
 """The signal of ReturnLocal; it stands only at the top of a function."""
 
 Frame: TypeAlias = list[Any]
-"""The locals of one call."""
+"""The locals of one call, and after them the constants that its statements read."""
 
-Handlers: TypeAlias = "Mapping[type[ir.Statement], Callable[[Evaluation, Any, Frame], int]]"
-"""What each statement does: it takes the evaluation, itself and the locals, and gives a signal."""
+Action: TypeAlias = "Callable[[Evaluation, Frame], Signal]"
+"""A statement, ready to run."""
+
+Code: TypeAlias = "tuple[Action, ...]"
+"""The statements of a block, ready to run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,153 +46,148 @@ class Limits:
     """What one evaluation may use; passing a limit is an error, never a result.
 
     Attributes:
-        steps: Blocks that are run, each round of a loop counted.
+        steps: Calls that are run and rounds of loops, together.
         depth: Calls of rules and functions within one another. Python's own recursion
-            limit may stop an evaluation sooner.
+            limit stops an evaluation sooner where the calls stand in many nested blocks,
+            or where the caller's own stack is deep.
     """
 
     steps: int = 5_000_000
     depth: int = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Executable:
-    """A policy with what its evaluation needs; holds no state of one.
-
-    Args:
-        policy: What :func:`guardrails.rego.decoder.decode` gave.
-        builtins: The builtins it may call, by name; all that it calls must be there.
-        limits: What one evaluation may use.
+class Routine:
+    """A rule, a function or a plan, ready to run.
 
     Attributes:
-        rule_paths: The rules as a tree of packages, for references by a value.
+        path: Of a rule or function, as in :class:`ir.Function`; none of a plan.
+        where: The place of its first statement that has one.
+        is_rule: Whether it takes input and data alone, so that it has one value in each
+            scope of With.
+        rest: What a frame holds after the arguments when the routine starts.
+        blocks: Its blocks.
     """
 
-    policy: ir.Policy
-    builtins: Mapping[str, Builtin]
-    limits: Limits = Limits()
-    rule_paths: dict[str, Any] = field(init=False, repr=False)
+    __slots__ = ("blocks", "is_rule", "path", "rest", "where")
 
-    def __post_init__(self) -> None:
-        paths = _paths_of_rules(self.policy.functions.values())
-        object.__setattr__(self, "rule_paths", paths)
+    def __init__(self, path: tuple[str, ...], where: ir.Location, *, is_rule: bool) -> None:
+        self.path = path
+        self.where = where
+        self.is_rule = is_rule
+        self.rest: tuple[Value, ...] = ()
+        self.blocks: tuple[Code, ...] = ()
 
 
 class Evaluation:
-    """One run of a plan, with its memo and its counters.
+    """One run of a plan, with its memo and its counters. A subclass may observe :meth:`invoke`.
 
-    A subclass says by `handlers` what each statement does, and may observe
-    :meth:`invoke`, which runs the rules and functions.
+    Args:
+        context: What its builtins share.
+        limits: What it may use.
+        strict_builtin_errors: Make a builtin's error the evaluation's; else it is undefined.
+
+    Attributes:
+        memo: The values of the rules that were worked out in this scope of With.
+        returned: The value of the function that just returned.
+        suppressed: The last error of a builtin that became undefined.
+        results: The result set, so far.
     """
 
-    handlers: ClassVar[Handlers]
-
     def __init__(
-        self,
-        executable: Executable,
-        context: EvaluationContext,
-        *,
-        strict_builtin_errors: bool = False,
+        self, context: EvaluationContext, limits: Limits, *, strict_builtin_errors: bool = False
     ) -> None:
-        policy = executable.policy
-        self.functions = policy.functions
-        self.by_path = policy.by_path
-        self.rule_paths = executable.rule_paths
-        self.builtins = executable.builtins
         self.context = context
+        self.limits = limits
         self.strict = strict_builtin_errors
-        self.steps_left = executable.limits.steps
-        self.depth_left = executable.limits.depth
-        self.limits = executable.limits
-        self.memo: dict[str, Value] = {}
+        self.steps_left = limits.steps
+        self.depth_left = limits.depth
+        self.memo: dict[Routine, Value] = {}
         self.returned: Value = UNDEFINED
         self.suppressed: BuiltinError | None = None
         self.results = RegoSet()
 
-    def run(self, plan: ir.Plan, document: Value, data: Value) -> list[Value]:
+    def run(self, plan: Routine, document: Value, data: Value) -> list[Value]:
         """The result set of `plan`; see :meth:`~guardrails.rego.interpreter.Interpreter.run`."""
-        frame: Frame = [UNDEFINED] * plan.locals
-        frame[ir.INPUT] = document
-        frame[ir.DATA] = data
         try:
-            for body in plan.blocks:
-                self.body(body, frame)
+            self.invoke(plan, (document, data))
             # Key form and back: what the caller gets shares nothing with anything.
             return list(self.results)
-        except RecursionError:
-            raise EvaluationError(
-                "eval_limit_error", "the evaluation is nested deeper than Python's stack allows"
-            ) from None
+        except EvaluationError:
+            raise
+        except Exception as error:  # the boundary: a fault is never a result
+            raise self.fault(error, "the evaluation", ir.NOWHERE) from error
 
-    def body(self, body: ir.Body, frame: Frame) -> int:
-        """Run a block and give the signal with which it ended, not yet reduced."""
+    def invoke(self, routine: Routine, args: Iterable[Value]) -> Value:
+        """The value of `routine`, worked out anew."""
         self.steps_left -= 1
-        if self.steps_left < 0:
-            where = body[0].where if body else ir.NOWHERE
-            raise error_at("eval_limit_error", f"more than {self.limits.steps} steps", where)
-        handlers = self.handlers
-        for statement in body:
-            signal = handlers[type(statement)](self, statement, frame)
-            if signal != NEXT:
-                return signal
-        return NEXT
-
-    def call(self, function: ir.Function, args: list[Value]) -> Value:
-        """The value of a rule or function. Rules are worked out once for each scope of With."""
-        if len(args) != RULE_PARAMETERS:
-            return self.invoke(function, args)
-        memo = self.memo
-        value = memo.get(function.name, _UNKNOWN)
-        if value is _UNKNOWN:
-            value = memo[function.name] = self.invoke(function, args)
-        return value
-
-    def invoke(self, function: ir.Function, args: list[Value]) -> Value:
-        """The value of `function`, worked out anew."""
         self.depth_left -= 1
-        if self.depth_left < 0:
-            msg = f"more than {self.limits.depth} calls within one another"
-            raise error_at("eval_limit_error", msg, function.where)
-        frame = args + [UNDEFINED] * (function.locals - len(args))
+        if self.depth_left < 0 or self.steps_left < 0:
+            raise self.exceeded(routine.where)
+        frame = [*args, *routine.rest]
         value: Value = UNDEFINED
-        for body in function.blocks:
-            if self.body(body, frame) == RETURN:
+        for body in routine.blocks:
+            for action in body:
+                signal = action(self, frame)
+                if signal is not None:
+                    break
+            else:
+                continue
+            if signal == RETURN:
                 value = self.returned
                 break
         self.depth_left += 1
         return value
 
+    def value(self, rule: Routine, frame: Frame) -> Value:
+        """The value of a rule, worked out once in each scope of With."""
+        value = self.memo.get(rule, NOT_YET)
+        if value is NOT_YET:
+            value = self.memo[rule] = self.invoke(rule, frame[: ir.RULE_PARAMETERS])
+        return value
 
-_UNKNOWN: Final = object()
+    def spend(self, rounds: int, where: ir.Location) -> None:
+        """Count the rounds of a loop, before it begins."""
+        self.steps_left -= rounds
+        if self.steps_left < 0:
+            raise self.exceeded(where)
+
+    def exceeded(self, where: ir.Location) -> EvaluationError:
+        """The error of what passes a limit."""
+        passed = f"{self.limits.depth} calls within one another"
+        if self.steps_left < 0:
+            passed = f"{self.limits.steps} steps"
+        return error_at("eval_limit_error", f"more than {passed}", where)
+
+    def builtin_failed(self, error: Exception, name: str, where: ir.Location) -> Value:
+        """What a failed builtin gives: undefined, if it refused its arguments and may do so.
+
+        Raises:
+            EvaluationError: Builtin errors are strict, or the failure is not about the
+                arguments. That is never undefined, which a `not` could turn into a result.
+        """
+        if not isinstance(error, BuiltinError):
+            raise self.fault(error, f"`{name}`", where) from error
+        if self.strict:
+            raise error_at(error.code, str(error), where) from error
+        self.suppressed = error
+        return UNDEFINED
+
+    def fault(self, error: Exception, what: str, where: ir.Location) -> EvaluationError:
+        """The error for a fault that no policy should be able to cause, or for a lack of room."""
+        if isinstance(error, RecursionError):
+            limit = sys.getrecursionlimit()
+            msg = f"{what} is nested deeper than Python's stack allows ({limit} frames in all)"
+            return error_at("eval_limit_error", msg, where)
+        if isinstance(error, MemoryError):
+            return error_at("eval_limit_error", f"{what} needs more memory than there is", where)
+        msg = f"{what} failed inside: {type(error).__name__}: {error}"
+        return error_at("eval_internal_error", msg, where)
+
+
+NOT_YET: Final = object()
+"""Stands for the value of a rule that is not in the memo; any Rego value may be."""
 
 
 def error_at(code: str, message: str, where: ir.Location) -> EvaluationError:
     """An error of the evaluation, with the place of the statement that met it."""
     return EvaluationError(code, message, file=where.file, row=where.row)
-
-
-def read(operand: ir.Operand, frame: Frame) -> Value:
-    """The value of `operand`, which may be UNDEFINED."""
-    return frame[operand.index] if type(operand) is ir.Local else operand.value  # type: ignore[union-attr]  # a Constant
-
-
-def _paths_of_rules(functions: Iterable[ir.Function]) -> dict[str, Any]:
-    """The rules by their path below `data`, as a tree of packages."""
-    tree: dict[str, Any] = {}
-    for function in functions:
-        if len(function.params) != RULE_PARAMETERS or function.path[0] != _PLAIN_VERSION:
-            continue
-        here = tree
-        for part in function.path[1:-1]:
-            below = here.setdefault(part, {})
-            # A rule below another one's path is a part of that one's value.
-            if isinstance(below, ir.Function):
-                break
-            here = below
-        else:
-            here[function.path[-1]] = function
-    return tree
-
-
-_PLAIN_VERSION: Final = "g0"
-"""The head of a path whose function is planned without mocks."""

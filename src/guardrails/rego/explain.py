@@ -8,19 +8,19 @@ not in a plan, so an expression is told by its path (``input.tool.operation``) o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from guardrails.errors import EvaluationError
 from guardrails.rego import ir
-from guardrails.rego.evaluation import NEXT, Evaluation
-from guardrails.rego.interpreter import HANDLERS
+from guardrails.rego.evaluation import Evaluation
 from guardrails.rego.values import UNDEFINED, RegoSet, dumps
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from guardrails.rego.builtins.base import EvaluationContext
-    from guardrails.rego.evaluation import Executable, Frame, Handlers
+    from guardrails.rego.evaluation import Action, Frame, Limits, Routine, Signal
+    from guardrails.rego.interpreter import Interpreter
     from guardrails.rego.values import Value
 
 Mode: TypeAlias = Literal["notes", "fails", "full"]
@@ -137,7 +137,7 @@ class Trace:
 
 
 def trace(  # noqa: PLR0913  # an evaluation's inputs; the last one by name
-    executable: Executable,
+    interpreter: Interpreter,
     plan: ir.Plan,
     document: Value,
     data: Value,
@@ -146,11 +146,14 @@ def trace(  # noqa: PLR0913  # an evaluation's inputs; the last one by name
     strict_builtin_errors: bool = False,
 ) -> Trace:
     """The trace of one evaluation; arguments as ``Interpreter.run``, which it equals."""
-    tracer = _Tracer(executable, context, strict_builtin_errors=strict_builtin_errors)
+    linked = interpreter.linked(_observed)
+    tracer = _Tracer(
+        linked.functions, context, interpreter.limits, strict_builtin_errors=strict_builtin_errors
+    )
     results: list[Value] = []
     error: EvaluationError | None = None
     try:
-        results = tracer.run(plan, document, data)
+        results = tracer.run(linked.plans[plan.name], document, data)
     except EvaluationError as failure:
         error = failure
     calls = tuple(entry for entry in tracer.finish() if isinstance(entry, RuleTrace))
@@ -200,11 +203,11 @@ _OPERATORS: Final = {
 class _Open:
     """A rule that is running: its entries so far, and what its locals stand for."""
 
-    __slots__ = ("entries", "function", "leaves", "name", "negations", "places", "texts")
+    __slots__ = ("entries", "leaves", "name", "negations", "places", "texts", "where")
 
-    def __init__(self, name: str, function: ir.Function | None) -> None:
+    def __init__(self, name: str, where: ir.Location) -> None:
         self.name = name
-        self.function = function
+        self.where = where
         self.entries: list[Step | RuleTrace] = []
         self.texts: dict[int, str] = {ir.INPUT: "input", ir.DATA: "data"}
         # Of a local that holds a builtin's result: what went into it, and its place.
@@ -213,8 +216,7 @@ class _Open:
         self.negations = 0
 
     def close(self, value: Value) -> RuleTrace:
-        where = self.function.where if self.function else ir.NOWHERE
-        return RuleTrace(self.name, where, value, tuple(self.entries))
+        return RuleTrace(self.name, self.where, value, tuple(self.entries))
 
 
 class _Tracer(Evaluation):
@@ -222,21 +224,26 @@ class _Tracer(Evaluation):
 
     def __init__(
         self,
-        executable: Executable,
+        functions: Mapping[str, Routine],
         context: EvaluationContext,
+        limits: Limits,
         *,
         strict_builtin_errors: bool = False,
     ) -> None:
-        super().__init__(executable, context, strict_builtin_errors=strict_builtin_errors)
-        self.open = [_Open("", None)]
+        super().__init__(context, limits, strict_builtin_errors=strict_builtin_errors)
+        self.functions = functions
+        self.open = [_Open("", ir.NOWHERE)]
         self.room = MAX_ENTRIES
 
-    def invoke(self, function: ir.Function, args: list[Value]) -> Value:
-        name = ".".join(("data", *function.path[1:]))
-        if len(args) > len((ir.INPUT, ir.DATA)):
-            name += f"({', '.join(map(_shown, args[2:]))})"
-        self.open.append(_Open(name, function))
-        value = super().invoke(function, args)
+    def invoke(self, routine: Routine, args: Iterable[Value]) -> Value:
+        if not routine.path:
+            return super().invoke(routine, args)
+        args = tuple(args)
+        name = _name(routine)
+        if not routine.is_rule:
+            name += f"({', '.join(map(_shown, args[ir.RULE_PARAMETERS :]))})"
+        self.open.append(_Open(name, routine.where))
+        value = super().invoke(routine, args)
         self.note(self.open.pop().close(value))
         return value
 
@@ -252,27 +259,22 @@ class _Tracer(Evaluation):
             self.note(self.open.pop().close(UNDEFINED))
         return self.open[0].entries
 
-    def observe(
-        self,
-        handler: Callable[[Evaluation, Any, Frame], int],
-        statement: ir.Statement,
-        frame: Frame,
-    ) -> int:
+    def observe(self, statement: ir.Statement, action: Action, frame: Frame) -> Signal:
         """Run one statement, and note what it did."""
         here = self.open[-1]
         if isinstance(statement, ir.Not):
             here.negations += 1
-            signal = handler(self, statement, frame)
+            signal = action(self, frame)
             here.negations -= 1
         else:
             if isinstance(statement, ir.Scan):
                 here.texts.pop(statement.key, None)
                 here.texts[statement.value] = f"{self.text(statement.source, frame)}[_]"
             self.suppressed = None
-            signal = handler(self, statement, frame)
+            signal = action(self, frame)
         told = self.tell(statement, frame)
         if told is not None:
-            held = signal == NEXT
+            held = signal is None
             text = told if held else self.reason(statement, frame, told)
             if not (held and self.says_nothing(statement, frame)):
                 where = self.place(statement)
@@ -354,7 +356,7 @@ class _Tracer(Evaluation):
             case ir.CallBuiltin(name=name, args=args):
                 return _call(name, [self.text(arg, frame) for arg in args])
             case ir.CallFunction(function=function, args=args):
-                path = ".".join(("data", *self.functions[function].path[1:]))
+                path = _name(self.functions[function])
                 given = [self.text(arg, frame) for arg in args[2:]]
                 return f"{path}({', '.join(given)})" if given else path
             case ir.CallDynamic(path=(_, *parts)) | ir.Reference(path=parts):
@@ -398,6 +400,10 @@ class _Tracer(Evaluation):
 _GIVE_A_VALUE: Final = (ir.Dot, ir.CallFunction, ir.CallDynamic, ir.Reference, ir.CallBuiltin)
 
 
+def _name(routine: Routine) -> str:
+    return ".".join(("data", *routine.path[1:]))
+
+
 def _shown(value: Value) -> str:
     return "undefined" if value is UNDEFINED else _short(value)
 
@@ -409,12 +415,10 @@ def _call(name: str, args: list[str]) -> str:
     return f"{name}({', '.join(args)})"
 
 
-def _observed(handler: Callable[[Any, Any, Frame], int]) -> Callable[[Any, Any, Frame], int]:
-    def observe(tracer: _Tracer, statement: ir.Statement, frame: Frame) -> int:
-        return tracer.observe(handler, statement, frame)
+def _observed(statement: ir.Statement, action: Action) -> Action:
+    """What the linker puts around each statement; see :meth:`_Tracer.observe`."""
 
-    return observe
+    def observe(tracer: _Tracer, frame: Frame) -> Signal:
+        return tracer.observe(statement, action, frame)
 
-
-_OBSERVED: Final[Handlers] = {kind: _observed(handler) for kind, handler in HANDLERS.items()}
-_Tracer.handlers = _OBSERVED
+    return observe  # type: ignore[return-value]  # it is run by a _Tracer alone

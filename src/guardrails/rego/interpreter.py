@@ -1,111 +1,135 @@
-"""The reference evaluator: walks the nodes of a policy and does what each says.
+"""The reference evaluator: does what each node of a policy says, one after the other.
 
 It is the meaning of a policy; whatever else evaluates one is checked against it. Here are
-the statements that direct the walk: blocks, loops, `with`, and calls.
+the statements that direct the walk: blocks, loops, `with`, and calls. Blocks are run where
+they stand, not by one common function: every call of Python's would be taken from the depth
+to which rules may call one another.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from guardrails.rego import ir
-from guardrails.rego.builtins.base import BuiltinError
+from guardrails.rego import extents, ir
 from guardrails.rego.evaluation import (
-    NEXT,
+    NOT_YET,
     RETURN,
     UNDEFINED_STATEMENT,
     Evaluation,
-    Executable,
-    error_at,
-    read,
+    Routine,
 )
+from guardrails.rego.linking import link
 from guardrails.rego.operations import OPERATIONS, dot
 from guardrails.rego.values import UNDEFINED, RegoSet, from_key, sorted_keys
 
 if TYPE_CHECKING:
-    from guardrails.rego.builtins.base import EvaluationContext
-    from guardrails.rego.evaluation import Frame, Handlers
+    from collections.abc import Mapping
+
+    from guardrails.rego.builtins.base import Builtin, EvaluationContext
+    from guardrails.rego.evaluation import Action, Code, Frame, Limits, Signal
+    from guardrails.rego.linking import Builders, Linked, Linker, Observer
     from guardrails.rego.values import Value
 
 # Control.
 
 
-def _block(evaluation: Evaluation, statement: ir.Block, frame: Frame) -> int:
-    for body in statement.blocks:
-        signal = evaluation.body(body, frame)
-        if signal > 0:
-            return signal - 1
-    return NEXT
+def _block(statement: ir.Block, linker: Linker) -> Action:
+    bodies = [linker.code(body) for body in statement.blocks]
+
+    def run(evaluation: Evaluation, frame: Frame) -> Signal:
+        for body in bodies:
+            for action in body:
+                signal = action(evaluation, frame)
+                if signal is not None:
+                    if signal > 0:
+                        return signal - 1
+                    break
+        return None
+
+    return run
 
 
-def _break(_: Evaluation, statement: ir.Break, __: Frame) -> int:
-    return statement.index
+def _break(statement: ir.Break, _: Linker) -> Action:
+    index = statement.index
+    return lambda _evaluation, _frame: index
 
 
-def _not(evaluation: Evaluation, statement: ir.Not, frame: Frame) -> int:
-    signal = evaluation.body(statement.body, frame)
-    return UNDEFINED_STATEMENT if signal == NEXT else signal - 1
+def _not(statement: ir.Not, linker: Linker) -> Action:
+    body = linker.code(statement.body)
+
+    def run(evaluation: Evaluation, frame: Frame) -> Signal:
+        for action in body:
+            signal = action(evaluation, frame)
+            if signal is not None:
+                return signal - 1 if signal > 0 else None
+        return UNDEFINED_STATEMENT
+
+    return run
 
 
-def _scan(evaluation: Evaluation, statement: ir.Scan, frame: Frame) -> int:
-    source = frame[statement.source.index]
+def _scan(statement: ir.Scan, linker: Linker) -> Action:
+    source, key, value = statement.source.index, statement.key, statement.value
+    body, where = linker.code(statement.body), statement.where
+
+    def run(evaluation: Evaluation, frame: Frame) -> Signal:
+        items = _items(frame[source])
+        if items is None:
+            return UNDEFINED_STATEMENT
+        evaluation.spend(len(items), where)
+        for frame[key], frame[value] in items:
+            for action in body:
+                signal = action(evaluation, frame)
+                if signal is not None:
+                    if signal > 0:
+                        return signal - 1
+                    break
+        return None
+
+    return run
+
+
+def _items(source: Value) -> list[tuple[Value, Value]] | None:
+    """What a scan goes through, in order; None for what is no collection.
+
+    A new list, for a body may add to the collection that is scanned.
+    """
     kind = type(source)
     if kind is list:
-        return _scan_array(evaluation, statement, frame, source)
+        return list(enumerate(source))
     if kind is dict:
-        return _scan_object(evaluation, statement, frame, source)
+        return [(from_key(key), source[key]) for key in sorted_keys(source)]
     if kind is RegoSet:
-        return _scan_set(evaluation, statement, frame, source)
-    return UNDEFINED_STATEMENT
+        return [(member, member) for member in source]
+    return None
 
 
-def _scan_array(
-    evaluation: Evaluation, statement: ir.Scan, frame: Frame, source: list[Value]
-) -> int:
-    for index, item in enumerate(source):
-        frame[statement.key] = index
-        frame[statement.value] = item
-        signal = evaluation.body(statement.body, frame)
-        if signal > 0:
-            return signal - 1
-    return NEXT
+def _with(statement: ir.With, linker: Linker) -> Action:
+    local, path, source = statement.local, statement.path, linker.place(statement.value)
+    body = linker.code(statement.body)
+
+    def run(evaluation: Evaluation, frame: Frame) -> Signal:
+        value = frame[source]
+        # Without a path the value may be undefined: OPA so restores an input that is.
+        if value is UNDEFINED and path:
+            return UNDEFINED_STATEMENT
+        before, memo = frame[local], evaluation.memo
+        frame[local] = _replaced(before, path, value)
+        evaluation.memo = {}
+        signal = _run(body, evaluation, frame)
+        frame[local], evaluation.memo = before, memo
+        return signal - 1 if signal else signal
+
+    return run
 
 
-def _scan_object(
-    evaluation: Evaluation, statement: ir.Scan, frame: Frame, source: dict[Any, Value]
-) -> int:
-    for key in sorted_keys(source):
-        frame[statement.key] = from_key(key)
-        frame[statement.value] = source[key]
-        signal = evaluation.body(statement.body, frame)
-        if signal > 0:
-            return signal - 1
-    return NEXT
-
-
-def _scan_set(evaluation: Evaluation, statement: ir.Scan, frame: Frame, source: RegoSet) -> int:
-    for member in source:
-        frame[statement.key] = frame[statement.value] = member
-        signal = evaluation.body(statement.body, frame)
-        if signal > 0:
-            return signal - 1
-    return NEXT
-
-
-def _with(evaluation: Evaluation, statement: ir.With, frame: Frame) -> int:
-    value = read(statement.value, frame)
-    if value is UNDEFINED and statement.path:
-        return UNDEFINED_STATEMENT
-    # Without a path the value may be undefined: OPA so restores an input that is.
-    before = frame[statement.local]
-    memo = evaluation.memo
-    frame[statement.local] = _replaced(before, statement.path, value)
-    evaluation.memo = {}
-    signal = evaluation.body(statement.body, frame)
-    frame[statement.local] = before
-    evaluation.memo = memo
-    return signal - 1 if signal > 0 else signal
+def _run(body: Code, evaluation: Evaluation, frame: Frame) -> Signal:
+    """Run a block and give the signal with which it ended, not yet reduced."""
+    for action in body:
+        signal = action(evaluation, frame)
+        if signal is not None:
+            return signal
+    return None
 
 
 def _replaced(document: Value, path: tuple[str, ...], value: Value) -> Value:
@@ -124,101 +148,144 @@ def _replaced(document: Value, path: tuple[str, ...], value: Value) -> Value:
 # Calls and results.
 
 
-def _call_function(evaluation: Evaluation, statement: ir.CallFunction, frame: Frame) -> int:
-    function = evaluation.functions[statement.function]
-    value = evaluation.call(function, [read(arg, frame) for arg in statement.args])
-    frame[statement.target] = value
-    return UNDEFINED_STATEMENT if value is UNDEFINED else NEXT
+def _call_function(statement: ir.CallFunction, linker: Linker) -> Action:
+    routine, target = linker.linked.functions[statement.function], statement.target
+    if routine.is_rule:
+        return _call_rule(routine, target)
+    gather = linker.gather(statement.args)
+
+    def run(evaluation: Evaluation, frame: Frame) -> Signal:
+        value = evaluation.invoke(routine, gather(frame))
+        frame[target] = value
+        return UNDEFINED_STATEMENT if value is UNDEFINED else None
+
+    return run
 
 
-def _call_dynamic(evaluation: Evaluation, statement: ir.CallDynamic, frame: Frame) -> int:
-    path = tuple([read(part, frame) for part in statement.path])
-    if not all(type(part) is str for part in path):
-        return UNDEFINED_STATEMENT
-    function = evaluation.by_path.get(path)
-    if function is None:
-        return UNDEFINED_STATEMENT
-    value = evaluation.call(function, [read(arg, frame) for arg in statement.args])
-    frame[statement.target] = value
-    return ir.UNDEFINED_CALL_LEAVES if value is UNDEFINED else NEXT
+def _call_rule(rule: Routine, target: int) -> Action:
+    """As :meth:`Evaluation.value`, without its place on Python's stack."""
+
+    def run(evaluation: Evaluation, frame: Frame) -> Signal:
+        memo = evaluation.memo
+        value = memo.get(rule, NOT_YET)
+        if value is NOT_YET:
+            value = memo[rule] = evaluation.invoke(rule, frame[: ir.RULE_PARAMETERS])
+        frame[target] = value
+        return UNDEFINED_STATEMENT if value is UNDEFINED else None
+
+    return run
 
 
-def _reference(evaluation: Evaluation, statement: ir.Reference, frame: Frame) -> int:
-    path = [read(part, frame) for part in statement.path]
-    if any(part is UNDEFINED for part in path):
-        return UNDEFINED_STATEMENT
-    value = _referred(evaluation, path, [read(arg, frame) for arg in statement.args])
-    frame[statement.target] = value
-    return UNDEFINED_STATEMENT if value is UNDEFINED else NEXT
+def _call_dynamic(statement: ir.CallDynamic, linker: Linker) -> Action:
+    path, target, by_path = linker.gather(statement.path), statement.target, linker.linked.by_path
+
+    def run(evaluation: Evaluation, frame: Frame) -> Signal:
+        parts = path(frame)
+        if not all(type(part) is str for part in parts):
+            return UNDEFINED_STATEMENT
+        routine = by_path.get(parts)
+        if routine is None or not routine.is_rule:
+            return UNDEFINED_STATEMENT
+        value = evaluation.value(routine, frame)
+        frame[target] = value
+        return ir.UNDEFINED_CALL_LEAVES if value is UNDEFINED else None
+
+    return run
 
 
-def _referred(evaluation: Evaluation, path: list[Value], args: list[Value]) -> Value:
+def _reference(statement: ir.Reference, linker: Linker) -> Action:
+    path, target, rules = linker.gather(statement.path), statement.target, linker.linked.rule_paths
+
+    def run(evaluation: Evaluation, frame: Frame) -> Signal:
+        parts = path(frame)
+        if any(part is UNDEFINED for part in parts):
+            return UNDEFINED_STATEMENT
+        value = _referred(evaluation, parts, rules, frame)
+        frame[target] = value
+        return UNDEFINED_STATEMENT if value is UNDEFINED else None
+
+    return run
+
+
+def _referred(
+    evaluation: Evaluation, path: tuple[Value, ...], rules: Mapping[str, Any], frame: Frame
+) -> Value:
     """The value of the reference `data` with `path`, as OPA's evaluator finds it."""
-    base = args[ir.DATA]
-    virtual = evaluation.rule_paths
+    base = frame[ir.DATA]
+    virtual: Any = rules
     for place, part in enumerate(path):
         base = UNDEFINED if base is UNDEFINED else dot(base, part)
         virtual = virtual.get(part, {}) if type(part) is str else {}
-        if isinstance(virtual, ir.Function):
-            value = evaluation.call(virtual, args)
+        if isinstance(virtual, Routine):
+            value = evaluation.value(virtual, frame)
             for below in path[place + 1 :]:
                 value = UNDEFINED if value is UNDEFINED else dot(value, below)
             return value
     if not virtual:
         return base
-    return _extent(evaluation, virtual, base if type(base) is dict else {}, args)
+    return _extent(evaluation, virtual, base if type(base) is dict else {}, frame)
 
 
 def _extent(
-    evaluation: Evaluation, virtual: dict[str, Any], base: dict[Any, Value], args: list[Value]
+    evaluation: Evaluation, virtual: Mapping[str, Any], base: dict[Any, Value], frame: Frame
 ) -> dict[Any, Value]:
     """What a package holds: its base data, and over it the values of its rules."""
     found = dict(base)
     for name, below in virtual.items():
-        if isinstance(below, ir.Function):
-            value = evaluation.call(below, args)
+        if isinstance(below, Routine):
+            value = evaluation.value(below, frame)
         else:
             under = base.get(name)
-            value = _extent(evaluation, below, under if type(under) is dict else {}, args)
+            value = _extent(evaluation, below, under if type(under) is dict else {}, frame)
         if value is not UNDEFINED:
             found[name] = value
     return found
 
 
-def _call_builtin(evaluation: Evaluation, statement: ir.CallBuiltin, frame: Frame) -> int:
-    args = [read(arg, frame) for arg in statement.args]
-    for arg in args:
-        if arg is UNDEFINED:
+def _call_builtin(statement: ir.CallBuiltin, linker: Linker) -> Action:
+    builtin, gather = linker.builtins[statement.name], linker.gather(statement.args)
+    name, target, where = statement.name, statement.target, statement.where
+    call, needs_context = builtin.call, builtin.needs_context
+
+    def run(evaluation: Evaluation, frame: Frame) -> Signal:
+        args = gather(frame)
+        for arg in args:
+            if arg is UNDEFINED:
+                return UNDEFINED_STATEMENT
+        try:
+            value = call(evaluation.context, *args) if needs_context else call(*args)
+        except Exception as error:  # noqa: BLE001  # refused, or an error: decided in one place
+            value = evaluation.builtin_failed(error, name, where)
+        frame[target] = value
+        return UNDEFINED_STATEMENT if value is UNDEFINED else None
+
+    return run
+
+
+def _add_result(statement: ir.ResultSetAdd, _: Linker) -> Action:
+    source = statement.value.index
+
+    def run(evaluation: Evaluation, frame: Frame) -> Signal:
+        value = frame[source]
+        if value is UNDEFINED:
             return UNDEFINED_STATEMENT
-    builtin = evaluation.builtins[statement.name]
-    try:
-        if builtin.needs_context:
-            value = builtin.call(evaluation.context, *args)
-        else:
-            value = builtin.call(*args)
-    except BuiltinError as error:
-        if evaluation.strict:
-            raise error_at(error.code, str(error), statement.where) from error
-        evaluation.suppressed = error
-        value = UNDEFINED
-    frame[statement.target] = value
-    return UNDEFINED_STATEMENT if value is UNDEFINED else NEXT
+        evaluation.results.add(value)
+        return None
+
+    return run
 
 
-def _add_result(evaluation: Evaluation, statement: ir.ResultSetAdd, frame: Frame) -> int:
-    value = frame[statement.value.index]
-    if value is UNDEFINED:
-        return UNDEFINED_STATEMENT
-    evaluation.results.add(value)
-    return NEXT
+def _return(statement: ir.ReturnLocal, _: Linker) -> Action:
+    source = statement.source.index
+
+    def run(evaluation: Evaluation, frame: Frame) -> Signal:
+        evaluation.returned = frame[source]
+        return RETURN
+
+    return run
 
 
-def _return(evaluation: Evaluation, statement: ir.ReturnLocal, frame: Frame) -> int:
-    evaluation.returned = frame[statement.source.index]
-    return RETURN
-
-
-HANDLERS: Final[Handlers] = {
+BUILDERS: Final[Builders] = {
     **OPERATIONS,
     ir.Block: _block,
     ir.Break: _break,
@@ -235,13 +302,33 @@ HANDLERS: Final[Handlers] = {
 """What each statement does."""
 
 
-class _Evaluation(Evaluation):
-    handlers = HANDLERS
+@dataclass(frozen=True, slots=True, eq=False)
+class Interpreter:
+    """Evaluates the plans of one policy; holds no state of an evaluation.
 
+    Args:
+        policy: What :func:`guardrails.rego.decoder.decode` gave.
+        builtins: The builtins it may call, by name; all that it calls must be there.
+        limits: What one evaluation may use.
+    """
 
-@dataclass(frozen=True, slots=True)
-class Interpreter(Executable):
-    """Evaluates the plans of one policy; arguments as :class:`Executable`."""
+    policy: ir.Policy
+    builtins: Mapping[str, Builtin]
+    limits: Limits
+    _shared: ir.Policy = field(init=False, repr=False)
+    _links: dict[Observer | None, Linked] = field(init=False, repr=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_shared", extents.shared(self.policy))
+        self.linked()
+
+    def linked(self, observer: Observer | None = None) -> Linked:
+        """The policy ready to run, with `observer` around each statement; made once for each."""
+        linked = self._links.get(observer)
+        if linked is None:
+            linked = link(self._shared, self.builtins, BUILDERS, observer)
+            self._links[observer] = linked
+        return linked
 
     def run(
         self,
@@ -262,7 +349,7 @@ class Interpreter(Executable):
             strict_builtin_errors: Make a builtin's error the evaluation's; else it is undefined.
 
         Raises:
-            EvaluationError: A conflict, a builtin's error in strict mode, or a limit.
+            EvaluationError: A conflict, a builtin's error in strict mode, a limit, or a fault.
         """
-        evaluation = _Evaluation(self, context, strict_builtin_errors=strict_builtin_errors)
-        return evaluation.run(plan, document, data)
+        evaluation = Evaluation(context, self.limits, strict_builtin_errors=strict_builtin_errors)
+        return evaluation.run(self.linked().plans[plan.name], document, data)

@@ -33,6 +33,8 @@ INPUT: Final = 0
 DATA: Final = 1
 """The local that holds data in every function and plan."""
 
+RULE_PARAMETERS: Final = 2
+"""A rule takes input and data; a function takes more."""
 
 UNDEFINED_CALL_LEAVES: Final = 2
 """The break that an undefined dynamic call takes, past the look-up in data that follows it."""

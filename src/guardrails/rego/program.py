@@ -215,7 +215,7 @@ def _document(document: object, name: str) -> Value:
         return document
     try:
         return from_json(document)
-    except (TypeError, ValueError, RecursionError) as error:
+    except (TypeError, ValueError, RecursionError, MemoryError) as error:
         raise EvaluationError("invalid_document", f"the {name} cannot be used: {error}") from error
 
 

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 MAX_DEPTH: Final = 100
 """Deepest nesting of blocks that is accepted; OPA's conformance cases reach 13."""
 
-RULE_PARAMETERS: Final = 2
-"""A rule takes input and data; a function takes more."""
-
 
 class StatementDecoder:
     """Decodes the blocks of one function or plan, and numbers its locals densely.
@@ -189,7 +186,7 @@ class StatementDecoder:
         if arity is None:
             return ir.CallBuiltin(where, name, self.arguments(raw), self.target(raw, "result"))
         args = self.call_arguments(raw)
-        if self.reader.planner == "regopy" and arity == RULE_PARAMETERS:
+        if self.reader.planner == "regopy" and arity == ir.RULE_PARAMETERS:
             # A function that is mocked by a rule is called with its arguments all the same.
             args = args[:arity]
         if len(args) != arity:
@@ -201,7 +198,7 @@ class StatementDecoder:
         parts = self.reader.listing(raw, "path")
         path = tuple(self.operand_of(part, f"path[{number}]") for number, part in enumerate(parts))
         args = self.call_arguments(raw)
-        if len(args) != RULE_PARAMETERS:
+        if len(args) != ir.RULE_PARAMETERS:
             self.reader.fail("a dynamic call takes input and data alone")
         if self.reader.planner == "regopy":
             if path[:1] != (ir.Constant("data"),):

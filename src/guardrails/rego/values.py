@@ -112,7 +112,7 @@ class RegoSet:
         return len(self.keys)
 
     def __iter__(self) -> Iterator[Value]:
-        return iter(sorted_values(from_key(key) for key in self.keys))
+        return iter(sorted_values(map(from_key, self.keys)))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, RegoSet) and self.keys == other.keys
@@ -264,6 +264,8 @@ class _Ordered:
 def sorted_values(values: Iterable[Value]) -> list[Value]:
     """`values` as a new list in OPA's order."""
     items = list(values)
+    if len(items) <= 1:
+        return items
     kinds = set(map(type, items))
     if kinds == {str}:
         # Code points and UTF-8 bytes give the same order.
@@ -275,6 +277,8 @@ def sorted_values(values: Iterable[Value]) -> list[Value]:
 
 def sorted_keys(mapping: dict[Key, Value]) -> list[Key]:
     """The keys of an object, still in key form, in OPA's order of the values they stand for."""
+    if len(mapping) <= 1:
+        return list(mapping)
     kinds = set(map(type, mapping))
     if kinds == {str}:
         return sorted(mapping)
@@ -293,19 +297,20 @@ def from_json(document: object) -> Value:
         ValueError: a float is NaN or infinite.
         TypeError: something in the document has no JSON form.
     """
-    kind = type(document)
-    if kind is str or kind is int or kind is bool or document is None:
-        return document
+    given: Any = document  # what its type is asked for below, mypy cannot see
+    kind = type(given)
+    if kind is str or kind is int or kind is bool or given is None:
+        return given
     if kind is dict:
-        return {_text_key(key): from_json(item) for key, item in document.items()}  # type: ignore[attr-defined]
+        return {_text_key(key): from_json(item) for key, item in given.items()}
     if kind is list or kind is tuple:
-        return [from_json(item) for item in document]  # type: ignore[attr-defined]
+        return [from_json(item) for item in given]
     if kind is RegoSet:
-        return RegoSet.of_keys(set(document.keys))  # type: ignore[attr-defined]
+        return RegoSet.of_keys(set(given.keys))
     if kind is float:
-        return _exact(Decimal(repr(document)))
+        return _exact(Decimal(repr(given)))
     if kind is Decimal:
-        return _exact(document)  # type: ignore[arg-type]  # its type was asked
+        return _exact(given)
     msg = f"{kind.__name__} has no JSON form"
     raise TypeError(msg)
 

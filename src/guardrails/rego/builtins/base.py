@@ -102,7 +102,7 @@ class Builtin:
     Attributes:
         name: Its name in Rego, as ``array.concat``.
         arity: How many arguments it takes.
-        call: Takes the arguments, after the context if `needs_context`. Raises only
+        call: Takes the arguments, after the context if `needs_context`. Refuses them with a
             :class:`BuiltinError`, which then names the builtin.
         needs_context: Whether `call` wants an :class:`EvaluationContext` first.
     """
@@ -132,7 +132,11 @@ def builtin(name: str, *, arity: int, needs_context: bool = False) -> Callable[[
 
 
 def _guarded(name: str, function: Function) -> Function:
-    """`function`, whose every failure is a :class:`BuiltinError` that names the builtin."""
+    """`function`, whose refusals are :class:`BuiltinError` with the name of the builtin.
+
+    Other faults leave it as they are, also a lack of room: they are not about the arguments,
+    so no evaluation may take them for undefined.
+    """
 
     @functools.wraps(function)
     def call(*arguments: Any) -> Value:
@@ -141,12 +145,10 @@ def _guarded(name: str, function: Function) -> Function:
         except BuiltinError as error:
             error.builtin = name
             raise
-        except RecursionError:
-            failure = BuiltinError("the value is nested too deeply")
-        except (ArithmeticError, ValueError, MemoryError) as error:
-            # INVARIANT: a fault inside a builtin is an error of the evaluation, never a crash.
+        except (ArithmeticError, ValueError) as error:
+            # What numbers and texts Python cannot work with, the builtin refuses.
             failure = BuiltinError(str(error) or type(error).__name__)
-        failure.builtin = name
-        raise failure
+            failure.builtin = name
+            raise failure from error
 
     return call

@@ -32,6 +32,9 @@ _MOST_NODES: Final = 200_000
 """Nodes of the largest document, each alias counted with all that it stands for."""
 
 _DEEPEST: Final = 200
+_TOO_LARGE: Final = (
+    f"yaml: the document has more than {_MOST_NODES} nodes, or is nested more than {_DEEPEST} deep"
+)
 _TRUE: Final = frozenset({"y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"})
 _FALSE: Final = frozenset(
     {"n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"}
@@ -53,6 +56,17 @@ _JSON_FIXED: Final = (1e-6, 1e21)
 
 class _Loader(yaml.SafeLoader):
     """Composes nodes and marks plain scalars without a tag; what they mean is decided below."""
+
+    depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """The next node, with all that is in it."""
+        self.depth += 1
+        if self.depth > _DEEPEST:
+            raise BuiltinError(_TOO_LARGE)
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
     def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
         """The tag of a node: :data:`_PLAIN` for a plain scalar that has none."""
@@ -94,8 +108,7 @@ class _Reader:
     def value(self, node: Any, depth: int) -> Value:
         self._nodes += 1
         if self._nodes > _MOST_NODES or depth > _DEEPEST:
-            message = f"yaml: the document has more than {_MOST_NODES} nodes or is too deep"
-            raise BuiltinError(message)
+            raise BuiltinError(_TOO_LARGE)
         if isinstance(node, yaml.ScalarNode):
             return _scalar(node)
         if isinstance(node, yaml.SequenceNode):
