@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import os
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -209,15 +211,15 @@ def test_a_claim_that_fails_is_told_and_is_the_exit_code(monkeypatch):
 
 
 @pytest.mark.opa
-def test_a_server_with_another_policy_is_found_out(opa, lab, monkeypatch):
+def test_a_server_with_another_policy_is_found_out(opa, lab):
     SCENES[1].play(2, Stage(Console(quiet=True), pace=0), lab)
     assert all(compare(lab).equal)
-    register = lab.governor.register.policy_data()
-    register["invoice-agent"]["contacts"].append("@evil.example")
-    monkeypatch.setattr(type(lab.governor.register), "policy_data", lambda _self: register)
+    data = copy.deepcopy(dict(lab.policies.data))
+    data["guardrails_data"]["agents"]["invoice-agent"]["contacts"].append("@evil.example")
+    other = replace(lab, policies=replace(lab.policies, data=data))
     different = [
         asked.document["args"]
-        for asked, equal in zip(lab.engine.asked, compare(lab).equal, strict=True)
+        for asked, equal in zip(lab.engine.asked, compare(other).equal, strict=True)
         if not equal
     ]
     assert {args["to"] for args in different} == {"pay@evil.example"}

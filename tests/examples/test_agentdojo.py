@@ -1,10 +1,8 @@
-"""The AgentDojo example: its rules decide as they should; the suite runs where it is installed."""
+"""The AgentDojo example: its rules decide as they should; `make demo-agentdojo` runs the suite."""
 
 from __future__ import annotations
 
 import importlib.util
-import json
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -284,16 +282,3 @@ def test_the_rules_pass_their_own_tests():
     results = run_tests(paths)
     assert len(results) >= 20
     assert [(each.name, each.message) for each in results if each.outcome != "pass"] == []
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-@pytest.mark.skipif(
-    importlib.util.find_spec("agentdojo") is None, reason="agentdojo is not installed here"
-)
-def test_the_suite_itself_meets_every_target():
-    run = subprocess.run(
-        [sys.executable, str(EXAMPLE), "--json"], capture_output=True, text=True, check=False
-    )
-    assert run.returncode == 0, run.stderr
-    assert all(json.loads(run.stdout)["targets"].values())
