@@ -11,7 +11,16 @@ from guardrails.audit.memory import MemoryRecord
 from guardrails.clock import SystemClock
 from guardrails.enforcement import dry_run
 from guardrails.enforcement.invoke import new_id
-from guardrails.enforcement.opening import budget_of, facts_of, mode_of, narrowing, principal_of
+from guardrails.enforcement.opening import (
+    budget_of,
+    facts_of,
+    id_of,
+    labels_of,
+    mode_of,
+    narrowing,
+    principal_of,
+    wait_of,
+)
 from guardrails.enforcement.tools import tool_of
 from guardrails.errors import ConfigError, RunClosed
 from guardrails.model.call import Event
@@ -97,7 +106,7 @@ class Governor:
         self.kill_switch.subscribe(self._killed)
         self.modes = frozenset(Mode(mode) for mode in modes)
         self._tools: dict[str, Tool] = {}
-        self._claiming = threading.Lock()
+        self._claiming = threading.RLock()  # reentrant: a signal handler may call tools, too
         if Mode.OBSERVE in self.modes:
             _log.warning(
                 "mode `observe` is permitted in environment `%s`: "
@@ -127,12 +136,13 @@ class Governor:
         Args:
             agent: The agent's id in the register.
             budget: The run's limits, never more than the register grants; None for the
-                register's, and in a child for the parent's.
+                register's. In a child it is a cap besides the parent's limits.
             principal: On whose behalf; a child inherits it.
             labels: Words for policy.
             mode: ``shadow`` to withhold what is no read; ``observe`` where configuration
                 permits it; None for enforcement, or the parent's mode.
-            id: The id of a run to go on with; None for a new one.
+            id: The run's id; None for a new one. A closed run leaves nothing in memory: its
+                id given again is a new run with a new budget.
             wait: Seconds that a call waits for an approval; None to raise
                 ``ApprovalPending`` at once.
 
@@ -152,14 +162,14 @@ class Governor:
                 raise RunClosed(msg, run_id=parent.id, agent=parent.agent.id)
         entry = self.register.agent(agent)
         run = Run(
-            id=new_id() if id is None else id,
+            id=id_of(id) or new_id(),
             agent=facts_of(entry, self.environment),
             governor=self,
             budget=budget_of(entry, self.environment, budget, parent),
             principal=principal_of(principal, parent),
-            labels=labels or (),
+            labels=labels_of(labels),
             mode=mode_of(mode, parent, self.modes, Mode.ENFORCE),
-            wait=wait if wait is not None or parent is None else parent.wait,
+            wait=wait_of(wait, parent),
             parent=parent,
             narrowed_by=narrowing(self.register, entry, parent),
         )

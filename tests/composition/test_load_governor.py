@@ -121,7 +121,7 @@ def test_a_run_never_gets_more_than_the_register_grants(project: Path) -> None:
     with governor.run("billing", budget=gr.Budget(usd=1000, tokens=5)) as run:
         assert run.budget == gr.Budget(usd=2, calls=20, tokens=5)
         with gr.run("clerk") as child:
-            assert child.remaining.usd == 2, "a child without a budget has its parent's"
+            assert child.remaining.usd == 1, "its own agent's grant, within the parent's limits"
     with pytest.raises(gr.CallDenied, match="no budget"):
         governor.run("idle")
     with pytest.raises(gr.ConfigError, match="billing"):

@@ -949,3 +949,17 @@ def test_sync_and_async_shells_do_the_same(effect, mode, x, fails, calls) -> Non
         return repr(value), spent, events
 
     assert outcome(plain) == outcome(coroutine)
+
+
+def test_a_withheld_generator_gives_its_stand_in_s_items() -> None:
+    def items(shadow):
+        @gr.governed_tool(name="items", operation="write", shadow=shadow)
+        def tool(n: int):
+            yield from range(n)
+
+        return tool
+
+    with testing.run(mode="shadow"):
+        assert list(items(["a", "b"])(3)) == ["a", "b"]
+        assert list(items(lambda n: [n])(3)) == [3]
+        assert list(items(None)(3)) == []

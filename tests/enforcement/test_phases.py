@@ -286,7 +286,7 @@ def test_the_hold_is_released_before_a_wait_for_people() -> None:
         (ApprovalState.REJECTED, ApprovalRejected),
         (ApprovalState.EXPIRED, ApprovalExpired),
         (ApprovalState.WITHDRAWN, ApprovalRejected),
-        (ApprovalState.CONSUMED, ApprovalRejected),
+        (ApprovalState.CONSUMED, ApprovalPending),
     ],
 )
 def test_only_an_approval_ends_a_wait_well(state: ApprovalState, refusal: type[Refusal]) -> None:

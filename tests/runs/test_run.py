@@ -143,11 +143,12 @@ def test_below_a_run_that_has_ended_calls_are_refused(stand):
 
 
 def test_an_unaccountable_run_and_its_children_take_no_further_call(stand):
-    with stand.scope("a") as top, stand.scope("b", parent=top) as child:
-        child.mark_unaccountable("disk full")
-        top.reserve("refund", CALL, None)
-        with pytest.raises(StateUnavailable, match="disk full"):
-            child.reserve("refund", CALL, None)
+    with stand.scope("a") as top:
+        with stand.scope("b", parent=top) as child:
+            child.mark_unaccountable("disk full")
+            top.reserve("refund", CALL, None)
+            with pytest.raises(StateUnavailable, match="disk full"):
+                child.reserve("refund", CALL, None)
         top.mark_unaccountable("disk full")
         with stand.scope("c", parent=top) as other, pytest.raises(StateUnavailable, match="`a`"):
             other.reserve("refund", CALL, None)

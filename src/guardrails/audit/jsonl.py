@@ -47,7 +47,8 @@ class JsonLinesRecord:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._lock = threading.Lock()
+        # Reentrant: a signal handler that kills writes, too.
+        self._lock = threading.RLock()
         self._fd: int | None = None
         try:
             _make_directories(self.path.parent)

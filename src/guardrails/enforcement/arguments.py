@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from guardrails.enforcement.annotations import ANY, Hidden, is_formless, shown
@@ -23,6 +24,7 @@ from guardrails.model.limits import DEFAULT_LIMITS, Limits
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+_PLAIN: Final = frozenset({str, int, bool, float, bytes, Decimal, type(None)})
 _POSITIONAL: Final = (
     inspect.Parameter.POSITIONAL_ONLY,
     inspect.Parameter.POSITIONAL_OR_KEYWORD,
@@ -39,19 +41,23 @@ class Arguments:
             function gets it.
         document: The same as exact JSON, hidden ones left out: what policy sees.
         limits: How large they may be, also after a rewrite.
+        can_change: Whether one that policy sees is no plain value, so that somebody may change
+            it in place between the decision and the call.
     """
 
-    __slots__ = ("args", "document", "kwargs", "limits", "named")
+    __slots__ = ("args", "can_change", "document", "kwargs", "limits", "named")
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917  # its attributes
         self,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         named: Mapping[str, Any],
         document: dict[str, Any],
         limits: Limits = DEFAULT_LIMITS,
+        can_change: bool = True,  # noqa: FBT001, FBT002  # as above
     ) -> None:
         self.limits = limits
+        self.can_change = can_change
         self.args = args
         self.kwargs = kwargs
         self.named = named
@@ -124,7 +130,7 @@ class Parameters:
 
         for name in hide:
             if name not in self._by_name:
-                there = self._names()
+                there = _listed(self._by_name)
                 msg = f"`{self._title}`: hide: there is no parameter `{name}`; there are {there}"
                 raise ConfigError(msg)
             self._by_name[name].hidden = True
@@ -385,7 +391,8 @@ class Parameters:
         self._pending = False
 
     def _names(self) -> str:
-        return ", ".join(f"`{name}`" for name in self._by_name) or "none"
+        # A model reads them.
+        return _listed(each.name for each in self._by_name.values() if not each.hidden)
 
     def _bind(
         self, given: tuple[Any, ...], by_name: dict[str, Any], problems: Problems
@@ -453,7 +460,13 @@ class Parameters:
                 kwargs[parameter.name] = named[parameter.name]
         if self._mapping is not None:
             kwargs.update(named[self._mapping.name])
-        return Arguments(tuple(args), kwargs, named, document, limits)
+        can_change = any(
+            not self._by_name[name].hidden
+            and type(value) not in _PLAIN
+            and not (type(value) is tuple and not value)  # no `*args` were given
+            for name, value in named.items()
+        )
+        return Arguments(tuple(args), kwargs, named, document, limits, can_change)
 
     def _document(self, named: dict[str, Any], limits: Limits) -> dict[str, Any]:
         seen = {name: value for name, value in named.items() if not self._by_name[name].hidden}
@@ -464,6 +477,10 @@ class Parameters:
             hint = f"; {error.hint}" if error.hint else ""
             problems.add(f"{error.path}: {error.problem}", hint)
             raise problems.error() from None
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names) or "none"
 
 
 def _only(parameters: list[Parameter], kind: object) -> Parameter | None:

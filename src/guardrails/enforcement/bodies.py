@@ -7,14 +7,13 @@ current one, so that ``guardrails.charge`` finds it.
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING, Any
 
 from guardrails.enforcement.perform import check_kill, frame_of, raised
 from guardrails.enforcement.phases import Outcome, Phase, refusal_for
 from guardrails.errors import RunKilled
 from guardrails.runs.cancellation import cancellable
-from guardrails.runs.context import enter, leave
+from guardrails.runs.context import current_frame, enter, leave
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator
@@ -44,7 +43,10 @@ async def _killable(call: Call, awaitable: Any) -> Any:
 
 
 class Items:
-    """The body of a generator, advanced item by item; a kill is looked for before each."""
+    """The body of a generator, advanced item by item; a kill is looked for before each.
+
+    Between items the body's frame is kept, since it may have entered a child run meanwhile.
+    """
 
     def __init__(self, call: Call) -> None:
         self._call = call
@@ -66,10 +68,10 @@ class Items:
             if self._body is not None:
                 self._body.close()
         except BaseException as error:  # noqa: BLE001  # handed to the caller unchanged
-            return raised(error)
+            return _closed(closing, error)
         finally:
             leave(token)
-        return Outcome("killed" if isinstance(closing, RunKilled) else "closed", error=closing)
+        return _closed(closing)
 
     def _advance(self, step: Callable[[Generator[Any, Any, Any]], Any]) -> Any:
         call = self._call
@@ -87,6 +89,7 @@ class Items:
         except BaseException as error:  # noqa: BLE001  # handed to the caller unchanged
             return raised(error)
         finally:
+            self._frame = current_frame() or self._frame
             leave(token)
 
 
@@ -113,10 +116,10 @@ class AsyncItems:
             if self._body is not None:
                 await self._body.aclose()
         except BaseException as error:  # noqa: BLE001  # handed to the caller unchanged
-            return raised(error)
+            return _closed(closing, error)
         finally:
             leave(token)
-        return Outcome("killed" if isinstance(closing, RunKilled) else "closed", error=closing)
+        return _closed(closing)
 
     async def _advance(self, step: Callable[[AsyncGenerator[Any, Any]], Any]) -> Any:
         call = self._call
@@ -132,13 +135,17 @@ class AsyncItems:
         except StopAsyncIteration:
             return Outcome("ok")
         except RunKilled as kill:
-            await self._body_closed()
-            return raised(kill)
+            return await self.close(kill)
         except BaseException as error:  # noqa: BLE001  # handed to the caller unchanged
             return raised(error)
         finally:
+            self._frame = current_frame() or self._frame
             leave(token)
 
-    async def _body_closed(self) -> None:
-        if self._body is not None and inspect.isasyncgen(self._body):
-            await self._body.aclose()
+
+def _closed(closing: BaseException, error: BaseException | None = None) -> Outcome:
+    """The outcome of a body that was closed for the reason `closing`, and then raised `error`."""
+    if isinstance(closing, RunKilled) and (error is None or isinstance(error, Exception)):
+        closing.__context__ = error
+        return Outcome("killed", error=closing)
+    return Outcome("closed", error=closing) if error is None else raised(error)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from guardrails.enforcement import obligations
 from guardrails.enforcement.document import input_document
+from guardrails.enforcement.phases import caused
 from guardrails.errors import PolicyError
 from guardrails.model.decision import ApprovalDemand, Decision, Effect
 
@@ -115,8 +116,7 @@ def _with_decorators(call: Call, decision: Decision) -> Decision:
         try:
             asked = rule.when is None or bool(rule.when(call.arguments))
         except Exception as error:
-            message = f"`when` of @requires_approval failed: {type(error).__name__}: {error}"
-            raise PolicyError(message) from error
+            raise caused(PolicyError, "`when` of @requires_approval failed", error) from error
         if asked:
             demands.append(
                 ApprovalDemand(DECORATOR, rule.reason, rule.approvers, rule.quorum, rule.expires_in)

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from guardrails.enforcement.parameter import innermost
 from guardrails.errors import ConfigError
 from guardrails.model.budget import Budget, Usage
 from guardrails.model.money import micro_usd
@@ -104,11 +105,11 @@ class Tool:
     @property
     def identity(self) -> tuple[str, str]:
         """Where the function is defined: what tells two tools of one name apart."""
-        function = self.function
-        return (
-            str(getattr(function, "__module__", "")),
-            str(getattr(function, "__qualname__", type(function).__qualname__)),
-        )
+        function = innermost(self.function)
+        name = str(getattr(function, "__qualname__", type(function).__qualname__))
+        if name.endswith("<lambda>"):  # all of a module's are called so
+            name += f" in line {function.__code__.co_firstlineno}"
+        return str(getattr(function, "__module__", "")), name
 
     def __str__(self) -> str:
         return ".".join(self.identity)

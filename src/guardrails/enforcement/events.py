@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from guardrails.audit.log import log_refusal
 from guardrails.enforcement.obligations import labels, redact
-from guardrails.errors import Refusal
+from guardrails.enforcement.phases import text_of
+from guardrails.errors import REASON_LIMIT, Refusal
 from guardrails.model.call import Event
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ def write_refusal(call: Call, refusal: Refusal | RunKilled) -> None:
         detail["would"] = call.would.value
     if isinstance(refusal, Refusal):
         detail["message"] = refusal.message
+        cause = refusal.__cause__
+        if isinstance(cause, Exception) and not isinstance(cause, Refusal):
+            detail["cause"] = text_of(cause)[:REASON_LIMIT]
         if call.request is not None:
             detail["request_id"] = call.request.id
     else:

@@ -6,6 +6,7 @@ people, and running the body. They hold no rule.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 from typing import TYPE_CHECKING, Any, Final
@@ -19,7 +20,7 @@ from guardrails.enforcement.perform import PERFORM
 from guardrails.enforcement.phases import Outcome, Phase, phases, refusal_for
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
 
     from guardrails.enforcement.definition import Tool
 
@@ -94,6 +95,14 @@ class _Steps:
         self._phases = phases(call)
         self.phase = next(self._phases)
 
+    def __del__(self) -> None:
+        # A shell that is dropped half-way without being closed, as an async generator is whose
+        # loop was closed before: what it holds must not stay, and its end has to be recorded.
+        if getattr(self, "phase", None) is not None:
+            with contextlib.suppress(BaseException):
+                self.throw(GeneratorExit())
+                self.perform()
+
     def send(self, answer: Any) -> None:
         """Go on with what the phase gave."""
         try:
@@ -114,11 +123,10 @@ class _Steps:
         call = self._call
         while self.phase is not None and self.phase is not until:
             try:
-                answer = PERFORM[self.phase](call)
+                # The sending, too: the phases must hear of an interrupt wherever it comes.
+                self.send(PERFORM[self.phase](call))
             except BaseException as fault:  # noqa: BLE001  # thrown into the phases, which know what it means
                 self.throw(fault)
-            else:
-                self.send(answer)
 
     async def perform_async(self, *, until: Phase | None = None) -> None:
         """The same, awaiting what may take time."""
@@ -126,11 +134,9 @@ class _Steps:
         while self.phase is not None and self.phase is not until:
             waits = _AWAIT.get(self.phase)
             try:
-                answer = PERFORM[self.phase](call) if waits is None else await waits(call)
+                self.send(PERFORM[self.phase](call) if waits is None else await waits(call))
             except BaseException as fault:  # noqa: BLE001  # thrown into the phases, which know what it means
                 self.throw(fault)
-            else:
-                self.send(answer)
 
     def result(self) -> Any:
         """What the body returned; raises what it raised."""
@@ -138,6 +144,11 @@ class _Steps:
         if outcome.error is not None:
             raise outcome.error
         return outcome.value
+
+    def stand_in(self) -> Iterable[Any]:
+        """The items of a withheld generator; a stand-in of None has none."""
+        value = self.result()
+        return () if value is None else value
 
 
 def _run(call: Call) -> Any:
@@ -159,7 +170,7 @@ def _run_generator(call: Call) -> Generator[Any, Any, Any]:
     steps = _Steps(call)
     steps.perform(until=Phase.EXECUTE)
     if steps.phase is not Phase.EXECUTE:
-        return (yield from steps.result())
+        return (yield from steps.stand_in())
     items = Items(call)
     item = items.send(None)
     while not isinstance(item, Outcome):
@@ -183,7 +194,7 @@ def _async_generator_function(holder: Holder) -> Callable[..., Any]:
         steps = _Steps(call)
         await steps.perform_async(until=Phase.EXECUTE)
         if steps.phase is not Phase.EXECUTE:
-            for item in steps.result():
+            for item in steps.stand_in():
                 yield item
             return
         items = AsyncItems(call)

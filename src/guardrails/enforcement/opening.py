@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from guardrails.enforcement.definition import checked_words
 from guardrails.errors import CallDenied, ConfigError, Reason
 from guardrails.model.budget import Budget
 from guardrails.model.facts import AgentFacts, Mode
@@ -66,11 +67,16 @@ def budget_of(
     """The budget that a run gets: what is asked for, never more than the register grants.
 
     Raises:
-        CallDenied: there is no limit at all, or the agent is not cleared for the environment.
+        CallDenied: there is no limit at all.
+        ConfigError: `asked` is no budget.
     """
+    if asked is not None and not isinstance(asked, Budget):
+        message = f"budget: a guardrails.Budget is needed, not {asked!r}"
+        raise ConfigError(message)
     granted = entry.budgets.get(environment)
-    if parent is not None and asked is None:
-        return Budget()  # the parent's limits hold in any case
+    if parent is not None:
+        # The parent's limits hold besides, whatever this one's are.
+        return tightest(asked or Budget(), granted or Budget())
     if granted is None and asked is None:
         message = f"agent `{entry.id}` has no budget in environment `{environment}`"
         raise CallDenied(
@@ -81,7 +87,7 @@ def budget_of(
             "`budget` in the register",
         )
     budget = tightest(asked or Budget(), granted or Budget())
-    if budget.is_empty and parent is None:
+    if budget.is_empty:
         message = f"a run of agent `{entry.id}` needs at least one limit"
         raise CallDenied(message, agent=entry.id, reasons=(Reason(_RULE, "no budget"),))
     return budget
@@ -138,6 +144,50 @@ def principal_of(asked: str | None, parent: Run | None) -> str | None:
         message = f"a child of run {parent.id} works for the same principal, not for `{asked}`"
         raise CallDenied(message, run_id=parent.id, reasons=(Reason(_RULE, "another principal"),))
     return parent.principal
+
+
+def id_of(asked: str | None) -> str | None:
+    """The id that a run was given, if it was given one.
+
+    Raises:
+        ConfigError: it is no printable text of 1 to 128 characters.
+    """
+    if asked is None:
+        return None
+    if type(asked) is not str or not asked.isprintable() or not 1 <= len(asked) <= _LONGEST_ID:
+        message = f"id: a printable text of 1 to {_LONGEST_ID} characters is needed, not {asked!r}"
+        raise ConfigError(message)
+    return asked
+
+
+def labels_of(asked: Iterable[str] | None) -> tuple[str, ...]:
+    """The words about a run, sorted.
+
+    Raises:
+        ConfigError: one of them is no word, or a single text was given for them.
+    """
+    try:
+        return checked_words(asked or (), what="labels")
+    except TypeError:
+        message = f"labels: a collection of words is needed, not {asked!r}"
+        raise ConfigError(message) from None
+
+
+def wait_of(asked: float | None, parent: Run | None) -> float | None:
+    """How many seconds a run's calls wait for people: a child's as long as its parent's.
+
+    Raises:
+        ConfigError: it is no length of time.
+    """
+    if asked is None:
+        return None if parent is None else parent.wait
+    if isinstance(asked, bool) or not isinstance(asked, int | float) or not asked >= 0:
+        message = f"wait: seconds are needed, not {asked!r}"
+        raise ConfigError(message)
+    return asked
+
+
+_LONGEST_ID = 128
 
 
 def _least(one: Any, other: Any) -> Any:

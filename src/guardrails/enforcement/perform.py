@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 from guardrails.enforcement import deciding, events
 from guardrails.enforcement.definition import MISSING
 from guardrails.enforcement.obligations import apply_transforms
-from guardrails.enforcement.phases import Outcome, Phase
+from guardrails.enforcement.phases import Outcome, Phase, caused
 from guardrails.errors import (
-    ApprovalRejected,
     CallDenied,
     CallShadowed,
+    InvalidArguments,
     NoActiveRun,
     PolicyError,
     RunClosed,
@@ -158,7 +158,8 @@ def record_refusal(call: Call) -> None:
     document = call.document
     if document is not None and isinstance(refusal, CallDenied | PolicyError):
         engine = call.run.governor.engine
-        refusal.findings = lambda: engine.explain(document, refusal.rule_ids)
+        if refusal.findings is None:
+            refusal.findings = lambda: engine.explain(document, refusal.rule_ids)
     try:
         events.write_refusal(call, refusal)
     except Exception:  # noqa: BLE001  # the call does not run in any case; the log has the refusal
@@ -167,7 +168,7 @@ def record_refusal(call: Call) -> None:
 
 def record_intent(call: Call) -> None:
     """Record that the call is about to run, after a last look at what was agreed to."""
-    if call.rewritten or call.consumed is not None:
+    if call.arguments.can_change:
         _live_document(call)
     detail: dict[str, Any] = {}
     if call.would is not None:
@@ -208,6 +209,8 @@ def abandoned_if_killed(call: Call, outcome: Outcome) -> Outcome:
         check_kill(call)
     except RunKilled as kill:
         return Outcome("abandoned", error=kill)
+    except Exception:  # noqa: BLE001  # the call ran and its result counts; the next one is refused
+        _log.exception("the kill switch is out of reach (decision %s)", call.decision_id)
     return outcome
 
 
@@ -236,8 +239,9 @@ def record_outcome(call: Call) -> None:
 
 def close_to_further_calls(call: Call) -> None:
     """Let the run refuse from here on: what the call did could not be accounted for."""
-    _log.critical("run %s takes no further calls: %s", call.run.id, call.refusal)
-    call.run.mark_unaccountable(str(call.refusal))
+    reason = str(call.refusal)
+    call.run.mark_unaccountable(reason)
+    _log.critical("run %s takes no further calls: %s", call.run.id, reason)
 
 
 PERFORM: Final[dict[Phase, Callable[[Call], Any]]] = {
@@ -275,8 +279,8 @@ def _price(call: Call) -> Usage:
     try:
         return call.tool.price.of(call.arguments)
     except Exception as error:
-        message = f"the price of `{call.tool.facts.name}` cannot be worked out: {error}"
-        raise PolicyError(message) from error
+        what = f"the price of `{call.tool.facts.name}` cannot be worked out"
+        raise caused(PolicyError, what, error) from error
 
 
 def _held(call: Call) -> Hold:
@@ -312,13 +316,15 @@ def _live_document(call: Call) -> dict[str, Any]:
     """The arguments as JSON as they are at this moment.
 
     Raises:
-        ApprovalRejected: they are not what was decided: somebody changed them in place.
+        InvalidArguments: they are not what was decided: somebody changed them in place.
     """
     live = call.tool.parameters.document_of(call.arguments)
     # Digest by digest: Python's `==` takes `True` for `1`.
     if digest(live) != digest(call.arguments.document):
         message = "the arguments were changed after they were decided"
-        raise ApprovalRejected(message, hint="make the call again; it will be decided anew")
+        raise InvalidArguments(
+            message, problems=(message,), hint="make the call again; it will be decided anew"
+        )
     return live
 
 
@@ -327,7 +333,10 @@ def _withdrawn_by_kill(call: Call, request: ApprovalRequest) -> Iterator[None]:
     approvals = call.run.governor.approvals
 
     def on_kill(kill: Kill) -> None:
-        approvals.withdraw(request.id, reason=f"{kill.scope} was killed: {kill.reason}")
+        try:
+            approvals.withdraw(request.id, reason=f"{kill.scope} was killed: {kill.reason}")
+        except Exception:  # noqa: BLE001  # the kill goes on to others; here the next check sees it
+            _log.exception("approval request %s could not be withdrawn", request.id)
 
     with call.run.governor.in_flight.watch(call.run.subjects(call.tool.facts.name), on_kill):
         yield

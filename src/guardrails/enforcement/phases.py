@@ -25,11 +25,15 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
+from guardrails.enforcement.obligations import InapplicableObligation
 from guardrails.errors import (
     ApprovalExpired,
     ApprovalPending,
     ApprovalRejected,
     CallDenied,
+    EvaluationError,
+    Finding,
+    GuardrailsError,
     InvalidArguments,
     PolicyError,
     Reason,
@@ -38,7 +42,7 @@ from guardrails.errors import (
     StateUnavailable,
 )
 from guardrails.model.approval import ApprovalState
-from guardrails.model.decision import Effect
+from guardrails.model.decision import Effect, MalformedDecision
 from guardrails.model.facts import Mode
 
 if TYPE_CHECKING:
@@ -80,7 +84,7 @@ class Phase(Enum):
     INTENT = auto()
     """Record that the call is about to run, its arguments unchanged."""
     EXECUTE = auto()
-    """Run the body; gives an :class:`Outcome`, never raises."""
+    """Run the body; gives an :class:`Outcome`. What this raises is one, too: it may have run."""
     SETTLE = auto()
     """Turn the hold into spending."""
     OUTCOME = auto()
@@ -144,16 +148,26 @@ def phases(call: Call) -> Generator[Phase, Any, Outcome]:
             call.refusal = refusal
             yield from _attempt(Phase.REFUSED)
         raise
-    outcome = yield Phase.EXECUTE
+    try:
+        outcome = yield Phase.EXECUTE
+    except BaseException as fault:  # noqa: BLE001  # raised to the caller, once it is settled
+        outcome = Outcome("closed" if isinstance(fault, GeneratorExit) else "error", error=fault)
     call.outcome = outcome
     # The body ran and its effects stand: a failure from here on must not hide its
     # result, or the caller would do it twice. It closes the run to further calls.
+    interrupt: BaseException | None = None
     for phase in (Phase.SETTLE, Phase.OUTCOME):
         try:
             yield phase
         except Refusal as fault:
             call.refusal = fault
-            yield Phase.UNACCOUNTABLE
+            yield from _attempt(Phase.UNACCOUNTABLE)
+        except BaseException as fault:  # noqa: BLE001  # raised below
+            # Once more: a hold must not stay, nor an outcome go unrecorded.
+            interrupt = fault
+            yield from _attempt(phase)
+    if interrupt is not None:
+        raise interrupt
     return outcome
 
 
@@ -231,8 +245,12 @@ def _approve(call: Call) -> Generator[Phase, Any, bool]:
     """
     request: ApprovalRequest | None = yield Phase.FIND
     if request is not None and request.state is ApprovalState.APPROVED:
-        yield Phase.CONSUME
-        return True
+        try:
+            yield Phase.CONSUME
+        except ApprovalPending:
+            pass  # policy demands more by now than was answered: people are asked anew
+        else:
+            return True
     if request is not None and request.state is ApprovalState.REJECTED:
         raise _rejected(request)
     request = call.request = yield Phase.REQUEST
@@ -247,6 +265,9 @@ def _approve(call: Call) -> Generator[Phase, Any, bool]:
     if request.state is ApprovalState.EXPIRED:
         message = f"approval request {request.id} expired unanswered"
         raise ApprovalExpired(message, reasons=_demands(request))
+    if request.state is ApprovalState.CONSUMED:  # by the same call, made twice at a time
+        call.request = yield Phase.REQUEST
+        raise _pending(call.request)
     # Approved, or withdrawn by a kill, which the kill check will tell.
     if request.state is not ApprovalState.APPROVED:
         yield Phase.KILL
@@ -265,9 +286,36 @@ def refusal_for(phase: Phase, fault: BaseException) -> BaseException:
     if isinstance(fault, Refusal) or not isinstance(fault, Exception):
         return fault
     kind, what = _FAULTS[phase]
-    refusal = kind(f"{what}: {type(fault).__name__}: {fault}")
+    return caused(kind, what, fault)
+
+
+def caused(kind: type[Refusal], what: str, fault: Exception) -> Refusal:
+    """A refusal because of `fault`.
+
+    Only errors of this package speak in its message, which hosts may show to a model: the
+    text of any other may hold arguments, also hidden ones. :meth:`Refusal.explain` shows it.
+    """
+    name, said = type(fault).__name__, text_of(fault)
+    if isinstance(fault, EvaluationError):  # its engine can say where; its text holds values
+        refusal = kind(f"{what}: {name}: {fault.code}")
+    elif isinstance(fault, _SPEAKING):
+        refusal = kind(f"{what}: {name}: {said}")
+    else:
+        refusal = kind(f"{what}: {name}")
+        refusal.findings = lambda: (Finding("", "guardrails", f"{name}: {said}"),)
     refusal.__cause__ = fault
     return refusal
+
+
+def text_of(fault: BaseException) -> str:
+    """What `fault` says, for people."""
+    try:
+        return str(fault)
+    except Exception:  # noqa: BLE001  # an error that cannot be shown refuses like any other
+        return "it cannot be shown"
+
+
+_SPEAKING = (GuardrailsError, MalformedDecision, InapplicableObligation)
 
 
 _STATE = (StateUnavailable, "the call cannot be accounted for")
@@ -335,4 +383,4 @@ def _rejected(request: ApprovalRequest) -> ApprovalRejected:
     return ApprovalRejected(f"`{request.tool}` was rejected{words}", reasons=_demands(request))
 
 
-__all__ = ["Outcome", "Phase", "Verdict", "judge", "phases", "refusal_for"]
+__all__ = ["Outcome", "Phase", "Verdict", "caused", "judge", "phases", "refusal_for", "text_of"]

@@ -38,9 +38,13 @@ class Problems:
         try:
             return make(value)
         except Mismatch as error:
+            if hidden:
+                # Neither its content, nor what its own validator says of it.
+                self.add(f"{path}: it does not fit, got {type(value).__name__}")
+                return value
             for below, text, given in error.problems[:_MOST_PROBLEMS]:
                 kind = type(given).__name__
-                self.add(f"{path}{below}: {text}, got {kind}", "" if hidden else shortened(given))
+                self.add(f"{path}{below}: {text}, got {kind}", shortened(given))
             return value
 
     def raise_any(self) -> None:

@@ -59,27 +59,35 @@ async def cancellable(awaitable: Awaitable[T], *, run: Run, tool: str, in_flight
             raise
         except BaseException as error:
             level.end()
-            kill = level.told() or run.find_kill(tool)
+            kill = level.told() or _known(run, tool)
             if kill is None:
                 raise
             raise run.killed_by(kill, tool) from error
         level.end()
-        kill = level.told() or run.find_kill(tool)
+        kill = level.told() or _known(run, tool)
         if kill is not None:
             raise run.killed_by(kill, tool)
         return result
 
 
+def _known(run: Run, tool: str) -> Kill | None:
+    try:
+        return run.find_kill(tool)
+    except Exception:  # noqa: BLE001  # the body ran and its result counts; the next call is refused
+        return None
+
+
 class _Level:
     """One body at work in a task. But for :meth:`on_kill`, only the task's loop touches it."""
 
-    __slots__ = ("_asked", "_before", "_ended", "_kill", "_loop", "task")
+    __slots__ = ("_asked", "_before", "_ended", "_generation", "_kill", "_loop", "task")
 
     def __init__(self) -> None:
         self._kill: Kill | None = None
         self.task: asyncio.Task[Any] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._asked = False
+        self._asked = 0
+        self._generation = -1
         self._ended = False
         try:
             self.task = asyncio.current_task()
@@ -96,7 +104,7 @@ class _Level:
             self._kill = kill
         if self._loop is not None:
             try:
-                self._loop.call_soon_threadsafe(self._cancel)
+                self._loop.call_soon_threadsafe(self._cancel, kill.generation)
             except RuntimeError:  # the loop is closed, and the task with it
                 return
 
@@ -104,11 +112,13 @@ class _Level:
         """The kill that it was told of."""
         return self._kill
 
-    def _cancel(self) -> None:
+    def _cancel(self, generation: int) -> None:
         # In a callback the task stands at an await of the body, unless the body has ended:
-        # the request reaches the body, and none is left over for what comes after.
-        if self.task is not None and not self._ended and not self._asked:
-            self._asked = True
+        # the request reaches the body, and none is left over for what comes after. Of one
+        # kill it may hear twice, and is asked once; a new kill asks a body that goes on again.
+        if self.task is not None and not self._ended and generation > self._generation:
+            self._generation = generation
+            self._asked += 1
             self.task.cancel()
 
     def end(self) -> bool:
@@ -116,7 +126,11 @@ class _Level:
         self._ended = True
         if self.task is None or not self._asked:
             return False
-        return self.task.uncancel() <= self._before
+        left = self.task.cancelling()
+        while self._asked:
+            self._asked -= 1
+            left = self.task.uncancel()
+        return left <= self._before
 
 
 def _discard(awaitable: Awaitable[object]) -> None:

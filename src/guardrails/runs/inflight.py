@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from threading import Lock
+from contextlib import ExitStack
+from threading import RLock
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ class InFlight:
 
     def __init__(self, kill_switch: KillSwitch) -> None:
         self._kill_switch = kill_switch
-        self._lock = Lock()
+        # Reentrant: a signal handler that kills runs inside whatever it interrupts.
+        self._lock = RLock()
         self._watches: dict[Watch, None] = {}
         kill_switch.subscribe(self._on_kill)
 
@@ -70,12 +72,17 @@ class InFlight:
         with self._lock:
             watches = tuple(reversed(self._watches))
         told: set[int] = set()
+        covered: list[Watch] = []
         for watch in watches:
             if id(watch.owner) in told or not any(map(kill.scope.covers, watch.subjects)):
                 continue
             if watch.owner is not None:
                 told.add(id(watch.owner))
-            watch.on_kill(kill)
+            covered.append(watch)
+        with ExitStack() as stack:
+            # A stack calls every watch, also where one raises against its contract.
+            for watch in reversed(covered):
+                stack.callback(watch.on_kill, kill)
 
 
 class Watch:

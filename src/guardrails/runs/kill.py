@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from threading import Lock
+from threading import RLock
 from typing import TYPE_CHECKING
 
 from guardrails.errors import ConfigError
@@ -25,7 +25,8 @@ class MemoryKillSwitch:
     __slots__ = ("_generation", "_kills", "_listeners", "_lock")
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        # Reentrant: a signal handler that kills runs inside whatever it interrupts.
+        self._lock = RLock()
         self._generation = 0
         # By age. Replaced, never changed, so that readers need no lock.
         self._kills: tuple[Kill, ...] = ()
@@ -46,8 +47,9 @@ class MemoryKillSwitch:
             kill = Kill(scope, reason, by, self._generation + 1)
             if all(known.scope != scope for known in self._kills):
                 self._kills = (*self._kills, kill)
-            # After the kills: who sees the new number must find the kill.
-            self._generation = kill.generation
+            # After the kills: who sees the new number must find the kill. Added, not set, since
+            # a handler may have killed in between.
+            self._generation += 1
             listeners = self._listeners
         with ExitStack() as stack:
             # A stack calls every listener, also where one raises against its contract.
@@ -64,10 +66,14 @@ class MemoryKillSwitch:
         if scope.kind == "run":
             raise ConfigError(f"`{scope}` cannot resume: a killed run stays killed; open a new run")
         with self._lock:
-            rest = tuple(kill for kill in self._kills if kill.scope != scope)
-            if len(rest) == len(self._kills):
-                killed = ", ".join(f"`{kill.scope}`" for kill in rest) or "nothing"
-                raise ConfigError(f"`{scope}` is not killed; what is: {killed}")
+            known: tuple[Kill, ...] | None = None
+            rest: tuple[Kill, ...] = ()
+            while known is not self._kills:  # again where a handler killed in between
+                known = self._kills
+                rest = tuple(kill for kill in known if kill.scope != scope)
+                if len(rest) == len(known):
+                    killed = ", ".join(f"`{kill.scope}`" for kill in rest) or "nothing"
+                    raise ConfigError(f"`{scope}` is not killed; what is: {killed}")
             self._kills = rest
             self._generation += 1
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from enum import StrEnum
-from threading import Lock
+from threading import RLock
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -124,7 +124,7 @@ class Run:
         self.subject = Subject(self.run_ids, agent.id, agent.version, agent.environment)
         self._timed = any(run.budget.seconds is not None for run in self._chain())
         self._watch = Stopwatch(governor.clock.monotonic)
-        self._lock = Lock()
+        self._lock = RLock()  # reentrant, as the ledger's
         self._state = RunState.NEW
         self._fault: str | None = None
         self._final = (Usage(), Remaining())

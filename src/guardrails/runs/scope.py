@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from guardrails.errors import GuardrailsError, RunKilled, RunStopped
-from guardrails.runs.context import Frame, enter, leave
+from guardrails.errors import ConfigError, GuardrailsError, RunKilled, RunStopped
+from guardrails.runs.context import Frame, current_run, enter, leave
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +34,18 @@ class RunScope:
         self._token: Token[Frame | None] | None = None
 
     def __enter__(self) -> Run:
+        """The run, open.
+
+        Raises:
+            ConfigError: it was made outside of the run that is current here: entering it
+                would lead out of that run's budget, mode and kill.
+        """
+        current = current_run()
+        if current is not None and not current.is_closed and current.id not in self._run.run_ids:
+            raise ConfigError(
+                f"the run `{self._run.id}` was made outside of the run `{current.id}` and is "
+                "entered inside of it; make it where it is entered"
+            )
         self._run.open()
         self._token = enter(Frame(self._run))
         return self._run

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from threading import Lock
+from threading import RLock
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ class Stopwatch:
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
-        self._lock = Lock()
+        self._lock = RLock()  # reentrant, as the ledger's
         self._started: float | None = None
         self._ended: float | None = None
         self._pauses = 0

@@ -8,7 +8,7 @@ parent's sums.
 from __future__ import annotations
 
 from enum import Enum
-from threading import Lock
+from threading import RLock
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
@@ -104,7 +104,8 @@ class MemoryLedger:
 
     def __init__(self, on_alert: Callable[[Alert], None] | None = None) -> None:
         self._on_alert = on_alert
-        self._lock = Lock()
+        # Reentrant: a generator that is collected here, in a cycle, settles here.
+        self._lock = RLock()
         self._open: dict[str, RunAccount] = {}
         # Closed accounts live by the references of their holds and children alone.
         self._known: WeakValueDictionary[str, RunAccount] = WeakValueDictionary()
