@@ -19,7 +19,6 @@ import enum
 import functools
 import inspect
 import pathlib
-import sys
 import types
 import typing
 import uuid
@@ -356,7 +355,7 @@ def _prepared(annotation: Any) -> Any:
         return list[item] | tuple[item, ...] | set[item] | frozenset[item]  # type: ignore[valid-type]  # made at run time
     if origin in _GENERICS and args:
         return origin[tuple(arg if arg is ... else _prepared(arg) for arg in args)]
-    if typing_extensions.is_typeddict(annotation) and sys.version_info < (3, 12):
+    if typing_extensions.is_typeddict(annotation):
         return _typed_dict(annotation)
     return annotation
 
@@ -371,9 +370,8 @@ _REQUIREMENTS: Final[tuple[object, ...]] = (typing.Required, typing.NotRequired)
 
 
 def _typed_dict(annotation: Any) -> Any:
-    # Before Python 3.12 pydantic takes only the TypedDict of typing_extensions.
-    if type(annotation).__module__ == "typing_extensions":
-        return annotation
+    # Made anew with prepared fields, and as the TypedDict of typing_extensions, since before
+    # Python 3.12 pydantic takes no other.
     fields = {}
     for name, hint in typing_extensions.get_type_hints(annotation, include_extras=True).items():
         bare = hint
