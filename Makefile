@@ -58,7 +58,7 @@ layers: $(VENV)/.stamp ## imports point down
 
 .PHONY: soak
 soak: $(VENV)/.stamp ## the tests with the long campaigns in full
-	GUARDRAILS_SOAK=1 $(BIN)/python -m pytest $(ARGS)
+	GUARDRAILS_SOAK=1 $(BIN)/python -m pytest --timeout 3600 $(ARGS)
 
 .PHONY: conformance
 conformance: $(VENV)/.stamp ## what passes of OPA's own test cases

@@ -13,6 +13,7 @@
         refund("A-17", Decimal("20"))
 """
 
+from guardrails import testing
 from guardrails.enforcement.arguments import Hidden
 from guardrails.enforcement.tools import budget, govern, governed_tool, requires_approval, tool_of
 from guardrails.errors import (
@@ -88,5 +89,6 @@ __all__ = [
     "raise_if_killed",
     "requires_approval",
     "run",
+    "testing",
     "tool_of",
 ]

@@ -30,7 +30,7 @@ async def execute_async(call: Call) -> Outcome:
             "ok", await _killable(call, call.tool.function(*arguments.args, **arguments.kwargs))
         )
     except BaseException as error:  # noqa: BLE001  # handed to the caller unchanged, once it is settled
-        return raised(error)
+        return raised(call, error)
     finally:
         leave(token)
 
@@ -68,10 +68,10 @@ class Items:
             if self._body is not None:
                 self._body.close()
         except BaseException as error:  # noqa: BLE001  # handed to the caller unchanged
-            return _closed(closing, error)
+            return _closed(self._call, closing, error)
         finally:
             leave(token)
-        return _closed(closing)
+        return _closed(self._call, closing)
 
     def _advance(self, step: Callable[[Generator[Any, Any, Any]], Any]) -> Any:
         call = self._call
@@ -87,7 +87,7 @@ class Items:
         except StopIteration as done:
             return Outcome("ok", done.value)
         except BaseException as error:  # noqa: BLE001  # handed to the caller unchanged
-            return raised(error)
+            return raised(call, error)
         finally:
             self._frame = current_frame() or self._frame
             leave(token)
@@ -116,10 +116,10 @@ class AsyncItems:
             if self._body is not None:
                 await self._body.aclose()
         except BaseException as error:  # noqa: BLE001  # handed to the caller unchanged
-            return _closed(closing, error)
+            return _closed(self._call, closing, error)
         finally:
             leave(token)
-        return _closed(closing)
+        return _closed(self._call, closing)
 
     async def _advance(self, step: Callable[[AsyncGenerator[Any, Any]], Any]) -> Any:
         call = self._call
@@ -137,15 +137,15 @@ class AsyncItems:
         except RunKilled as kill:
             return await self.close(kill)
         except BaseException as error:  # noqa: BLE001  # handed to the caller unchanged
-            return raised(error)
+            return raised(call, error)
         finally:
             self._frame = current_frame() or self._frame
             leave(token)
 
 
-def _closed(closing: BaseException, error: BaseException | None = None) -> Outcome:
+def _closed(call: Call, closing: BaseException, error: BaseException | None = None) -> Outcome:
     """The outcome of a body that was closed for the reason `closing`, and then raised `error`."""
     if isinstance(closing, RunKilled) and (error is None or isinstance(error, Exception)):
         closing.__context__ = error
         return Outcome("killed", error=closing)
-    return Outcome("closed", error=closing) if error is None else raised(error)
+    return Outcome("closed", error=closing) if error is None else raised(call, error)

@@ -186,7 +186,7 @@ def execute(call: Call) -> Outcome:
     try:
         value = call.tool.function(*arguments.args, **arguments.kwargs)
     except BaseException as error:  # noqa: BLE001  # handed to the caller unchanged, once it is settled
-        return raised(error)
+        return raised(call, error)
     finally:
         leave(token)
     if asyncio.iscoroutine(value):
@@ -214,9 +214,22 @@ def abandoned_if_killed(call: Call, outcome: Outcome) -> Outcome:
     return outcome
 
 
-def raised(error: BaseException) -> Outcome:
-    """The outcome of a body that raised."""
-    return Outcome("killed" if isinstance(error, RunKilled) else "error", error=error)
+def raised(call: Call, error: BaseException) -> Outcome:
+    """The outcome of a body that raised `error`."""
+    kind = "error"
+    if isinstance(error, RunKilled):
+        kind = "killed"
+    elif isinstance(error, asyncio.CancelledError):
+        # A kill of several tasks also makes their group cancel those that are left.
+        kind = "killed" if _kill_holds(call) else "cancelled"
+    return Outcome(kind, error=error)
+
+
+def _kill_holds(call: Call) -> bool:
+    try:
+        return call.run.find_kill(call.tool.facts.name) is not None
+    except Exception:  # noqa: BLE001  # it is a word in the record; the next call refuses
+        return False
 
 
 def settle(call: Call) -> None:

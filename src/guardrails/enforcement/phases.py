@@ -106,8 +106,9 @@ class Outcome:
     """What came of a body that started.
 
     Attributes:
-        kind: ``ok``, ``error``, ``killed``, ``abandoned`` (it went on after a kill, and
-            its result is discarded), ``closed`` (a generator left early), ``shadowed``.
+        kind: ``ok``, ``error``, ``cancelled`` (by somebody else), ``killed``, ``abandoned`` (it
+            went on after a kill, and its result is discarded), ``closed`` (a generator left
+            early), ``shadowed``.
         value: What it returned.
         error: What it raised, to be raised unchanged.
     """
@@ -219,7 +220,7 @@ def judge(call: Call) -> Verdict:
         if mode is Mode.OBSERVE:
             call.would = Effect.DENY
             return Verdict.RUN
-        raise CallDenied(_denial(call), reasons=decision.reasons)
+        raise CallDenied(_denial(call), reasons=decision.reasons, hint=_way_out(call))
     asks = decision.effect is Effect.REQUIRE_APPROVAL
     if mode is Mode.SHADOW and call.tool.facts.operation != "read":
         call.would = Effect.REQUIRE_APPROVAL if asks else Effect.ALLOW
@@ -348,6 +349,14 @@ def _denial(call: Call) -> str:
         "; ".join(f"{reason.reason} [{reason.rule}]" for reason in reasons) or "no reason was given"
     )
     return f"`{call.tool.facts.name}` is denied for agent `{call.run.agent.id}`: {said}"
+
+
+def _way_out(call: Call) -> str | None:
+    """What an operator can try where no rule allows the call; the other rules say it themselves."""
+    if any(reason.rule != "guardrails" for reason in call.decision.reasons):
+        return None
+    facts = call.tool.facts
+    return f"`guardrails agents who-can {facts.operation} {facts.resource}` lists who may"
 
 
 def _second_transform() -> PolicyError:
