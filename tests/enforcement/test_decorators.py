@@ -294,6 +294,8 @@ class FrameworkTool:
         (lambda: gr.governed_tool(typing.cast("typing.Any", "refund")), "no function"),
         (lambda: gr.governed_tool(labels="moves_money")(plain), "collection of words"),
         (lambda: gr.governed_tool(labels={"Moves Money"})(plain), "no word"),
+        (lambda: gr.governed_tool(labels={"move_money"})(plain), "`moves_money`"),
+        (lambda: gr.governed_tool(labels={"customer-facing"})(plain), "`customer_facing`"),
         (lambda: gr.governed_tool(hide="order_id")(plain), "collection of names"),
         (lambda: gr.governed_tool(hide=("ordr",))(plain), "there are `order_id`, `amount`"),
         (lambda: gr.governed_tool(name="a b")(plain), "no name"),

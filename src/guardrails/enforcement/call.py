@@ -35,15 +35,12 @@ class Call:
         outcome: What came of its body.
         decision_id: The id under which it stands in the record.
         document: The input document of the latest decision.
-        call_id: The id that the model's host gave the call, if it gave one.
         is_async: Whether it is made from a coroutine.
         may_wait: Whether it may wait here for people.
-        rewritten: Whether policy has rewritten its arguments.
     """
 
     __slots__ = (
         "arguments",
-        "call_id",
         "call_key",
         "consumed",
         "decision",
@@ -58,7 +55,6 @@ class Call:
         "outcome",
         "refusal",
         "request",
-        "rewritten",
         "run",
         "tool",
         "would",
@@ -92,13 +88,10 @@ class Call:
         self.document: dict[str, Any] | None = None
         self.is_async = is_async
         self.may_wait = False
-        self.rewritten = False
-        self.call_id: str | None = None
 
     def restart(self) -> None:
         """Forget what was decided: the sequence begins again with the arguments as they came."""
         self.arguments = self.original
-        self.rewritten = False
         self.would = None
         self.call_key = None
 

@@ -53,7 +53,7 @@ def _documents(call: Call) -> list[dict[str, Any]]:
             agent=agent,
             tool=call.tool.facts,
             args=call.arguments.document,
-            call_id=call.call_id or call.decision_id,
+            call_id=call.decision_id,
             snapshot=hold.snapshot,
             now_ns=run.governor.clock.now_ns(),
         )

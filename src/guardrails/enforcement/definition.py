@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
 from guardrails.enforcement.parameter import innermost
 from guardrails.errors import ConfigError
 from guardrails.model.budget import Budget, Usage
+from guardrails.model.facts import KNOWN_LABELS
 from guardrails.model.money import micro_usd
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ _WORD: Final = re.compile(r"[a-z0-9][a-z0-9_.:-]{0,63}", re.ASCII)
 _DURATION: Final = re.compile(r"(\d{1,9})([smhd])", re.ASCII)
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _LONGEST: Final = 366 * 86_400
+_CLOSE: Final = 0.85
 
 
 class _Missing:
@@ -147,6 +150,24 @@ def checked_words(values: Iterable[str], *, what: str) -> tuple[str, ...]:
             )
             raise ConfigError(msg)
     return tuple(sorted(words))
+
+
+def checked_labels(values: Iterable[str]) -> tuple[str, ...]:
+    """`values` as a tool's labels.
+
+    Raises:
+        ConfigError: one is no word, or looks like a misspelt one of those that the policy
+            library knows: it would silently not be asked about.
+    """
+    labels = checked_words(values, what="governed_tool: labels")
+    for label in labels:
+        for meant in get_close_matches(label, KNOWN_LABELS - set(labels), n=1, cutoff=_CLOSE):
+            msg = (
+                f"governed_tool: labels: `{label}` is not `{meant}`, which policies know; "
+                "correct it, or choose a word that nobody takes for it"
+            )
+            raise ConfigError(msg)
+    return labels
 
 
 def checked_groups(approvers: str | Iterable[str]) -> tuple[str, ...]:

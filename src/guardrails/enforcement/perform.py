@@ -82,7 +82,6 @@ def rewrite(call: Call) -> None:
     transforms = [duty for duty in call.decision.obligations if duty.type == "transform"]
     changes = apply_transforms(call.arguments.document, transforms)
     call.arguments = call.tool.parameters.rewrite(call.arguments, changes)
-    call.rewritten = True
     call.hold = call.run.replace(_held(call), _price(call))
 
 

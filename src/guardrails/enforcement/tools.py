@@ -24,8 +24,8 @@ from guardrails.enforcement.definition import (
     Price,
     Tool,
     checked_groups,
+    checked_labels,
     checked_name,
-    checked_words,
     seconds_of,
 )
 from guardrails.enforcement.invoke import Holder, wrapper_for
@@ -262,7 +262,7 @@ class _Options:
             None if resource is None else checked_name(resource, what="governed_tool: resource")
         )
         self.operation = checked_name(operation, what="governed_tool: operation")
-        self.labels = checked_words(labels, what="governed_tool: labels")
+        self.labels = checked_labels(labels)
         if isinstance(hide, str):
             msg = f'governed_tool: hide takes a collection of names, as ("{hide}",), not one string'
             raise ConfigError(msg)
