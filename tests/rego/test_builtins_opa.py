@@ -52,6 +52,8 @@ OWN_WORDS = (
     "glob.",
     "base64",
     "json.patch",
+    "io.jwt.",
+    "crypto.x509.",
 )
 
 

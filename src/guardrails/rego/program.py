@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Self, final
 from guardrails.errors import EvaluationError, PolicyLoadError
 from guardrails.rego import analysis, decoder, ir
 from guardrails.rego import planner as planning
-from guardrails.rego.builtins import BUILTINS
+from guardrails.rego.builtins import BUILTINS, extras
 from guardrails.rego.builtins.base import EvaluationContext
 from guardrails.rego.evaluation import Limits
 from guardrails.rego.explain import trace
@@ -220,7 +220,7 @@ def _document(document: object, name: str) -> Value:
 
 
 def _check_builtins(policy: ir.Policy, origin: str) -> None:
-    """Refuse a policy that calls what is no builtin, or with too few or too many arguments."""
+    """Refuse a policy that calls what is no builtin, is not installed, or takes other arguments."""
     callers: list[ir.Function | ir.Plan] = [*policy.functions.values(), *policy.plans.values()]
     for caller in callers:
         for statement in ir.statements(caller.blocks):
@@ -236,6 +236,12 @@ def _check_builtins(policy: ir.Policy, origin: str) -> None:
                 count = len(statement.args)
                 msg = (
                     f"`{statement.name}` takes {builtin.arity} arguments, not {count};"
+                    f" it is called in `{caller.name}`"
+                )
+            elif builtin.extra and not extras.is_installed(builtin.extra):
+                msg = (
+                    f"the builtin `{statement.name}` needs the extra `{builtin.extra}`:"
+                    f" pip install 'guardrails-opa[{builtin.extra}]';"
                     f" it is called in `{caller.name}`"
                 )
             else:

@@ -2,8 +2,8 @@
 
 :data:`BUILTINS` is the whole table. A name that is not in it is refused where
 the policy is loaded. What takes more than a function of its arguments (HTTP,
-name look-ups) and the heavy families (JSON Web Tokens, X.509, GraphQL, JSON
-schema, request signing) are not there.
+name look-ups) is not there. A heavy family (JSON Web Tokens and X.509, JSON
+schema, GraphQL) needs an extra: its entry names it.
 """
 
 from __future__ import annotations
@@ -15,13 +15,16 @@ from guardrails.rego.builtins import (
     aggregates,
     arithmetic,
     arrays,
+    aws,
     bits,
+    certificates,
     comparison,
     digests,
     documents,
     encoding,
     formatting,
     glob,
+    gql,
     graphs,
     interpolation,
     jsontext,
@@ -29,10 +32,12 @@ from guardrails.rego.builtins import (
     numbers,
     objects,
     regex,
+    schemas,
     semver,
     sets,
     strings,
     time,
+    tokens,
     types,
     units,
     uuids,
@@ -52,13 +57,16 @@ _FAMILIES: Final = (
     aggregates,
     arithmetic,
     arrays,
+    aws,
     bits,
+    certificates,
     comparison,
     digests,
     documents,
     encoding,
     formatting,
     glob,
+    gql,
     graphs,
     interpolation,
     jsontext,
@@ -66,10 +74,12 @@ _FAMILIES: Final = (
     numbers,
     objects,
     regex,
+    schemas,
     semver,
     sets,
     strings,
     time,
+    tokens,
     types,
     units,
     uuids,

@@ -105,12 +105,16 @@ class Builtin:
         call: Takes the arguments, after the context if `needs_context`. Refuses them with a
             :class:`BuiltinError`, which then names the builtin.
         needs_context: Whether `call` wants an :class:`EvaluationContext` first.
+        extra: The extra of this distribution that brings the packages `call` imports at its
+            first use; empty where it needs none. A policy that calls it without them is refused
+            where it is loaded.
     """
 
     name: str
     arity: int
     call: Function
     needs_context: bool = False
+    extra: str = ""
 
     def named(self, name: str) -> Builtin:
         """The same function under another name, as OPA keeps some for old policies."""
@@ -118,7 +122,9 @@ class Builtin:
         return replace(self, name=name, call=_guarded(name, function))
 
 
-def builtin(name: str, *, arity: int, needs_context: bool = False) -> Callable[[Function], Builtin]:
+def builtin(
+    name: str, *, arity: int, needs_context: bool = False, extra: str = ""
+) -> Callable[[Function], Builtin]:
     """A decorator that makes a function the builtin `name`.
 
     The families' modules hold the builtins as attributes; the package collects
@@ -126,7 +132,7 @@ def builtin(name: str, *, arity: int, needs_context: bool = False) -> Callable[[
     """
 
     def make(function: Function) -> Builtin:
-        return Builtin(name, arity, _guarded(name, function), needs_context)
+        return Builtin(name, arity, _guarded(name, function), needs_context, extra)
 
     return make
 

@@ -38,6 +38,30 @@ def _decoded(text: str, alphabet: frozenset[int]) -> bytes:
         raise BuiltinError(message) from None
 
 
+def from_base64(text: str) -> bytes:
+    """The bytes behind padded base64.
+
+    Raises:
+        BuiltinError: it is none.
+    """
+    return _decoded(text, _STANDARD)
+
+
+def from_base64url(text: str) -> bytes:
+    """The bytes behind URL-safe base64, padded or not.
+
+    Raises:
+        BuiltinError: it is none.
+    """
+    if not text.endswith("="):
+        missing = -len(utf8(text)) % _GROUP
+        if missing == _GROUP - 1:
+            message = f"illegal base64url string: {text}"
+            raise BuiltinError(message)
+        text += "=" * missing
+    return _decoded(text, _URL_SAFE)
+
+
 @builtin("base64.encode", arity=1)
 def base64_encode(text: Value) -> Value:
     """The text's UTF-8 bytes in base64."""
@@ -47,7 +71,7 @@ def base64_encode(text: Value) -> Value:
 @builtin("base64.decode", arity=1)
 def base64_decode(text: Value) -> Value:
     """The text behind base64."""
-    return from_utf8(_decoded(string(text, 1), _STANDARD))
+    return from_utf8(from_base64(string(text, 1)))
 
 
 @builtin("base64.is_valid", arity=1)
@@ -77,14 +101,7 @@ def base64url_encode_no_pad(text: Value) -> Value:
 @builtin("base64url.decode", arity=1)
 def base64url_decode(text: Value) -> Value:
     """The text behind URL-safe base64, padded or not."""
-    source = string(text, 1)
-    if not source.endswith("="):
-        missing = -len(utf8(source)) % _GROUP
-        if missing == _GROUP - 1:
-            message = f"illegal base64url string: {source}"
-            raise BuiltinError(message)
-        source += "=" * missing
-    return from_utf8(_decoded(source, _URL_SAFE))
+    return from_utf8(from_base64url(string(text, 1)))
 
 
 @builtin("hex.encode", arity=1)
