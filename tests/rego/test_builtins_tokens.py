@@ -14,16 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
-from guardrails.errors import PolicyLoadError
-from guardrails.rego import Program
-from guardrails.rego.builtins import BUILTINS, BuiltinError, EvaluationContext, extras
-from guardrails.rego.values import equal, from_json
-
-pytest.importorskip("cryptography", reason="the extra `jwt` is not installed")
-
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -33,6 +23,13 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
 )
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guardrails.errors import PolicyLoadError
+from guardrails.rego import Program
+from guardrails.rego.builtins import BUILTINS, BuiltinError, EvaluationContext, extras
+from guardrails.rego.values import equal, from_json
 
 ROOT = Path(__file__).resolve().parents[2]
 NOW_S = 1_700_000_000
