@@ -204,14 +204,19 @@ def _own(statement: ir.Own, _: Linker) -> Action:
     target = statement.target
 
     def run(_: Evaluation, frame: Frame) -> None:
-        value = frame[target]
-        kind = type(value)
-        if kind is dict or kind is list:
-            frame[target] = value.copy()
-        elif kind is RegoSet:
-            frame[target] = RegoSet.of_keys(set(value.keys))
+        frame[target] = own(frame[target])
 
     return run
+
+
+def own(value: Value) -> Value:
+    """`value`, or a shallow copy of it if it is a collection."""
+    kind = type(value)
+    if kind is dict or kind is list:
+        return value.copy()
+    if kind is RegoSet:
+        return RegoSet.of_keys(set(value.keys))
+    return value
 
 
 def _append(statement: ir.ArrayAppend, linker: Linker) -> Action:
@@ -277,18 +282,19 @@ def _merge(statement: ir.ObjectMerge, _: Linker) -> Action:
         a, b = frame[first], frame[second]
         if type(a) is not dict or type(b) is not dict:
             return UNDEFINED_STATEMENT
-        frame[target] = _merged(a, b)
+        frame[target] = merged(a, b)
         return None
 
     return run
 
 
-def _merged(a: dict[Any, Value], b: dict[Any, Value]) -> dict[Any, Value]:
-    merged = b | a
+def merged(a: dict[Any, Value], b: dict[Any, Value]) -> dict[Any, Value]:
+    """The keys of both, recursively; where both have one, `a` wins."""
+    found = b | a
     for key in a.keys() & b.keys():
         if type(a[key]) is dict and type(b[key]) is dict:
-            merged[key] = _merged(a[key], b[key])
-    return merged
+            found[key] = merged(a[key], b[key])
+    return found
 
 
 OPERATIONS: Final[Builders] = {

@@ -1,0 +1,330 @@
+"""Calls of builtins: worked out now, as an expression of Python, or as a call.
+
+An expression stands only where the shapes of the arguments say that it does what the builtin
+does; what it gives for other arguments, errors included, is the builtin's own affair.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from guardrails.rego.builtins import BUILTINS
+from guardrails.rego.builtins.base import BuiltinError
+from guardrails.rego.emit.abstract import (
+    ArrayLiteral,
+    Known,
+    ObjectLiteral,
+    SetLiteral,
+    Test,
+    Variable,
+)
+from guardrails.rego.emit.equality import same
+from guardrails.rego.emit.shapes import (
+    ANYTHING,
+    BOOLEAN,
+    NUMBER,
+    STRING,
+    Kind,
+    Shape,
+    array_of,
+    set_of,
+)
+from guardrails.rego.emit.walk import known_value, negated
+from guardrails.rego.values import UNDEFINED, RegoSet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from guardrails.rego.emit.abstract import Abstract
+    from guardrails.rego.emit.walk import Walk
+
+Form: TypeAlias = "Callable[[Walk, Sequence[Abstract]], Abstract | None]"
+"""Gives the value of a call with these arguments; None where it has no form for them."""
+
+
+def call_builtin(walk: Walk, name: str, args: Sequence[Abstract]) -> Abstract | None:
+    """The value of a builtin; None if the block is left for sure."""
+    builtin = BUILTINS[name]
+    if not builtin.needs_context and name not in _NEVER_NOW:
+        values = [known_value(arg) for arg in args]
+        if all(value is not UNDEFINED for value in values):
+            try:
+                found = builtin.call(*values)
+            except BuiltinError:
+                found = UNDEFINED  # it says so where it is run, too
+            if found is not UNDEFINED and walk.unit.is_small(found):
+                return Known(found)
+    form = FORMS.get(name)
+    value = form(walk, args) if form is not None else None
+    if value is not None:
+        return value
+    texts = [walk.text(arg) for arg in args]
+    if builtin.needs_context:
+        texts.insert(0, walk.unit.context(walk))
+    result = RESULTS.get(name, ANYTHING)
+    if not walk.unit.strict:
+        result = replace(result, kinds=result.kinds | Kind.UNDEFINED)
+    return walk.define(f"{walk.unit.builtin(name)}({', '.join(texts)})", result)
+
+
+_NEVER_NOW: Final = frozenset({"numbers.range", "strings.repeat", "net.cidr_expand"})
+"""What may make much of little is left to the evaluation."""
+
+RESULTS: Final = {
+    **dict.fromkeys(("plus", "mul", "abs", "ceil", "floor", "round", "to_number"), NUMBER),
+    **dict.fromkeys(("count", "sum", "indexof"), NUMBER),
+    **dict.fromkeys(("lower", "upper", "sprintf", "concat", "replace", "substring"), STRING),
+    **dict.fromkeys(("trim", "trim_space", "trim_prefix", "trim_suffix"), STRING),
+    **dict.fromkeys(("startswith", "endswith", "contains", "regex.match"), BOOLEAN),
+    **dict.fromkeys(("gt", "gte", "lt", "lte", "equal", "neq"), BOOLEAN),
+    **dict.fromkeys(("internal.member_2", "internal.member_3"), BOOLEAN),
+    "split": array_of(STRING),
+    "sort": Shape(Kind.ARRAY),
+    "object.keys": Shape(Kind.SET),
+    "object.union": Shape(Kind.OBJECT),
+    "time.date": array_of(NUMBER),
+}
+"""What these builtins give where they do not refuse their arguments."""
+
+
+def _is_kind(kind: Kind, python: str) -> Form:
+    """Of ``is_string`` and its like."""
+
+    def form(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
+        (value,) = args
+        shape = walk.shape(value)
+        if shape.is_only(kind):
+            return Known(True)
+        if not shape.may_be(kind):
+            return Known(False)
+        holds, fails = {}, {}
+        if isinstance(value, Variable) and not value.changes:
+            holds = {value.name: shape.within(kind)}
+            fails = {value.name: shape.without(kind)}
+        text = walk.text(value)
+        return Test(python.format(text), holds, fails)
+
+    return form
+
+
+def _compared(operator: str) -> Form:
+    """Of ``gt`` and its like."""
+
+    def form(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
+        a, b = args
+        texts = f"{walk.text(a)} {operator} {walk.text(b)}"
+        if all(walk.shape(arg).is_only(Kind.NUMBER) for arg in args):
+            return Test(texts)
+        return Test(f"compare({walk.text(a)}, {walk.text(b)}) {operator} 0")
+
+    return form
+
+
+def _equal(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
+    return same(walk, *args)
+
+
+def _differs(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
+    found = same(walk, *args)
+    if isinstance(found, Known):
+        return Known(not found.value)
+    if isinstance(found, Test):
+        return Test(negated(found.text), found.fails, found.holds)
+    return None
+
+
+def _count(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
+    (value,) = args
+    if isinstance(value, ArrayLiteral):
+        return Known(len(value.items))
+    if isinstance(value, ObjectLiteral):
+        return Known(len(value.fields))
+    if isinstance(value, SetLiteral) and not value.members:
+        return Known(0)
+    if not walk.shape(value).is_only(Kind.ARRAY | Kind.OBJECT | Kind.SET | Kind.STRING):
+        return None
+    return walk.bind(f"len({walk.raw_text(value) or walk.text(value)})", NUMBER)
+
+
+def _member(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
+    value, source = args
+    shape, sort = walk.shape(value), walk.shape(source)
+    if not sort.may_be(Kind.ARRAY | Kind.OBJECT | Kind.SET):
+        return Known(False)
+    text = walk.text(value)
+    if isinstance(source, Known):
+        keys = walk.unit.constant_keys(source)
+        if not source.value:
+            return Known(False)
+        if shape.is_only(Kind.PLAIN):
+            return Test(f"{text} in {keys}")
+        return Test(f"{walk.key_text(value)} in {keys}")
+    if isinstance(source, ArrayLiteral | SetLiteral):
+        return _member_of_literal(walk, value, source)
+    raw = walk.raw_text(source)
+    if raw is not None:
+        return Test(f"{walk.key_text(value)} in {raw}")
+    held = walk.text(source)
+    if shape.is_only(Kind.STRING | Kind.NULL):
+        if sort.is_only(Kind.ARRAY):
+            return Test(f"{text} in {held}")
+        if sort.is_only(Kind.OBJECT):
+            return Test(f"{text} in {held}.values()")
+        if sort.is_only(Kind.SET):
+            return Test(f"{text} in {held}.keys")
+    return Test(f"is_member({text}, {held})")
+
+
+def _member_of_literal(
+    walk: Walk, value: Abstract, source: ArrayLiteral | SetLiteral
+) -> Abstract | None:
+    listed = source.items if isinstance(source, ArrayLiteral) else source.members
+    found = [same(walk, value, item) for item in listed]
+    if any(isinstance(each, Known) and each.value is True for each in found):
+        return Known(True)
+    texts = [f"({walk.text(each)})" for each in found if not isinstance(each, Known)]
+    return Test(" or ".join(texts)) if texts else Known(False)
+
+
+def _affix(method: str) -> Form:
+    """Of ``startswith`` and ``endswith``."""
+
+    def form(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
+        if not all(walk.shape(arg).is_only(Kind.STRING) for arg in args):
+            return None
+        text, affix = map(walk.text, args)
+        return Test(f"{text}.{method}({affix})")
+
+    return form
+
+
+def _contains(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
+    if not all(walk.shape(arg).is_only(Kind.STRING) for arg in args):
+        return None
+    text, part = map(walk.text, args)
+    return Test(f"{part} in {text}")
+
+
+def _match(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
+    pattern, value = args
+    if not isinstance(pattern, Known) or not walk.shape(value).is_only(Kind.STRING):
+        return None
+    search = walk.unit.pattern(pattern.value)
+    if search is None:
+        return None
+    return Test(f"{search}(utf8({walk.text(value)})) is not None")
+
+
+def _object_get(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
+    source, key, default = args
+    if isinstance(key, ArrayLiteral):
+        return None
+    if isinstance(key, Known) and type(key.value) is list:
+        return None
+    shape, wanted = walk.shape(source), walk.shape(key)
+    if not shape.is_only(Kind.OBJECT) or not wanted.is_only(Kind.PLAIN):
+        return None
+    if isinstance(source, ObjectLiteral):
+        if not isinstance(key, Known):
+            return None
+        return source.fields.get(key.value, default)
+    if isinstance(source, Known):
+        found = walk.unit.shape_of_items(source)
+        if not source.value:
+            return default
+    else:
+        found = shape.at(key.value) if isinstance(key, Known) else shape.items()
+        if found.defined and isinstance(key, Known):
+            return walk.define(f"{walk.text(source)}[{walk.text(key)}]", found)
+    if found.kinds == Kind.UNDEFINED:
+        return default
+    result = walk.unit.either(found, walk.shape(default))
+    # A default that could be changed belongs to nobody else.
+    text = walk.text(default)
+    return walk.bind(f"{walk.text(source)}.get({walk.text(key)}, {text})", result)
+
+
+def _type_name(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
+    kinds = walk.shape(args[0]).kinds
+    for kind, name in _TYPE_NAMES.items():
+        if not kinds & ~kind:
+            return Known(name)
+    return None
+
+
+_TYPE_NAMES: Final = {
+    Kind.NULL: "null",
+    Kind.BOOLEAN: "boolean",
+    Kind.NUMBER: "number",
+    Kind.STRING: "string",
+    Kind.ARRAY: "array",
+    Kind.OBJECT: "object",
+    Kind.SET: "set",
+}
+
+
+def _sort(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
+    (value,) = args
+    raw = walk.raw_text(value)
+    if raw is None:
+        return None
+    found = walk.bind(f"members({raw})", array_of(walk.shape(value).items()))
+    walk.own.add(found.name)  # members are made anew from their keys
+    return found
+
+
+def _keys(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
+    (value,) = args
+    if not walk.shape(value).is_only(Kind.OBJECT):
+        return None
+    if isinstance(value, ObjectLiteral):
+        return None
+    return walk.bind(f"set({walk.text(value)})", set_of(ANYTHING.without(Kind.UNDEFINED)), raw=True)
+
+
+def _minus(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
+    raws = [walk.raw_text(arg) for arg in args]
+    a, b = args
+    if isinstance(b, Known) and type(b.value) is RegoSet:
+        raws[1] = walk.unit.constant_keys(b)
+    if raws[0] is None or raws[1] is None:
+        if all(walk.shape(arg).is_only(Kind.NUMBER) for arg in args):
+            result = NUMBER
+            if not walk.unit.strict:
+                result = replace(result, kinds=result.kinds | Kind.UNDEFINED)
+            texts = ", ".join(map(walk.text, args))
+            return walk.define(f"{walk.unit.builtin('minus')}({texts})", result)
+        return None
+    return walk.bind(f"{raws[0]} - {raws[1]}", walk.shape(a), raw=True)
+
+
+FORMS: Final[dict[str, Form]] = {
+    "contains": _contains,
+    "count": _count,
+    "endswith": _affix("endswith"),
+    "equal": _equal,
+    "eq": _equal,
+    "gt": _compared(">"),
+    "gte": _compared(">="),
+    "internal.member_2": _member,
+    "is_array": _is_kind(Kind.ARRAY, "type({}) is list"),
+    "is_boolean": _is_kind(Kind.BOOLEAN, "type({}) is bool"),
+    "is_null": _is_kind(Kind.NULL, "{} is None"),
+    "is_number": _is_kind(Kind.NUMBER, "type({}) in NUMBERS"),
+    "is_object": _is_kind(Kind.OBJECT, "type({}) is dict"),
+    "is_set": _is_kind(Kind.SET, "type({}) is Set"),
+    "is_string": _is_kind(Kind.STRING, "type({}) is str"),
+    "lt": _compared("<"),
+    "lte": _compared("<="),
+    "minus": _minus,
+    "neq": _differs,
+    "object.get": _object_get,
+    "object.keys": _keys,
+    "regex.match": _match,
+    "sort": _sort,
+    "startswith": _affix("startswith"),
+    "type_name": _type_name,
+}
+"""The builtins that have a form in Python."""
+

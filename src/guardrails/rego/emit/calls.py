@@ -1,0 +1,206 @@
+"""Calls of the policy's own rules and functions: in place, by a call, or not at all.
+
+A rule has one value in an evaluation. Where only one place asks for it, it is worked out in
+that place; else its value is kept in the evaluation's memo. A set that is made only to be gone
+through is never made: what would be done with a member is done where the member is found.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from guardrails.rego import ir
+from guardrails.rego.emit import residual
+from guardrails.rego.emit.abstract import MISSING, Known, Missing, Variable
+from guardrails.rego.emit.loops import carry, order_shows, release
+from guardrails.rego.emit.shapes import DEFINED, UNKNOWN, Kind, join, set_of
+from guardrails.rego.emit.walk import Frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from guardrails.rego.emit.abstract import Abstract
+    from guardrails.rego.emit.walk import Walk
+
+LARGEST: Final = 700
+"""Statements of a function of Python beyond which nothing more is written in place into it."""
+
+
+def call_function(walk: Walk, name: str, args: Sequence[Abstract]) -> Abstract | None:
+    """The value of a rule or function; None if the block is left for sure."""
+    function = walk.unit.policy.functions[name]
+    is_rule = len(function.params) == ir.RULE_PARAMETERS
+    value = walk.defined(rule_value(walk, name) if is_rule else _value(walk, function, args))
+    if walk.leaving is not None:
+        return None
+    shape = walk.shape(value)
+    return Known(shape.only) if shape.only is not UNKNOWN and shape.defined else value
+
+
+def rule_value(walk: Walk, name: str) -> Abstract:
+    """The value of a rule, perhaps undefined; the same as before, where it was asked for."""
+    fact = ("rule", walk.scope.memo, name)
+    found = walk.facts.get(fact)
+    if isinstance(found, Known | Variable | Missing):
+        return found
+    value = walk.facts[fact] = _value(walk, walk.unit.policy.functions[name], ())
+    return value
+
+
+def _value(walk: Walk, function: ir.Function, args: Sequence[Abstract]) -> Abstract:
+    is_rule = len(function.params) == ir.RULE_PARAMETERS
+    if walk.unit.inlines(function.name) and walk.size < LARGEST and not (is_rule and walk.loops):
+        given = returned(function)
+        if given is not None:
+            return in_place(walk, function, args, given)
+    callee = walk.unit.function(function.name, walk.scope.shaped)
+    if callee.constant is not None:
+        return callee.constant
+    call = callee.call(walk.scope, [walk.text(arg) for arg in args])
+    if not is_rule or (walk.unit.used_once(function.name) and not walk.loops):
+        return walk.bind(call, callee.result, raw=callee.raw)
+    kept = f"{walk.scope.memo}[{walk.unit.place(function.name)}]"
+    found = walk.bind(kept, callee.result, raw=callee.raw)
+    work = residual.If(walk.where, f"{found.name} is N")
+    work.body.append(residual.Set(walk.where, found.name, call))
+    work.body.append(residual.Set(walk.where, kept, found.name))
+    walk.put(work)
+    return found
+
+
+def returned(function: ir.Function) -> tuple[tuple[ir.Body, ...], int] | None:
+    """The blocks of a function and the local that it gives back; None if it has another form."""
+    *blocks, last = function.blocks
+    if not last or not isinstance(last[-1], ir.ReturnLocal):
+        return None
+    local = last[-1].source
+    before = [each for each in last[:-1] if each != ir.IsDefined(each.where, local)]
+    if before or any(isinstance(each, ir.ReturnLocal) for each in ir.statements(tuple(blocks))):
+        return None
+    return tuple(blocks), local.index
+
+
+def new_frame(walk: Walk, function: ir.Function, args: Sequence[Abstract]) -> Frame:
+    """The locals of `function` when it begins."""
+    env: list[Abstract] = [MISSING] * function.locals
+    env[ir.INPUT], env[ir.DATA] = walk.frame.env[ir.INPUT], walk.frame.env[ir.DATA]
+    for param, value in zip(function.params[ir.RULE_PARAMETERS :], args, strict=True):
+        env[param] = value
+    return Frame(function, env, walk.unit.liveness(function))
+
+
+def in_place(
+    walk: Walk,
+    function: ir.Function,
+    args: Sequence[Abstract],
+    given: tuple[tuple[ir.Body, ...], int],
+    sink: Callable[[Abstract], None] | None = None,
+) -> Abstract:
+    """Write the body of a function here; gives its value."""
+    blocks, local = given
+    caller, where = walk.frame, walk.where
+    frame = new_frame(walk, function, args)
+    if sink is not None:
+        frame.sink = (local, sink)
+    walk.frame = frame
+    walk.inlined.append(function.name)
+    walk.blocks(blocks)
+    walk.leaving = None
+    value = finished(walk, frame.env[local])
+    walk.frame, walk.where = caller, where
+    return value
+
+
+def finished(walk: Walk, value: Abstract) -> Abstract:
+    """What a function gives back, when nothing changes it any more."""
+    value = walk.settled(walk.held(value))
+    if isinstance(value, Variable):
+        shape = walk.shape(value)
+        if value.raw:
+            members = set_of(walk.members.get(value.name, DEFINED))
+            shape = replace(members, kinds=shape.kinds)
+        value = replace(value, shape=shape, changes=False)
+    elif not isinstance(value, Known) and value is not MISSING:
+        raw = walk.raw_text(value)
+        shape = walk.shape(value)
+        own = walk.is_own(value)
+        value = walk.bind(raw or walk.text(value), shape, raw=raw is not None)
+        if own and raw is None:
+            walk.own.add(value.name)
+    return value
+
+
+def fused(walk: Walk, statement: ir.CallFunction, rest: Sequence[ir.Statement]) -> int:
+    """Write a call of a set's rule together with the scan of it that follows.
+
+    Returns:
+        How many statements after the call are done with it; 0 if nothing was written.
+    """
+    name, target = statement.function, statement.target
+    if not walk.unit.fuses(name) or walk.loops or walk.size >= LARGEST:
+        return 0
+    if ("rule", walk.scope.memo, name) in walk.facts:
+        return 0
+    place = 0
+    if rest and rest[0] == ir.NotEqual(rest[0].where, ir.Local(target), ir.Constant(False)):
+        place = 1
+    loop = rest[place] if place < len(rest) else None
+    if not isinstance(loop, ir.Scan) or loop.source.index != target:
+        return 0
+    function = walk.unit.policy.functions[name]
+    given = returned(function)
+    if given is None or not _only_adds(function, given[1]) or order_shows(walk, loop):
+        return 0
+    if target in walk.frame.live.before[id(loop.body)] | walk.frame.live.behind[id(loop.body)]:
+        return 0
+    _fuse(walk, function, given, loop)
+    return place + 1
+
+
+def _fuse(
+    walk: Walk, function: ir.Function, given: tuple[tuple[ir.Body, ...], int], loop: ir.Scan
+) -> None:
+    caller = walk.frame
+    found = DEFINED.within(Kind(0))
+
+    def take(member: Abstract) -> None:
+        nonlocal found
+        callee, where, out = walk.frame, walk.where, walk.out
+        found = join(found, walk.shape(member))
+        walk.frame = caller
+        region = walk.enter(loop.body)
+        walk.conditional(region)
+        walk.write(loop.key, member)
+        walk.write(loop.value, member)
+        walk.body(loop.body)
+        walk.leave(region, out)
+        walk.leaving = None
+        walk.frame, walk.where = callee, where
+
+    carried = carry(walk, loop)
+    in_place(walk, function, (), given, take)
+    release(walk, carried)
+    # Its members went where they were wanted; who asks for more finds no such variable.
+    gone = Variable(walk.name("g"), set_of(found), raw=True)
+    walk.unit.gone.setdefault(gone.name, set()).add(function.name)
+    walk.facts["rule", walk.scope.memo, function.name] = gone
+
+
+def _only_adds(function: ir.Function, local: int) -> bool:
+    """Whether `function` makes one set and does nothing with it but add to it."""
+    made = 0
+    for statement in ir.statements(function.blocks):
+        if isinstance(statement, ir.MakeSet) and statement.target == local:
+            made += 1
+        elif isinstance(statement, ir.ResetLocal) and statement.target == local:
+            continue
+        elif isinstance(statement, ir.SetAdd) and statement.set.index == local:
+            continue
+        elif isinstance(statement, ir.ReturnLocal | ir.IsDefined):
+            continue
+        elif local in ir.reads(statement) or local in ir.writes(statement):
+            return False
+    return made == 1
+
+

@@ -1,0 +1,257 @@
+"""Scans: a loop over what is known only when it runs.
+
+What a loop carries from one round to the next stands in a variable before it begins; so does
+every collection that the loop adds to. The order of the rounds is Rego's where it can be seen,
+which it seldom is: a set that is added to has none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from guardrails.rego import ir
+from guardrails.rego.emit import residual
+from guardrails.rego.emit.abstract import (
+    LITERALS,
+    MISSING,
+    ArrayLiteral,
+    Known,
+    ObjectLiteral,
+    SetLiteral,
+    Variable,
+)
+from guardrails.rego.emit.liveness import changes, written
+from guardrails.rego.emit.shapes import (
+    ANYTHING,
+    DEFINED,
+    NUMBER,
+    STRING,
+    Kind,
+    Shape,
+    exactly,
+    join,
+    shape_of_keys,
+)
+from guardrails.rego.emit.walk import CannotEmit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from guardrails.rego.emit.abstract import Abstract
+    from guardrails.rego.emit.walk import Walk
+
+DEEPEST: Final = 12
+"""Loops within one another in one function; Python allows 20 blocks."""
+
+_COLLECTION: Final = Kind.ARRAY | Kind.OBJECT | Kind.SET
+
+
+def scan(walk: Walk, statement: ir.Scan) -> None:
+    """Write the loop of `statement`."""
+    source = walk.held(walk.read(statement.source))
+    shape = walk.shape(source)
+    if not shape.may_be(_COLLECTION):
+        walk.fail()
+        return
+    if _is_empty(source):
+        return
+    if walk.loops >= DEEPEST:
+        msg = f"more than {DEEPEST} loops stand within one another"
+        raise CannotEmit(msg)
+    ordered = order_shows(walk, statement)
+    loop = _Loop(walk, statement, source, ordered)
+    if not shape.is_only(_COLLECTION) or len(loop.kinds) > 1:
+        items = walk.bind(f"items({walk.text(source)})", DEFINED)
+        walk.require(f"{items.name} is not None")
+        loop.anything(items.name)
+    carried = carry(walk, statement)
+    loop.write()
+    release(walk, carried)
+
+
+def _is_empty(source: Abstract) -> bool:
+    if isinstance(source, Known):
+        return not len(source.value)
+    if isinstance(source, ObjectLiteral):
+        return not source.fields
+    if isinstance(source, ArrayLiteral):
+        return not source.items
+    return isinstance(source, SetLiteral) and not source.members
+
+
+class _Loop:
+    """The head of a loop, and what its variables hold.
+
+    Attributes:
+        kinds: Of what it goes through.
+    """
+
+    def __init__(self, walk: Walk, statement: ir.Scan, source: Abstract, ordered: bool) -> None:
+        self.walk = walk
+        self.statement = statement
+        self.source = source
+        self.ordered = ordered
+        self.key_name, self.value_name = walk.name("x"), walk.name("x")
+        shape = walk.shape(source)
+        self.kinds = [kind for kind in (Kind.ARRAY, Kind.OBJECT, Kind.SET) if shape.may_be(kind)]
+        self.item = shape.items()
+        if isinstance(source, Known):
+            self.item = walk.unit.shape_of_items(source)
+        inside = {local for each in ir.statements((statement.body,)) for local in ir.reads(each)}
+        self.keyed = statement.key in inside
+        self.key: Abstract = MISSING
+        self.target = self.head = ""
+        if self.kinds == [Kind.ARRAY]:
+            self._array()
+        elif self.kinds == [Kind.SET]:
+            self._set()
+        elif self.kinds == [Kind.OBJECT]:
+            self._object(shape)
+
+    def _array(self) -> None:
+        text = self.walk.text(self.source)
+        self.key = Variable(self.key_name, NUMBER)
+        if self._grows():
+            text = f"{text}.copy()"
+        self.target = f"{self.key_name}, {self.value_name}" if self.keyed else self.value_name
+        self.head = f"enumerate({text})" if self.keyed else text
+
+    def _grows(self) -> bool:
+        """Whether the loop may add to what it goes through."""
+        return self.statement.source.index in changes(self.statement.body)
+
+    def _set(self) -> None:
+        walk = self.walk
+        raw = walk.raw_text(self.source)
+        text = raw if raw is not None else f"{walk.text(self.source)}.keys"
+        plain = self.item.is_only(Kind.PLAIN)
+        self.key = Variable(self.value_name, self.item)
+        self.target = self.value_name
+        if self.ordered:
+            self.head = f"sorted({text})" if self.item.is_only(Kind.STRING) else f"members({text})"
+        elif plain:
+            self.head = f"{text}.copy()" if self._grows() else text
+        else:
+            self.head = f"map(from_key, {text}.copy())" if self._grows() else f"map(from_key, {text})"
+
+    def _object(self, shape: Shape) -> None:
+        walk = self.walk
+        text = walk.text(self.source)
+        keys = STRING if shape.json else DEFINED
+        if isinstance(self.source, Known):
+            keys = shape_of_keys(self.source.value)
+        self.key = Variable(self.key_name, keys)
+        self.target = f"{self.key_name}, {self.value_name}"
+        if not keys.is_only(Kind.PLAIN):
+            self.head = f"fields({text})"
+        elif self.ordered or self._grows():
+            self.head = f"sorted({text}.items(), key=first)" if keys == STRING else f"fields({text})"
+        elif self.keyed:
+            self.head = f"{text}.items()"
+        else:
+            self.target, self.head = self.value_name, f"{text}.values()"
+
+    def anything(self, items: str) -> None:
+        """Go through `items`, pairs of a key and a value, whatever they come from."""
+        self.key = Variable(self.key_name, DEFINED)
+        self.target, self.head = f"{self.key_name}, {self.value_name}", items
+
+    def write(self) -> None:
+        """Write the loop."""
+        walk, statement = self.walk, self.statement
+        if self.statement.where:
+            walk.where = statement.where
+        out, facts = walk.out, dict(walk.facts)
+        walk.loops += 1
+        region = walk.enter(statement.body)
+        group = region.group
+        out.pop()  # the group stands in the loop
+        walk.conditional(region)
+        walk.write(statement.key, self.key)
+        walk.write(statement.value, Variable(self.value_name, self.item))
+        walk.body(statement.body)
+        walk.leave(region, out)
+        walk.leaving = None  # the next round, or none
+        walk.loops -= 1
+        walk.facts = facts
+        walk.put(residual.For(statement.where, self.target, self.head, group))
+
+
+def carry(walk: Walk, statement: ir.Scan) -> dict[int, tuple[Variable | None, Shape]]:
+    """Put what the loop carries into variables; gives what they were before."""
+    frame, body = walk.frame, statement.body
+    before, behind = frame.live.before[id(body)], frame.live.behind[id(body)]
+    sink = frame.sink[0] if frame.sink is not None else None
+    for local in changes(body):
+        held = frame.env[local]
+        if local in before and local != sink and isinstance(held, LITERALS):
+            walk.contain(local, held)
+    heads = _heads(body)
+    carried: dict[int, tuple[Variable | None, Shape]] = {}
+    for local in written(body):
+        if local in {statement.key, statement.value} or local not in before | behind:
+            continue
+        value = frame.env[local]
+        entry = walk.shape(value)
+        if local in frame.live.changed:
+            entry = entry.plain()
+        shape = join(entry, heads[local]) if local in heads else ANYTHING
+        outer = frame.pins.get(local)
+        name = outer.name if outer is not None else walk.name("v")
+        if outer is None:
+            walk.put(residual.Set(statement.where, name, walk.text(value)))
+        carried[local] = (outer, entry)
+        frame.pins[local] = Variable(name, entry, changes=True)
+        frame.env[local] = Variable(name, shape, changes=True)
+    return carried
+
+
+def release(walk: Walk, carried: Mapping[int, tuple[Variable | None, Shape]]) -> None:
+    """Behind the loop: the variables hold what the last round left, or what was before."""
+    frame = walk.frame
+    for local, (outer, _) in carried.items():
+        pin = frame.pins.pop(local)
+        if outer is not None:
+            frame.pins[local] = replace(outer, shape=join(outer.shape, pin.shape))
+        frame.env[local] = pin
+        walk.note(local)
+
+
+def _heads(body: ir.Body) -> dict[int, Shape]:
+    """The locals that a loop gives known values alone, with what these are."""
+    found: dict[int, Shape] = {}
+    others: set[int] = set()
+    for statement in ir.statements((body,)):
+        for local in ir.writes(statement):
+            if isinstance(statement, ir.AssignVar | ir.AssignVarOnce) and isinstance(
+                statement.source, ir.Constant
+            ):
+                shape = exactly(statement.source.value)
+                found[local] = join(found[local], shape) if local in found else shape
+            elif isinstance(statement, ir.ResetLocal):
+                shape = Shape(Kind.UNDEFINED)
+                found[local] = join(found[local], shape) if local in found else shape
+            else:
+                others.add(local)
+    return {local: shape for local, shape in found.items() if local not in others}
+
+
+def order_shows(walk: Walk, statement: ir.Scan) -> bool:
+    """Whether the order of the rounds can be told by what they leave."""
+    body = statement.body
+    live = walk.frame.live.before[id(body)] | walk.frame.live.behind[id(body)]
+    for each in ir.statements((body,)):
+        match each:
+            case ir.ArrayAppend(array=held) if held.index in live:
+                return True
+            case ir.ObjectInsert(object=held) if held.index in live:
+                return True
+            case ir.AssignVar(source=ir.Constant()) | ir.AssignVarOnce() | ir.ResetLocal():
+                continue
+        if any(local in live for local in ir.writes(each)) and not isinstance(
+            each, ir.SetAdd | ir.ObjectInsertOnce
+        ):
+            return True
+    return False
+

@@ -1,0 +1,156 @@
+"""What the compiled functions call: the operations that are too long to stand in them.
+
+The names in :data:`HELPERS` are all that a compiled function may use besides its own
+locals, the constants, functions and builtins of its program, and a few of Python's.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Final
+
+from guardrails.errors import EvaluationError
+from guardrails.rego.builtins.base import BuiltinError
+from guardrails.rego.builtins.operands import utf8
+from guardrails.rego.operations import dot, merged, own
+from guardrails.rego.values import (
+    UNDEFINED,
+    RegoSet,
+    compare,
+    equal,
+    from_key,
+    sorted_keys,
+    sorted_values,
+    to_key,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from guardrails.rego.values import Key, Value
+
+
+def items(source: Value) -> list[tuple[Value, Value]] | None:
+    """What a scan of `source` goes through, in order; None for what is no collection."""
+    kind = type(source)
+    if kind is list:
+        return list(enumerate(source))
+    if kind is dict:
+        return [(from_key(key), source[key]) for key in sorted_keys(source)]
+    if kind is RegoSet:
+        return [(member, member) for member in source]
+    return None
+
+
+def fields(source: dict[Key, Value]) -> list[tuple[Value, Value]]:
+    """The keys and values of an object, in order."""
+    return [(from_key(key), source[key]) for key in sorted_keys(source)]
+
+
+def members(keys: Iterable[Key]) -> list[Value]:
+    """The members of a set that is given by its keys, in order."""
+    return sorted_values(map(from_key, keys))
+
+
+def as_set(keys: set[Key]) -> RegoSet:
+    """The set with these keys."""
+    return RegoSet.of_keys(keys)
+
+
+def once(before: Value, value: Value) -> Value:
+    """`value`, which must not contradict the one that is there.
+
+    Raises:
+        EvaluationError: it does.
+    """
+    if before is UNDEFINED or (value is not UNDEFINED and equal(before, value)):
+        return value
+    code, message = "eval_conflict_error", "complete rules must not produce multiple outputs"
+    raise EvaluationError(code, message)
+
+
+def put_once(mapping: dict[Key, Value], key: Key, value: Value) -> None:
+    """Put `value` at `key`, where nothing else stands.
+
+    Raises:
+        EvaluationError: something else does.
+    """
+    before = mapping.setdefault(key, value)
+    if before is not value and not equal(before, value):
+        raise EvaluationError("eval_conflict_error", "object keys must be unique")
+
+
+def replaced(document: Value, path: Sequence[str], value: Value) -> Value:
+    """`document` with `value` at `path`; only the objects on the way are new."""
+    root = here = document.copy() if type(document) is dict else {}
+    for name in path[:-1]:
+        below = here.get(name)
+        here[name] = below.copy() if type(below) is dict else {}
+        here = here[name]
+    here[path[-1]] = value
+    return root
+
+
+def fresh(value: Value) -> Value:
+    """A copy of `value` that shares nothing with it which can be changed."""
+    kind = type(value)
+    if kind is dict:
+        return {key: fresh(item) for key, item in value.items()}
+    if kind is list:
+        return [fresh(item) for item in value]
+    if kind is RegoSet:
+        return RegoSet.of_keys(set(value.keys))
+    return value
+
+
+def is_member(value: Value, source: Value) -> bool:
+    """Whether `value` is an item of `source`; False for what is no collection."""
+    kind = type(source)
+    if kind is RegoSet:
+        return value in source
+    if kind is dict:
+        source = source.values()
+    elif kind is not list:
+        return False
+    return any(equal(value, item) for item in source)
+
+
+def lenient(call: Callable[..., Value]) -> Callable[..., Value]:
+    """`call`, which is undefined where it refuses its arguments."""
+
+    def run(*args: Any) -> Value:
+        try:
+            return call(*args)
+        except BuiltinError:
+            return UNDEFINED
+
+    return run
+
+
+HELPERS: Final = {
+    "U": UNDEFINED,
+    "N": object(),
+    "Set": RegoSet,
+    "as_set": as_set,
+    "compare": compare,
+    "dot": dot,
+    "equal": equal,
+    "fields": fields,
+    "fresh": fresh,
+    "from_key": from_key,
+    "is_member": is_member,
+    "items": items,
+    "members": members,
+    "merged": merged,
+    "once": once,
+    "own": own,
+    "put_once": put_once,
+    "replaced": replaced,
+    "to_key": to_key,
+    "utf8": utf8,
+    "NUMBERS": frozenset((int, Decimal)),
+    "SIZED": frozenset((str, list, dict, RegoSet)),
+    "first": itemgetter(0),
+}
+"""The helpers by the names that compiled functions call them by."""

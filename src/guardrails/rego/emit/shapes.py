@@ -1,0 +1,267 @@
+"""What the compiler knows about a value before there is one: its kinds, its fields, its items.
+
+A :class:`Shape` is a promise about every value that may stand at a place. Promises only
+ever get wider as they are joined, and :data:`ANYTHING` promises nothing. They come from
+base data, which is known, from the tests that a policy makes (``is_number``), and from the
+caller, who may promise a shape of the input.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
+
+from guardrails.rego.values import UNDEFINED, RegoSet, from_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from guardrails.rego.values import Value
+
+
+_WIDEST: Final = 64
+"""Fields that a shape lists; of more it knows what holds of all."""
+
+
+class Kind(enum.IntFlag):
+    """The kinds of values; true and false are told apart, and "undefined" is one of them."""
+
+    UNDEFINED = 1
+    NULL = 2
+    FALSE = 4
+    TRUE = 8
+    NUMBER = 16
+    STRING = 32
+    ARRAY = 64
+    OBJECT = 128
+    SET = 256
+
+    BOOLEAN = TRUE | FALSE
+    DEFINED = NULL | BOOLEAN | NUMBER | STRING | ARRAY | OBJECT | SET
+    PLAIN = NULL | NUMBER | STRING
+    """What is its own key form, and what Python compares as Rego does."""
+    SCALAR = PLAIN | BOOLEAN
+
+
+_KINDS: Final = {
+    type(None): Kind.NULL,
+    int: Kind.NUMBER,
+    Decimal: Kind.NUMBER,
+    str: Kind.STRING,
+    list: Kind.ARRAY,
+    dict: Kind.OBJECT,
+    RegoSet: Kind.SET,
+}
+
+
+def kind_of(value: Value) -> Kind:
+    """The one kind of a value that is there."""
+    if value is UNDEFINED:
+        return Kind.UNDEFINED
+    if type(value) is bool:
+        return Kind.TRUE if value else Kind.FALSE
+    return _KINDS[type(value)]
+
+
+class _Unknown:
+    """The type of :data:`UNKNOWN`: no single value is promised."""
+
+    def __repr__(self) -> str:
+        return "UNKNOWN"
+
+
+UNKNOWN: Final = _Unknown()
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What holds of every value at a place.
+
+    Attributes:
+        kinds: The kinds that it may have.
+        item: What its items are: of an array, the members of a set, the values of an object
+            under names that `fields` does not list. None promises nothing.
+        fields: What stands under these names of an object. A field that may be missing has
+            the kind UNDEFINED; names that are not listed may be there or not.
+        json: It is a JSON document down to its leaves: no sets, and all keys are strings.
+        only: The value itself, where there is only one: a string, a number, a boolean or null.
+    """
+
+    kinds: Kind
+    item: Shape | None = None
+    fields: Mapping[str, Shape] = field(default_factory=dict, hash=False)
+    json: bool = False
+    only: object = field(default=UNKNOWN, hash=False)
+
+    def is_only(self, kinds: Kind) -> bool:
+        """Whether no value has a kind beside `kinds`."""
+        return not self.kinds & ~kinds
+
+    def may_be(self, kinds: Kind) -> bool:
+        """Whether some value may have one of `kinds`."""
+        return bool(self.kinds & kinds)
+
+    @property
+    def defined(self) -> bool:
+        """Whether the value is sure to be there."""
+        return not self.kinds & Kind.UNDEFINED
+
+    def without(self, kinds: Kind) -> Shape:
+        """The same, where it is known that the value has none of `kinds`."""
+        return replace(self, kinds=self.kinds & ~kinds)
+
+    def within(self, kinds: Kind) -> Shape:
+        """The same, where it is known that the value has one of `kinds`."""
+        return replace(self, kinds=self.kinds & kinds)
+
+    def plain(self) -> Shape:
+        """The same without what is known of items and fields."""
+        return Shape(self.kinds)
+
+    def items(self) -> Shape:
+        """What its items are; defined, for only what is there is an item."""
+        found = self.item or self._beneath
+        for each in self.fields.values():
+            found = join(found, each)
+        return found.without(Kind.UNDEFINED)
+
+    def at(self, name: str) -> Shape:
+        """What stands at the key `name`, if anything."""
+        if not self.may_be(Kind.ARRAY | Kind.OBJECT | Kind.SET):
+            return NOTHING
+        if self.is_only(Kind.OBJECT):
+            return self.field(name)
+        return replace(self._beneath, kinds=self._beneath.kinds | Kind.UNDEFINED)
+
+    def field(self, name: str) -> Shape:
+        """What stands under `name` where the value is an object."""
+        found = self.fields.get(name)
+        if found is None:
+            found = self.item or self._beneath
+            found = replace(found, kinds=found.kinds | Kind.UNDEFINED)
+        return found
+
+    @property
+    def _beneath(self) -> Shape:
+        return DOCUMENT if self.json else DEFINED
+
+
+NOTHING: Final = Shape(Kind.UNDEFINED)
+DEFINED: Final = Shape(Kind.DEFINED)
+ANYTHING: Final = Shape(Kind.DEFINED | Kind.UNDEFINED)
+BOOLEAN: Final = Shape(Kind.BOOLEAN)
+NUMBER: Final = Shape(Kind.NUMBER)
+STRING: Final = Shape(Kind.STRING)
+
+DOCUMENT: Final = Shape(Kind.DEFINED & ~Kind.SET, json=True)
+"""Any JSON document."""
+
+
+def array_of(item: Shape) -> Shape:
+    """Of arrays whose items have the shape `item`."""
+    return Shape(Kind.ARRAY, item)
+
+
+def set_of(item: Shape) -> Shape:
+    """Of sets whose members have the shape `item`."""
+    return Shape(Kind.SET, item)
+
+
+def exactly(value: Value) -> Shape:
+    """Of one value, which is no collection."""
+    return Shape(kind_of(value), only=value)
+
+
+def join(a: Shape, b: Shape) -> Shape:
+    """What holds of every value of which either holds."""
+    if a is b or b == NOTHING and not a.defined:
+        return a
+    if a == NOTHING and not b.defined:
+        return b
+    same = type(a.only) is type(b.only) and a.only == b.only
+    fields = _joined_fields(a, b)
+    return Shape(
+        a.kinds | b.kinds,
+        _joined_items(a, b, fields),
+        fields,
+        (a.json or not a.may_be(_COLLECTIONS)) and (b.json or not b.may_be(_COLLECTIONS)),
+        a.only if same and a.kinds | Kind.UNDEFINED == b.kinds | Kind.UNDEFINED else UNKNOWN,
+    )
+
+
+_COLLECTIONS: Final = Kind.ARRAY | Kind.OBJECT | Kind.SET
+
+
+def _joined_items(a: Shape, b: Shape, fields: Mapping[str, Shape]) -> Shape | None:
+    if not a.may_be(_COLLECTIONS):
+        return b.item
+    if not b.may_be(_COLLECTIONS):
+        return a.item
+    if a.item is None or b.item is None:
+        return None
+    found = join(a.item, b.item)
+    for shape in (a, b):
+        for name, each in shape.fields.items():
+            if name not in fields:
+                found = join(found, each)
+    return found
+
+
+def _joined_fields(a: Shape, b: Shape) -> Mapping[str, Shape]:
+    if not a.may_be(Kind.OBJECT):
+        return b.fields
+    if not b.may_be(Kind.OBJECT):
+        return a.fields
+    names = dict.fromkeys((*a.fields, *b.fields))
+    if len(names) > _WIDEST:
+        return {}
+    return {name: join(a.field(name), b.field(name)) for name in names}
+
+
+def joined(shapes: Iterable[Shape]) -> Shape | None:
+    """What holds of every value of which any holds; None of no shapes."""
+    found: Shape | None = None
+    for shape in shapes:
+        found = shape if found is None else join(found, shape)
+    return found
+
+
+_DEEPEST: Final = 8
+_NO_ITEMS: Final = Shape(Kind(0), json=True)
+
+
+def shape_of(value: Value, depth: int = 0) -> Shape:
+    """What is known of a known value, down to some depth."""
+    kind = kind_of(value)
+    if depth >= _DEEPEST and kind in _COLLECTIONS:
+        return Shape(kind)
+    if kind is Kind.OBJECT:
+        return _shape_of_object(value, depth)
+    if kind in _COLLECTIONS:
+        items = joined(shape_of(item, depth + 1) for item in value) or _NO_ITEMS
+        return Shape(kind, items, json=items.json and kind is Kind.ARRAY)
+    return replace(exactly(value), json=True)
+
+
+def _shape_of_object(value: dict[object, Value], depth: int) -> Shape:
+    named = all(type(key) is str for key in value)
+    shapes = {key: shape_of(item, depth + 1) for key, item in value.items()}
+    json = named and all(shape.json for shape in shapes.values())
+    if not named or len(value) > _WIDEST:
+        return Shape(Kind.OBJECT, joined(shapes.values()), json=json)
+    return Shape(Kind.OBJECT, _NO_ITEMS, {str(key): each for key, each in shapes.items()}, json)
+
+
+def shape_of_items(value: Value) -> Shape:
+    """What an item of a known collection is, whichever it is."""
+    items = value.values() if type(value) is dict else value
+    return joined(shape_of(item, 1) for item in items) or _NO_ITEMS
+
+
+def shape_of_keys(value: dict[object, Value]) -> Shape:
+    """What a key of a known object is, whichever it is."""
+    if all(type(key) is str for key in value):
+        return STRING
+    return joined(shape_of(from_key(key)) for key in value) or _NO_ITEMS

@@ -1,0 +1,272 @@
+"""The same program, shorter: nothing that has no effect, conditions in one place.
+
+Each step keeps what the program gives and which error it ends in, if it does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from guardrails.rego.emit import residual
+from guardrails.rego.emit.residual import Do, For, Group, If, Jump, Return, Set, Slot, Stop
+
+if TYPE_CHECKING:
+    from guardrails.rego.emit.residual import Body, Text
+    from guardrails.rego.emit.unit import Unit
+
+_LONGEST: Final = 600
+"""Characters of a condition beyond which nothing is drawn into it."""
+
+
+def simplified(unit: Unit, nodes: Body) -> Body:
+    """`nodes` without what changes nothing."""
+    left = {id(node.group) for node in residual.walk(nodes) if isinstance(node, Jump)}
+    nodes = _flat(nodes, left)
+    if not unit.settings.optimised:
+        return nodes
+    for _ in range(_MOST_ROUNDS):
+        size = _size(nodes)
+        uses = _uses(nodes)
+        nodes = _without_idle(unit, nodes, uses)
+        uses = _uses(nodes)
+        nodes = _folded(unit, nodes, uses)
+        if _size(nodes) == size:
+            break
+    for node in list(residual.walk(nodes)):
+        if isinstance(node, For):
+            _stop_early(unit, node)
+    return nodes
+
+
+_MOST_ROUNDS: Final = 12
+
+
+def _size(nodes: Body) -> int:
+    return sum(1 for _ in residual.walk(nodes))
+
+
+def _uses(nodes: Body) -> Counter[str]:
+    """How often each local is read."""
+    return Counter(
+        name
+        for node in residual.walk(nodes)
+        for text in residual.texts(node)
+        for name in residual.names(text)
+    )
+
+
+def _flat(nodes: Body, left: set[int]) -> Body:
+    """`nodes` without slots, and without groups that no jump leaves."""
+    found: Body = []
+    for node in nodes:
+        if isinstance(node, Slot) or (isinstance(node, Group) and id(node) not in left):
+            found += _flat(node.body, left)
+            continue
+        if isinstance(node, If):
+            node.body, node.orelse = _flat(node.body, left), _flat(node.orelse, left)
+        elif isinstance(node, Group):
+            node.body = _flat(node.body, left)
+        elif isinstance(node, For):
+            node.body.body = _flat(node.body.body, left)
+        found.append(node)
+        if isinstance(node, Jump | Return | Stop):
+            break  # nothing behind it is reached
+    return found
+
+
+def _without_idle(unit: Unit, nodes: Body, uses: Counter[str]) -> Body:
+    """`nodes` without values that nobody reads and conditions that decide nothing."""
+    found: Body = []
+    for node in nodes:
+        if isinstance(node, Set) and residual.names(node.name) == [node.name]:
+            if not uses[node.name]:
+                if unit.may_raise(node.value):
+                    found.append(Do(node.where, node.value))
+                continue
+            if node.value == node.name:
+                continue
+            before = found[-1] if found else None
+            if (
+                isinstance(before, Set)
+                and before.name == node.name
+                and node.name not in residual.names(node.value)
+                and not unit.may_raise(before.value)
+            ):
+                found.pop()
+        elif isinstance(node, If):
+            node.body = _without_idle(unit, node.body, uses)
+            node.orelse = _without_idle(unit, node.orelse, uses)
+            if not node.body and not node.orelse:
+                if unit.may_raise(node.condition):
+                    found.append(Do(node.where, node.condition))
+                continue
+        elif isinstance(node, For):
+            node.body.body = _without_idle(unit, node.body.body, uses)
+            if not node.body.body:
+                if unit.may_raise(node.source):
+                    found.append(Do(node.where, node.source))
+                continue
+        elif isinstance(node, Group):
+            node.body = _without_idle(unit, node.body, uses)
+            if not node.body:
+                continue
+        elif isinstance(node, Do) and not unit.may_raise(node.value) and _is_pure(node.value):
+            continue
+        found.append(node)
+    return found
+
+
+def _is_pure(text: Text) -> bool:
+    return re.search(r"\.(?:add|append|__setitem__)\(", text) is None
+
+
+def _folded(unit: Unit, nodes: Body, uses: Counter[str]) -> Body:
+    """`nodes` with conditions drawn together, and without flags that only say how one went."""
+    found: Body = []
+    for node in nodes:
+        for body in residual.children(node):
+            body[:] = _folded(unit, body, uses)
+        if isinstance(node, If) and not node.orelse:
+            _draw_in(node, uses)
+            _unflag(unit, found, node, uses)
+        found.append(node)
+    return found
+
+
+def _draw_in(outer: If, uses: Counter[str]) -> None:
+    """``if a: t = e; if t …: body`` as ``if a and (t := e) …: body``."""
+    while outer.body and isinstance(outer.body[-1], If) and not outer.body[-1].orelse:
+        inner = outer.body[-1]
+        condition = inner.condition
+        for node in reversed(outer.body[:-1]):
+            if not isinstance(node, Set) or residual.names(node.name) != [node.name]:
+                return
+            drawn = with_assignment(condition, node.name, node.value, uses[node.name])
+            if drawn is None:
+                return
+            condition = drawn
+        condition = f"{_operand(outer.condition)} and {_operand(condition)}"
+        if len(condition) > _LONGEST:
+            return
+        outer.condition, outer.body = condition, inner.body
+
+
+def with_assignment(condition: Text, name: str, value: Text, uses: int) -> Text | None:
+    """`condition`, giving `name` its value where it is first read; None if that is not sure."""
+    place = re.search(rf"\b{name}\b", condition)
+    if place is None or f"({name} :=" in condition:
+        return None
+    before = condition[: place.start()]
+    if re.search(r" (?:and|or|if|else) ", before) or " if " in condition:
+        return None
+    # What is evaluated before it must not be what it changes: these are all locals.
+    given = f"({value})" if uses == 1 else f"({name} := {value})"
+    if uses == 1 and (re.fullmatch(r"[\w.\[\]]+(?:\([\w., \[\]]*\))?", value)):
+        given = value
+    return f"{before}{given}{condition[place.end() :]}"
+
+
+def _operand(condition: Text) -> Text:
+    if re.search(r" (?:or|if) ", condition):
+        return f"({condition})"
+    return condition
+
+
+def _unflag(unit: Unit, before: Body, node: If, uses: Counter[str]) -> None:
+    """Draw the condition under which a flag was set into the place that asks for it.
+
+    ``n = True; if a: n = False; if n: body`` is ``if not (a): body``, and so for a value that
+    is there or not.
+    """
+    asked = re.fullmatch(r"(?:([a-z]\d+)|([a-z]\d+) is (not )?U)", node.condition)
+    if asked is None:
+        return
+    name = asked[1] or asked[2]
+    if uses[name] != 1 or len(before) < 2:
+        return
+    setting = before[-1]
+    if not isinstance(setting, If) or setting.orelse or len(setting.body) != 1:
+        return
+    given = setting.body[0]
+    if not isinstance(given, Set) or given.name != name:
+        return
+    start = _start(before[:-1], name)
+    if start is None:
+        return
+    pair = (before[start].value, given.value)  # type: ignore[attr-defined]  # it is a Set
+    wanted = _BY_FLAG.get(("" if asked[1] else f"is {asked[3] or ''}U", *pair))
+    if wanted is None:
+        return
+    condition = setting.condition
+    node.condition = condition if wanted else f"not ({condition})"
+    del before[-1]
+    del before[start]
+    uses[name] = 0
+
+
+_BY_FLAG: Final = {
+    ("", "True", "False"): False,
+    ("is U", "U", "True"): False,
+    ("is U", "U", "False"): False,
+    ("is not U", "U", "True"): True,
+    ("is not U", "U", "False"): True,
+}
+
+
+def _start(before: Body, name: str) -> int | None:
+    """Where `name` gets its first value; None where something else may touch it, too."""
+    for place in range(len(before) - 1, -1, -1):
+        node = before[place]
+        if isinstance(node, Set) and node.name == name:
+            return place
+        if any(name in residual.assigned(each) for each in residual.walk([node])):
+            return None
+        if not isinstance(node, Set):
+            return None
+    return None
+
+
+def _stop_early(unit: Unit, loop: For) -> None:
+    """End a loop where a further round could not do anything that was not done."""
+    inside = list(residual.walk(loop.body.body))
+    if any(isinstance(node, For | Group | Jump | Return | Stop) for node in inside):
+        return
+    if any(unit.may_raise(text) for node in inside for text in residual.texts(node)):
+        return
+    changing = {name for node in (loop, *inside) for name in residual.assigned(node)}
+    leaves = [body for body in _bodies(loop.body.body) if _effects(body, changing)]
+    if len(leaves) != 1:
+        return
+    (leaf,) = leaves
+    done = {node.name for node in leaf if isinstance(node, Set)}
+    for node in leaf:
+        if isinstance(node, Do) and not node.idempotent:
+            return
+        if not isinstance(node, Do | Set):
+            return
+        if set(residual.names(residual.texts(node)[0])) & changing:
+            return
+    # What it sets must not be read by a later round.
+    read = {name for node in inside for text in residual.texts(node) for name in residual.names(text)}
+    if not done & read:
+        leaf.append(Stop(leaf[-1].where))
+
+
+def _bodies(body: Body) -> list[Body]:
+    found = [body]
+    for node in body:
+        for inner in residual.children(node):
+            found += _bodies(inner)
+    return found
+
+
+def _effects(body: Body, changing: set[str]) -> bool:
+    """Whether something in `body` itself is seen behind the loop."""
+    del changing
+    return any(
+        isinstance(node, Do) or (isinstance(node, Set) and node.name[0] in "vn") for node in body
+    )
+
+

@@ -1,0 +1,502 @@
+"""How each statement of the plan is written."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from guardrails.rego import ir
+from guardrails.rego.emit import residual
+from guardrails.rego.emit.abstract import (
+    LITERALS,
+    MISSING,
+    ArrayLiteral,
+    Known,
+    Missing,
+    ObjectLiteral,
+    SetLiteral,
+    Variable,
+)
+from guardrails.rego.emit.builtin_forms import call_builtin
+from guardrails.rego.emit.calls import call_function, fused, rule_value
+from guardrails.rego.emit.equality import same
+from guardrails.rego.emit.lookups import look_up
+from guardrails.rego.emit.loops import scan
+from guardrails.rego.emit.shapes import DEFINED, Kind, Shape
+from guardrails.rego.emit.walk import CannotEmit, Walk, opened_literal
+from guardrails.rego.values import to_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from guardrails.rego.emit.abstract import Abstract
+
+
+class Writer(Walk):
+    """A walk that knows all statements."""
+
+    def body(self, body: Sequence[ir.Statement]) -> None:
+        """Write statements until none is left, or none is reached."""
+        place = 0
+        while place < len(body) and self.leaving is None:
+            statement = body[place]
+            self.where = statement.where
+            place += 1
+            if isinstance(statement, ir.CallFunction):
+                done = fused(self, statement, body[place : place + 3])
+                if done:
+                    place += done
+                    continue
+            _WRITERS[type(statement)](self, statement)
+
+
+def _block(walk: Walk, statement: ir.Block) -> None:
+    furthest = max((_reach(body, 1) for body in statement.blocks), default=0)
+    for level in range(furthest):
+        # A break in it may leave these, too.
+        walk.conditional(walk.frame.regions[-1 - level])
+    walk.blocks(statement.blocks)
+
+
+def _reach(body: ir.Body, depth: int) -> int:
+    """How many blocks around `body`, `depth` levels up, a break in it leaves."""
+    found = 0
+    for statement in body:
+        if isinstance(statement, ir.Break):
+            found = max(found, statement.index + 1 - depth)
+        if isinstance(statement, ir.CallDynamic):
+            found = max(found, ir.UNDEFINED_CALL_LEAVES + 1 - depth)
+        for inner in ir.bodies(statement):
+            found = max(found, _reach(inner, depth + 1))
+    return found
+
+
+def _break(walk: Walk, statement: ir.Break) -> None:
+    if statement.index:
+        group = walk.frame.regions[-1 - statement.index].group
+        walk.put(residual.Jump(walk.where, group))
+    walk.leaving = statement.index
+
+
+def _not(walk: Walk, statement: ir.Not) -> None:
+    for level in range(_reach(statement.body, 1)):
+        walk.conditional(walk.frame.regions[-1 - level])
+    out, start = walk.out, len(walk.out)
+    flag = walk.name("n")
+    region = walk.enter(statement.body)
+    walk.body(statement.body)
+    reached, sure = walk.leaving is None, not region.conditional
+    if reached:
+        walk.put(residual.Set(statement.where, flag, "False"))
+    walk.leave(region, out)
+    if walk.left(region):
+        return
+    if not reached:
+        return
+    if sure:
+        walk.fail()
+        return
+    out.insert(start, residual.Set(statement.where, flag, "True"))
+    walk.where = statement.where
+    walk.require(flag)
+
+
+def _with(walk: Walk, statement: ir.With) -> None:
+    frame = walk.frame
+    region = frame.regions[-1]
+    for level in range(max(1, _reach(statement.body, 1))):
+        walk.conditional(frame.regions[-1 - level])
+    value = walk.read(statement.value)
+    if statement.path:
+        value = walk.defined(value)
+        if walk.leaving is not None:
+            return
+    before, scope = frame.env[statement.local], walk.scope
+    replacing = walk.text(value)
+    if statement.path:
+        path = walk.unit.constant_path(statement.path)
+        replacing = f"replaced({walk.text(before)}, {path}, {replacing})"
+    document = walk.bind(replacing, Shape(Kind.DEFINED | Kind.UNDEFINED))
+    memo = walk.bind(walk.unit.new_memo(), DEFINED)
+    frame.env[statement.local] = document
+    walk.scope = replace(scope, memo=memo.name)
+    if statement.local == ir.INPUT:
+        walk.scope = replace(walk.scope, input=document.name, shaped=False)
+    elif statement.local == ir.DATA:
+        if not scope.data:
+            msg = "data is replaced, but was bound"
+            raise CannotEmit(msg)
+        walk.scope = replace(walk.scope, data=document.name)
+    frame.regions.append(region)
+    walk.body(statement.body)
+    frame.regions.pop()
+    frame.env[statement.local] = before
+    walk.scope = scope
+    if walk.leaving:
+        walk.leaving -= 1
+
+
+def _assign(walk: Walk, statement: ir.AssignVar) -> None:
+    value = walk.steady(walk.held(walk.read(statement.source)))
+    _lend(walk, statement.source)
+    walk.write(statement.target, value)
+
+
+def _lend(walk: Walk, operand: ir.Operand) -> None:
+    """Note that a literal now has a second holder: it must not be changed any more."""
+    value = walk.read(operand)
+    if isinstance(value, LITERALS):
+        walk.unit.lent.add(value)
+
+
+def _assign_once(walk: Walk, statement: ir.AssignVarOnce) -> None:
+    value = walk.steady(walk.held(walk.read(statement.source)))
+    before = walk.frame.env[statement.target]
+    if isinstance(before, Missing):
+        _lend(walk, statement.source)
+        walk.write(statement.target, value)
+        return
+    if _agree(walk, before, value):
+        walk.write(statement.target, value)
+        return
+    text = f"once({walk.text(before)}, {walk.text(value)})"
+    walk.write(statement.target, walk.bind(text, walk.shape(value)))
+
+
+def _agree(walk: Walk, before: Abstract, value: Abstract) -> bool:
+    """Whether the two are equal for sure, if both are there."""
+    if not isinstance(value, Known):
+        return False
+    shape = walk.shape(before)
+    if type(value.value) is bool:
+        only = Kind.TRUE if value.value else Kind.FALSE
+        return shape.is_only(only | Kind.UNDEFINED)
+    return type(shape.only) is type(value.value) is str and shape.only == value.value
+
+
+def _make_null(walk: Walk, statement: ir.MakeNull) -> None:
+    walk.write(statement.target, Known(None))
+
+
+def _make_number(walk: Walk, statement: ir.MakeNumber) -> None:
+    walk.write(statement.target, Known(statement.value))
+
+
+def _make_array(walk: Walk, statement: ir.MakeArray) -> None:
+    walk.write(statement.target, ArrayLiteral(()))
+
+
+def _make_object(walk: Walk, statement: ir.MakeObject) -> None:
+    walk.write(statement.target, ObjectLiteral({}))
+
+
+def _make_set(walk: Walk, statement: ir.MakeSet) -> None:
+    walk.write(statement.target, SetLiteral(()))
+
+
+def _reset(walk: Walk, statement: ir.ResetLocal) -> None:
+    walk.write(statement.target, MISSING)
+
+
+def _own(walk: Walk, statement: ir.Own) -> None:
+    value = walk.frame.env[statement.target]
+    if isinstance(value, Variable) and not walk.shape(value).is_only(Kind.SCALAR | Kind.UNDEFINED):
+        if value.name in walk.members:
+            copy = walk.bind(f"own({walk.text(value)})", walk.shape(value).plain())
+            walk.write(statement.target, copy)
+        else:
+            walk.frame.lent.add(statement.target)
+
+
+def _opened(walk: Walk, local: int, kind: type[Any]) -> Abstract | None:
+    """What `local` holds, to be changed; None if it is nothing of that kind."""
+    value = walk.frame.env[local]
+    if isinstance(value, Known):
+        value = opened_literal(value.value)
+        if value is None:
+            return None
+    if isinstance(value, LITERALS):
+        if value in walk.unit.lent:
+            msg = "a collection is changed that something else holds, too"
+            raise CannotEmit(msg)
+        return value if isinstance(value, kind) else None
+    return value if isinstance(value, Variable) else None
+
+
+_PYTHON: Final = {Kind.ARRAY: "list", Kind.OBJECT: "dict", Kind.SET: "Set"}
+
+
+def _changeable(walk: Walk, local: int, value: Variable, kind: Kind) -> str | None:
+    """The variable of a collection that is changed in place; None if the block is left."""
+    if local in walk.frame.lent:
+        value = walk.bind(f"own({value.name})", walk.shape(value).plain())
+        walk.write(local, value)
+        value = walk.frame.env[local]  # type: ignore[assignment]  # it was just put there
+    shape = walk.shape(value)
+    if not shape.may_be(kind):
+        walk.fail()
+        return None
+    if not shape.is_only(kind):
+        walk.require(f"type({value.name}) is {_PYTHON[kind]}")
+    return value.name
+
+
+def _element(walk: Walk, operand: ir.Operand) -> Abstract | None:
+    """A value that goes into a collection; None if it is undefined, and the block left."""
+    value = walk.defined(walk.steady(walk.held(walk.read(operand))))
+    _lend(walk, operand)
+    return None if walk.leaving is not None else value
+
+
+def _append(walk: Walk, statement: ir.ArrayAppend) -> None:
+    local = statement.array.index
+    held = _opened(walk, local, ArrayLiteral)
+    value = _element(walk, statement.value)
+    if value is None:
+        return
+    if isinstance(held, ArrayLiteral):
+        walk.write(local, ArrayLiteral((*held.items, value)))
+    elif isinstance(held, Variable):
+        name = _changeable(walk, local, held, Kind.ARRAY)
+        if name is not None:
+            walk.put_in(name, value, f"{name}.append({walk.text(value)})")
+    else:
+        walk.fail()
+
+
+def _set_add(walk: Walk, statement: ir.SetAdd) -> None:
+    local = statement.set.index
+    value = _element(walk, statement.value)
+    if value is None:
+        return
+    sink = walk.frame.sink
+    if sink is not None and sink[0] == local:
+        sink[1](value)
+        return
+    held = _opened(walk, local, SetLiteral)
+    if isinstance(held, SetLiteral):
+        walk.write(local, SetLiteral((*held.members, value)))
+    elif isinstance(held, Variable) and held.raw:
+        walk.add_member(held.name, value)
+    elif isinstance(held, Variable):
+        name = _changeable(walk, local, held, Kind.SET)
+        if name is not None:
+            text = f"{name}.add({walk.text(value)})"
+            walk.put(residual.Do(walk.where, text, idempotent=True))
+    else:
+        walk.fail()
+
+
+def _insert(walk: Walk, statement: ir.ObjectInsert | ir.ObjectInsertOnce) -> None:
+    local = statement.object.index
+    once = isinstance(statement, ir.ObjectInsertOnce)
+    held = _opened(walk, local, ObjectLiteral)
+    key = _element(walk, statement.key)
+    value = None if key is None else _element(walk, statement.value)
+    if key is None or value is None:
+        return
+    if isinstance(held, ObjectLiteral) and isinstance(key, Known):
+        name = to_key(key.value)
+        if name not in held.fields or not once:
+            walk.write(local, ObjectLiteral({**held.fields, name: value}))
+            return
+    if isinstance(held, Known | ObjectLiteral | ArrayLiteral | SetLiteral):
+        held = walk.contain(local, held)
+    if not isinstance(held, Variable):
+        walk.fail()
+        return
+    mapping = _changeable(walk, local, held, Kind.OBJECT)
+    if mapping is None:
+        return
+    if once:
+        text = f"put_once({mapping}, {walk.key_text(key)}, {walk.text(value)})"
+    else:
+        text = f"{mapping}.__setitem__({walk.key_text(key)}, {walk.text(value)})"
+    walk.put_in(mapping, value, text)
+
+
+def _merge(walk: Walk, statement: ir.ObjectMerge) -> None:
+    first, second = walk.read(statement.a), walk.read(statement.b)
+    for value in (first, second):
+        shape = walk.shape(value)
+        if not shape.may_be(Kind.OBJECT):
+            walk.fail()
+            return
+        if not shape.is_only(Kind.OBJECT):
+            walk.require(f"type({walk.text(value)}) is dict")
+    text = f"merged({walk.text(first)}, {walk.text(second)})"
+    walk.write(statement.target, walk.bind(text, Shape(Kind.OBJECT)))
+
+
+def _dot(walk: Walk, statement: ir.Dot) -> None:
+    value = look_up(walk, walk.read(statement.source), walk.read(statement.key))
+    if value is not None:
+        walk.write(statement.target, value)
+
+
+def _len(walk: Walk, statement: ir.Len) -> None:
+    value = walk.read(statement.source)
+    sized = Kind.STRING | Kind.ARRAY | Kind.OBJECT | Kind.SET
+    shape = walk.shape(value)
+    if not shape.may_be(sized):
+        walk.fail()
+        return
+    value = walk.held(value)
+    if not shape.is_only(sized):
+        walk.require(f"type({walk.text(value)}) in SIZED")
+    text = walk.raw_text(value) or walk.text(value)
+    walk.write(statement.target, walk.bind(f"len({text})", Shape(Kind.NUMBER)))
+
+
+def _equal(walk: Walk, statement: ir.Equal | ir.NotEqual) -> None:
+    first, second = walk.defined(walk.read(statement.a)), walk.defined(walk.read(statement.b))
+    if walk.leaving is None:
+        walk.require_true(same(walk, first, second), true=isinstance(statement, ir.Equal))
+
+
+def _is_kind(walk: Walk, statement: ir.IsArray | ir.IsObject | ir.IsSet) -> None:
+    kind = {ir.IsArray: Kind.ARRAY, ir.IsObject: Kind.OBJECT, ir.IsSet: Kind.SET}[type(statement)]
+    value = walk.read(statement.source)
+    shape = walk.shape(value)
+    if not shape.may_be(kind):
+        walk.fail()
+    elif not shape.is_only(kind):
+        holds = {}
+        if isinstance(value, Variable) and not value.changes:
+            holds = {value.name: shape.within(kind)}
+        walk.require(f"type({walk.text(value)}) is {_PYTHON[kind]}", holds)
+
+
+def _is_defined(walk: Walk, statement: ir.IsDefined | ir.IsUndefined) -> None:
+    local = statement.source.index
+    value = walk.frame.env[local]
+    wanted = isinstance(statement, ir.IsDefined)
+    shape = walk.shape(value)
+    if shape.defined:
+        if not wanted:
+            walk.fail()
+        return
+    if shape.kinds == Kind.UNDEFINED:
+        if wanted:
+            walk.fail()
+        return
+    assert isinstance(value, Variable)  # noqa: S101  # nothing else may be either
+    walk.require(f"{value.name} is {'not ' if wanted else ''}U")
+    # From here on, in this block, that much is known of it.
+    if wanted:
+        walk.frame.env[local] = replace(value, shape=shape.without(Kind.UNDEFINED))
+    elif local not in walk.frame.pins:
+        walk.frame.env[local] = MISSING
+
+
+def _return(walk: Walk, statement: ir.ReturnLocal) -> None:
+    walk.give_back(walk.read(statement.source))
+
+
+def _add_result(walk: Walk, statement: ir.ResultSetAdd) -> None:
+    walk.add_result(walk.read(statement.value))
+
+
+def _call(walk: Walk, statement: ir.CallFunction) -> None:
+    args = [walk.steady(walk.held(walk.read(operand))) for operand in statement.args[2:]]
+    value = call_function(walk, statement.function, args)
+    if value is not None:
+        walk.write(statement.target, value)
+
+
+def _builtin(walk: Walk, statement: ir.CallBuiltin) -> None:
+    args = []
+    for operand in statement.args:
+        args.append(walk.defined(walk.held(walk.read(operand))))
+        if walk.leaving is not None:
+            return
+    found = call_builtin(walk, statement.name, args)
+    if found is not None:
+        walk.write(statement.target, found)
+
+
+def _call_dynamic(walk: Walk, statement: ir.CallDynamic) -> None:
+    parts = []
+    for operand in statement.path:
+        parts.append(walk.defined(walk.held(walk.read(operand))))
+        if walk.leaving is not None:
+            return
+    name = walk.name("v")
+    walk.put(residual.Set(walk.where, name, "N"))
+    for path, function in walk.unit.policy.by_path.items():
+        tests = _tests(walk, parts, path)
+        if tests is None or len(function.params) != ir.RULE_PARAMETERS:
+            continue
+        out, facts = walk.out, dict(walk.facts)
+        for test in tests:
+            node = residual.If(walk.where, test)
+            walk.put(node)
+            walk.out = node.body
+        found = rule_value(walk, function.name)
+        walk.put(residual.Set(walk.where, name, walk.text(found)))
+        walk.out, walk.facts = out, facts
+    walk.require(f"{name} is not N")
+    undefined = residual.If(walk.where, f"{name} is U")
+    undefined.body.append(
+        residual.Jump(walk.where, walk.frame.regions[-1 - ir.UNDEFINED_CALL_LEAVES].group)
+    )
+    walk.put(undefined)
+    walk.write(statement.target, Variable(name, DEFINED))
+
+
+def _tests(walk: Walk, parts: Sequence[Abstract], path: tuple[str, ...]) -> list[str] | None:
+    """What must hold for `parts` to be `path`; None if they cannot be."""
+    if len(parts) != len(path):
+        return None
+    tests = []
+    for part, name in zip(parts, path, strict=True):
+        found = same(walk, part, Known(name))
+        if isinstance(found, Known):
+            if not found.value:
+                return None
+        else:
+            tests.append(walk.text(found))
+    return tests
+
+
+def _cannot(_walk: Walk, statement: ir.Statement) -> None:
+    msg = f"{type(statement).__name__} is not compiled"
+    raise CannotEmit(msg)
+
+
+_WRITERS: Final[Mapping[type[ir.Statement], Callable[[Any, Any], None]]] = {
+    ir.ArrayAppend: _append,
+    ir.AssignVar: _assign,
+    ir.AssignVarOnce: _assign_once,
+    ir.Block: _block,
+    ir.Break: _break,
+    ir.CallBuiltin: _builtin,
+    ir.CallDynamic: _call_dynamic,
+    ir.CallFunction: _call,
+    ir.Dot: _dot,
+    ir.Equal: _equal,
+    ir.IsArray: _is_kind,
+    ir.IsDefined: _is_defined,
+    ir.IsObject: _is_kind,
+    ir.IsSet: _is_kind,
+    ir.IsUndefined: _is_defined,
+    ir.Len: _len,
+    ir.MakeArray: _make_array,
+    ir.MakeNull: _make_null,
+    ir.MakeNumber: _make_number,
+    ir.MakeObject: _make_object,
+    ir.MakeSet: _make_set,
+    ir.Not: _not,
+    ir.NotEqual: _equal,
+    ir.ObjectInsert: _insert,
+    ir.ObjectInsertOnce: _insert,
+    ir.ObjectMerge: _merge,
+    ir.Own: _own,
+    ir.Reference: _cannot,
+    ir.ResetLocal: _reset,
+    ir.ResultSetAdd: _add_result,
+    ir.ReturnLocal: _return,
+    ir.Scan: scan,
+    ir.SetAdd: _set_add,
+    ir.With: _with,
+}

@@ -1,0 +1,578 @@
+"""The walk through a function that leaves a program behind: what is known is done, the rest is left.
+
+A block of the plan can be left at each of its statements. Here that becomes an ``if`` in
+which the rest of the block stands; so behind the block both ways meet. Where they meet with
+different values for a local that is still read, the local becomes a variable of Python that
+gets its value on each way (:meth:`Walk.leave`); else nothing is left of it.
+
+INVARIANT: what stands in a variable that does not change, and what is noted in
+:attr:`Walk.facts`, holds wherever the code being written can be reached.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
+
+from guardrails.errors import GuardrailsError
+from guardrails.rego import ir
+from guardrails.rego.emit import residual
+from guardrails.rego.emit.abstract import (
+    MISSING,
+    ArrayLiteral,
+    Known,
+    Missing,
+    ObjectLiteral,
+    SetLiteral,
+    Test,
+    Variable,
+)
+from guardrails.rego.emit.liveness import Liveness
+from guardrails.rego.emit.shapes import (
+    BOOLEAN,
+    DEFINED,
+    NOTHING,
+    UNKNOWN,
+    Kind,
+    Shape,
+    join,
+    joined,
+)
+from guardrails.rego.values import UNDEFINED, RegoSet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from guardrails.rego.emit.abstract import Abstract, Literal
+    from guardrails.rego.emit.residual import Body, Text
+    from guardrails.rego.emit.unit import Unit
+    from guardrails.rego.values import Value
+
+
+class CannotEmit(GuardrailsError):
+    """The compiler has no form for something in a policy; the interpreter runs such a policy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What rules are worked out from: another one in each ``with``.
+
+    Attributes:
+        input: The variable that holds the input.
+        memo: The variable that holds the list of the rules' values.
+        data: The variable that holds the base documents; empty where they are known.
+        shaped: The input has the shape that was promised.
+    """
+
+    input: str = "i0"
+    memo: str = "m0"
+    data: str = ""
+    shaped: bool = True
+
+
+@dataclass(slots=True, eq=False)
+class Region:
+    """A block of the plan that is being written.
+
+    Attributes:
+        behind: The locals that are read after it was left.
+        group: The code of it, which a jump may leave.
+        conditional: It was perhaps left already.
+        env: The locals where it was first left.
+        facts: What was known there.
+        slot: A place just before that, for code.
+        writes: What was written since then into locals that are read behind it.
+    """
+
+    behind: frozenset[int]
+    group: residual.Group
+    conditional: bool = False
+    env: list[Abstract] = field(default_factory=list)
+    facts: dict[object, object] = field(default_factory=dict)
+    slot: residual.Slot | None = None
+    writes: dict[int, list[tuple[Abstract, residual.Slot]]] = field(default_factory=dict)
+
+
+@dataclass(slots=True, eq=False)
+class Frame:
+    """The locals of one function of the plan while it is walked through.
+
+    Attributes:
+        function: The function or plan.
+        env: What stands in its locals.
+        live: Which of them are still read.
+        regions: The blocks that are being written, from the outermost.
+        pins: The variables of the locals that a loop carries from round to round.
+        lent: The locals whose collection belongs to someone else; a change needs a copy.
+        sink: Where the members of a set go instead of into it: the set's local, and what
+            takes a member.
+    """
+
+    function: ir.Function | ir.Plan
+    env: list[Abstract]
+    live: Liveness
+    regions: list[Region] = field(default_factory=list)
+    pins: dict[int, Variable] = field(default_factory=dict)
+    names: dict[int, str] = field(default_factory=dict)
+    lent: set[int] = field(default_factory=set)
+    sink: tuple[int, Callable[[Abstract], None]] | None = None
+
+
+class Walk:
+    """Writes one function of Python.
+
+    Args:
+        unit: The program that it belongs to.
+        scope: What its rules are worked out from.
+        strict: Errors of builtins are errors of the evaluation.
+
+    Attributes:
+        out: Where the next statement goes.
+        facts: What is known here: values that were worked out already, shapes of variables.
+        members: What was put into the collections that are built in variables.
+        own: The variables whose collections hold nothing that something else holds, too.
+        where: The place of the statement of the plan that is being written.
+        leaving: How many blocks around the innermost one are left here, too; None where the
+            next statement is reached.
+        loops: How many loops stand around here.
+    """
+
+    def __init__(self, unit: Unit, scope: Scope) -> None:
+        self.unit = unit
+        self.scope = scope
+        self.nodes: Body = []
+        self.out: Body = self.nodes
+        self.facts: dict[object, object] = {}
+        self.members: dict[str, Shape] = {}
+        self.own: set[str] = set()
+        self.where = ir.NOWHERE
+        self.leaving: int | None = None
+        self.loops = 0
+        self.inlined: list[str] = []
+        self.size = 0
+        self._temporaries = 0
+        self.frame: Frame
+
+    # Code.
+
+    def put(self, node: residual.Node) -> None:
+        """Write one statement."""
+        self.size += 1
+        self.out.append(node)
+
+    def name(self, letter: str = "t") -> str:
+        """A new variable."""
+        self._temporaries += 1
+        return f"{letter}{self._temporaries}"
+
+    def bind(self, text: Text, shape: Shape, *, raw: bool = False) -> Variable:
+        """A new variable with the value of `text`."""
+        name = self.name()
+        self.put(residual.Set(self.where, name, text))
+        return Variable(name, shape, raw=raw)
+
+    def define(self, text: Text, shape: Shape) -> Abstract:
+        """The value of `text`; the block is left if that is undefined."""
+        if shape.kinds == Kind.UNDEFINED:
+            self.put(residual.Do(self.where, text))
+            self.fail()
+            return MISSING
+        found = self.bind(text, shape)
+        if not shape.defined:
+            self.require(f"{found.name} is not U")
+            found = replace(found, shape=shape.without(Kind.UNDEFINED))
+        if found.shape.only is not UNKNOWN:
+            return Known(found.shape.only)
+        return found
+
+    def require(self, text: Text, holds: Mapping[str, Shape] | None = None) -> None:
+        """Leave the block unless `text` is true."""
+        if text == "True":
+            return
+        self.conditional(self.frame.regions[-1])
+        node = residual.If(self.where, text)
+        self.put(node)
+        self.out = node.body
+        for name, shape in (holds or {}).items():
+            self.facts["shape", name] = shape
+
+    def require_true(self, value: Abstract, *, true: bool = True) -> None:
+        """Leave the block unless `value`, a boolean, is `true`."""
+        if isinstance(value, Known):
+            if value.value is not true:
+                self.fail()
+        elif isinstance(value, Test):
+            if true:
+                self.require(value.text, value.holds)
+            else:
+                self.require(negated(value.text), value.fails)
+        else:
+            self.require(f"{self.text(value)} is {true}")
+
+    def defined(self, value: Abstract) -> Abstract:
+        """`value`, behind a test that it is there; the block is left if it is not."""
+        shape = self.shape(value)
+        if isinstance(value, Missing) or shape.kinds == Kind.UNDEFINED:
+            self.fail()
+        elif not shape.defined and isinstance(value, Variable):
+            shape = shape.without(Kind.UNDEFINED)
+            self.require(f"{value.name} is not U", {} if value.changes else {value.name: shape})
+            return replace(value, shape=shape)
+        return value
+
+    def fail(self) -> None:
+        """Leave the block: nothing that follows in it is reached."""
+        self.leaving = 0
+
+    # Values.
+
+    def shape(self, value: Abstract) -> Shape:
+        """What is known of a value here."""
+        if isinstance(value, Variable):
+            noted = None if value.changes else self.facts.get(("shape", value.name))
+            return noted if isinstance(noted, Shape) else value.shape
+        if isinstance(value, Known):
+            return self.unit.shape_of(value)
+        if isinstance(value, Missing):
+            return NOTHING
+        if isinstance(value, Test):
+            return BOOLEAN
+        if isinstance(value, ObjectLiteral):
+            named = {key: self.shape(item) for key, item in value.fields.items()}
+            if all(type(key) is str for key in named):
+                return Shape(Kind.OBJECT, Shape(Kind(0)), {str(k): s for k, s in named.items()})
+            return Shape(Kind.OBJECT, joined(named.values()))
+        items = value.items if isinstance(value, ArrayLiteral) else value.members
+        kind = Kind.ARRAY if isinstance(value, ArrayLiteral) else Kind.SET
+        return Shape(kind, joined(map(self.shape, items)) or Shape(Kind(0)))
+
+    def text(self, value: Abstract) -> Text:
+        """An expression for a value; a literal's is a new collection each time."""
+        if isinstance(value, Variable):
+            return f"as_set({value.name})" if value.raw else value.name
+        if isinstance(value, Known):
+            return self.unit.constant(value)
+        if isinstance(value, Missing):
+            return "U"
+        if isinstance(value, Test):
+            return f"({value.text})"
+        if isinstance(value, ArrayLiteral):
+            return f"[{', '.join(map(self.text, value.items))}]"
+        if isinstance(value, SetLiteral):
+            return f"as_set({self.raw_text(value)})"
+        fields = (
+            f"{self.unit.key_constant(key)}: {self.text(item)}"
+            for key, item in value.fields.items()
+        )
+        return f"{{{', '.join(fields)}}}"
+
+    def raw_text(self, value: Abstract) -> Text | None:
+        """An expression for the keys of a set that was built here; None for other values."""
+        if isinstance(value, Variable):
+            return value.name if value.raw else None
+        if isinstance(value, SetLiteral):
+            if not value.members:
+                return "set()"
+            return f"{{{', '.join(map(self.key_text, value.members))}}}"
+        return "U" if isinstance(value, Missing) else None
+
+    def key_text(self, value: Abstract) -> Text:
+        """An expression for the key form of a value."""
+        if isinstance(value, Known):
+            return self.unit.key_constant(self.unit.key_of(value))
+        if self.shape(value).is_only(Kind.PLAIN):
+            return self.text(value)
+        return f"to_key({self.text(value)})"
+
+    def steady(self, value: Abstract) -> Abstract:
+        """The value as it is now, also after the variable that holds it got another one."""
+        if isinstance(value, Variable) and value.changes:
+            return self.bind(value.name, value.shape, raw=value.raw)
+        return value
+
+    def held(self, value: Abstract) -> Abstract:
+        """`value` as something that may be used several times without working it out again."""
+        if isinstance(value, Test):
+            return self.bind(value.text, BOOLEAN)
+        return value
+
+    # Locals.
+
+    def read(self, operand: ir.Operand) -> Abstract:
+        """The value of an operand."""
+        if isinstance(operand, ir.Local):
+            return self.frame.env[operand.index]
+        return Known(operand.value)
+
+    def write(self, local: int, value: Abstract) -> None:
+        """Give a local a value."""
+        frame = self.frame
+        frame.lent.discard(local)
+        pin = frame.pins.get(local)
+        if pin is not None:
+            value = self._pinned(local, pin, value)
+        frame.env[local] = value
+        self.note(local)
+
+    def _pinned(self, local: int, pin: Variable, value: Abstract) -> Variable:
+        text = self.text(value)
+        if text != pin.name:
+            self.put(residual.Set(self.where, pin.name, text))
+        shape = self.shape(value)
+        if local in self.frame.live.changed:
+            shape = shape.plain()
+        self.frame.pins[local] = replace(pin, shape=join(pin.shape, shape))
+        return Variable(pin.name, shape, changes=True)
+
+    def note(self, local: int) -> None:
+        """Remember a write for the blocks that may have been left before it."""
+        slot: residual.Slot | None = None
+        seen: list[Region] = []
+        for region in self.frame.regions:
+            if region.conditional and local in region.behind and region not in seen:
+                seen.append(region)
+                if slot is None:
+                    slot = residual.Slot(self.where)
+                    self.out.append(slot)
+                value = self.frame.env[local]
+                region.writes.setdefault(local, []).append((value, slot))
+
+    def contain(self, local: int, held: Abstract) -> Variable:
+        """Put a collection that was only written down so far into a variable, to be changed."""
+        name, raw = self.name("v"), self.raw_text(held)
+        self.put(residual.Set(self.where, name, raw or self.text(held)))
+        self.members[name] = self._members([held]) if raw else DEFINED
+        if raw is None and self.is_own(held):
+            self.own.add(name)
+        value = Variable(name, self.shape(held).plain(), raw=raw is not None)
+        self.write(local, value)
+        return value
+
+    def add_member(self, name: str, value: Abstract) -> None:
+        """Put a member into the set whose keys stand in the variable `name`."""
+        text = f"{name}.add({self.key_text(value)})"
+        self.put(residual.Do(self.where, text, idempotent=True))
+        self.members[name] = join(self.members.get(name, DEFINED), self.shape(value))
+
+    def put_in(self, name: str, value: Abstract, text: Text) -> None:
+        """Change the collection in the variable `name`, by `text`, so that it holds `value`."""
+        if not self.is_own(value):
+            self.own.discard(name)
+        self.put(residual.Do(self.where, text))
+
+    def is_own(self, value: Abstract) -> bool:
+        """Whether nothing else holds `value` or a part of it that could be changed."""
+        if isinstance(value, ArrayLiteral):
+            return all(map(self.is_own, value.items))
+        if isinstance(value, ObjectLiteral):
+            return all(map(self.is_own, value.fields.values()))
+        if isinstance(value, Variable) and (value.raw or value.name in self.own):
+            return True
+        return self.shape(value).is_only(Kind.SCALAR)
+
+    def fresh_text(self, value: Abstract) -> Text:
+        """An expression for `value` that shares nothing with anything."""
+        if isinstance(value, ArrayLiteral):
+            return f"[{', '.join(map(self.fresh_text, value.items))}]"
+        if isinstance(value, ObjectLiteral):
+            fields = (
+                f"{self.unit.key_constant(key)}: {self.fresh_text(item)}"
+                for key, item in value.fields.items()
+            )
+            return f"{{{', '.join(fields)}}}"
+        if isinstance(value, Known) and self.unit.is_small(value.value):
+            opened = opened_literal(value.value)
+            return self.text(value) if opened is None else self.fresh_text(opened)
+        return self.text(value) if self.is_own(value) else f"fresh({self.text(value)})"
+
+    def settled(self, value: Abstract) -> Abstract:
+        """A literal all of which is known, as what is known."""
+        found = known_value(value)
+        return value if found is UNDEFINED else Known(found)
+
+    # What a function gives back; a plan has results instead.
+
+    def give_back(self, value: Abstract) -> None:
+        """Leave the function with `value`."""
+        raise NotImplementedError
+
+    def add_result(self, value: Abstract) -> None:
+        """Add `value` to the results of the plan."""
+        raise NotImplementedError
+
+    # Blocks.
+
+    def conditional(self, region: Region) -> None:
+        """From here on `region` may have been left."""
+        if region.conditional:
+            return
+        region.conditional = True
+        region.env = list(self.frame.env)
+        region.facts = dict(self.facts)
+        region.slot = residual.Slot(self.where)
+        self.out.append(region.slot)
+
+    def enter(self, body: ir.Body) -> Region:
+        """Begin a block of the plan; its code is a group of its own."""
+        group = residual.Group(self.where)
+        self.out.append(group)
+        self.out = group.body
+        region = Region(self.frame.live.behind[id(body)], group)
+        self.frame.regions.append(region)
+        return region
+
+    def leave(self, region: Region, out: Body) -> None:
+        """End a block, and go on behind it in `out`: there all the ways out of it meet."""
+        self.frame.regions.pop()
+        self.out = out
+        if not region.conditional:
+            return
+        self.frame.env[:] = region.env
+        self.facts = region.facts
+        for local, writes in region.writes.items():
+            self._meet(region, local, writes)
+
+    def _meet(
+        self, region: Region, local: int, writes: list[tuple[Abstract, residual.Slot]]
+    ) -> None:
+        """Give `local` one form behind `region`, whichever way was taken."""
+        env = self.frame.env
+        values = [env[local], *(value for value, _ in writes)]
+        same = _same(values)
+        if same is None:
+            same = self._variable(region, local, values, writes)
+        env[local] = same
+        if same is not values[0]:
+            self.note(local)
+
+    def _variable(
+        self,
+        region: Region,
+        local: int,
+        values: list[Abstract],
+        writes: list[tuple[Abstract, residual.Slot]],
+    ) -> Variable:
+        raws = [self.raw_text(value) for value in values]
+        raw = all(text is not None for text in raws) and not all(text == "U" for text in raws)
+        name = self.frame.names.get(local)
+        if name is None or raw:
+            name = self.frame.names[local] = self.name("v")
+        assert region.slot is not None  # noqa: S101  # it was left, so there is one
+        slots = [region.slot, *(slot for _, slot in writes)]
+        for value, text, slot in zip(values, raws, slots, strict=True):
+            given = text if raw and text is not None else self.text(value)
+            if given != name:
+                slot.body.append(residual.Set(slot.where, name, given))
+        shape = self.shape(values[0])
+        for value in values[1:]:
+            shape = join(shape, self.shape(value))
+        if raw:
+            self.members[name] = self._members(values)
+        if raw or local in self.frame.live.changed:
+            shape = shape.plain()  # what it holds may change in place
+        return Variable(name, shape, changes=True, raw=raw)
+
+    def _members(self, values: Sequence[Abstract]) -> Shape:
+        """What is in some sets that were built here."""
+        found = Shape(Kind(0))
+        for value in values:
+            if isinstance(value, SetLiteral):
+                found = join(found, self.shape(value).items()) if value.members else found
+            elif isinstance(value, Variable):
+                found = join(found, self.members.get(value.name, DEFINED))
+        return found
+
+    def blocks(self, blocks: Sequence[ir.Body]) -> None:
+        """Write blocks that stand one behind the other."""
+        for body in blocks:
+            out = self.out
+            region = self.enter(body)
+            self.body(body)
+            self.leave(region, out)
+            if self.left(region):
+                return
+
+    def left(self, region: Region) -> bool:
+        """Behind `region`: whether what left it for sure leaves the block around it, too."""
+        if self.leaving is not None:
+            through = self.leaving > 0 and not region.conditional
+            self.leaving = self.leaving - 1 if through else None
+        return self.leaving is not None
+
+    def body(self, body: Sequence[ir.Statement]) -> None:
+        """Write statements until none is left, or none is reached."""
+        raise NotImplementedError
+
+
+def opened_literal(value: Value) -> Literal | None:
+    """A known collection as a literal of its parts; None for a scalar."""
+    if type(value) is dict:
+        return ObjectLiteral({key: Known(item) for key, item in value.items()})
+    if type(value) is list:
+        return ArrayLiteral(tuple(Known(item) for item in value))
+    if type(value) is RegoSet:
+        return SetLiteral(tuple(Known(item) for item in value))
+    return None
+
+
+def known_value(value: Abstract) -> Value:
+    """What `value` is, if all of it is known; else UNDEFINED."""
+    if isinstance(value, Known):
+        return value.value
+    if isinstance(value, ObjectLiteral):
+        fields = {key: known_value(item) for key, item in value.fields.items()}
+        return UNDEFINED if any(item is UNDEFINED for item in fields.values()) else fields
+    if isinstance(value, ArrayLiteral | SetLiteral):
+        listed = value.items if isinstance(value, ArrayLiteral) else value.members
+        items = [known_value(item) for item in listed]
+        if any(item is UNDEFINED for item in items):
+            return UNDEFINED
+        return items if isinstance(value, ArrayLiteral) else RegoSet(items)
+    return UNDEFINED
+
+
+def negated(text: Text) -> Text:
+    """The opposite of a condition."""
+    if text.startswith("not (") and text.endswith(")") and _closes_last(text, 4):
+        return text[5:-1]
+    return f"not ({text})"
+
+
+def _closes_last(text: Text, start: int) -> bool:
+    depth = 0
+    for place in range(start, len(text)):
+        depth += (text[place] == "(") - (text[place] == ")")
+        if depth == 0:
+            return place == len(text) - 1
+    return False
+
+
+def _same(values: Sequence[Abstract]) -> Abstract | None:
+    """The one form that all of `values` have; None if they differ."""
+    first = values[0]
+    if all(value is first for value in values):
+        return first
+    if all(isinstance(value, Missing) for value in values):
+        return first
+    if isinstance(first, Known) and all(
+        isinstance(value, Known) and _same_scalar(value.value, first.value) for value in values
+    ):
+        return first
+    if isinstance(first, Variable) and all(
+        isinstance(value, Variable) and value.name == first.name for value in values
+    ):
+        shape = first.shape
+        changes = first.changes
+        for value in values[1:]:
+            if isinstance(value, Variable):
+                shape = join(shape, value.shape)
+                changes = changes or value.changes
+        return replace(first, shape=shape, changes=changes)
+    return None
+
+
+_SCALARS: Final = (type(None), bool, int, str)
+
+
+def _same_scalar(a: object, b: object) -> bool:
+    return type(a) is type(b) and isinstance(a, _SCALARS) and a == b
