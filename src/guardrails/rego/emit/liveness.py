@@ -34,7 +34,17 @@ class Liveness:
         self._exits: list[Locals] = []
         self._kept = blocks  # the identities stay valid
         self.changed = frozenset(local for body in blocks for local in changes(body))
+        self._needed: set[int] = set()
+        self._changing = True
         self._blocks(blocks, _NONE)
+        self.behind.clear()
+        self.before.clear()
+        self._changing = False
+        self._blocks(blocks, _NONE)
+
+    def needs(self, own: ir.Own) -> bool:
+        """Whether the collection that `own` copies may be changed before it is replaced."""
+        return id(own) in self._needed
 
     def _blocks(self, blocks: tuple[ir.Body, ...], after: Locals) -> Locals:
         for body in reversed(blocks):
@@ -53,23 +63,26 @@ class Liveness:
 
     def _statement(self, statement: ir.Statement, after: Locals) -> Locals:
         written = frozenset(ir.writes(statement))
-        live = (after - written) | frozenset(ir.reads(statement))
+        live = (after - written) | self._wants(statement)
         match statement:
+            case ir.Own(target=target):
+                if self._changing and target in after:
+                    self._needed.add(id(statement))
             case ir.Break(index=index):
                 return self._exits[-1 - index]
             case ir.ReturnLocal(source=source):
-                return frozenset((source.index,))
+                return _NONE if self._changing else frozenset((source.index,))
             case ir.Block(blocks=blocks):
                 return self._blocks(blocks, after)
             case ir.Scan(body=body):
                 # The next round reads what this one left.
                 once = self._body(body, after)
                 again = self._body(body, after | once)
-                live = (after | again) - (written - after) | {statement.source.index}
+                live = (after | again) - (written - after) | self._wants(statement)
             case ir.Not(body=body):
                 live = self._body(body, after)
             case ir.With(body=body):
-                live = self._body(body, after) | frozenset(ir.reads(statement))
+                live = self._body(body, after) | self._wants(statement)
                 live |= {statement.local}
             case ir.AssignVarOnce(target=target):
                 live |= {target}
@@ -77,16 +90,25 @@ class Liveness:
         return live | self._exits[-1]
 
 
+    def _wants(self, statement: ir.Statement) -> Locals:
+        """The locals that `statement` reads; or changes, where that is what is asked for."""
+        if self._changing:
+            return frozenset(_changed(statement))
+        return frozenset(ir.reads(statement))
+
+
+def _changed(statement: ir.Statement) -> tuple[int, ...]:
+    match statement:
+        case ir.ArrayAppend(array=held) | ir.SetAdd(set=held):
+            return (held.index,)
+        case ir.ObjectInsert(object=held) | ir.ObjectInsertOnce(object=held):
+            return (held.index,)
+    return ()
+
+
 def changes(body: ir.Body) -> Mapping[int, None]:
     """The locals whose collections are changed in place in `body`, in their order."""
-    found: dict[int, None] = {}
-    for statement in ir.statements((body,)):
-        match statement:
-            case ir.ArrayAppend(array=held) | ir.SetAdd(set=held):
-                found[held.index] = None
-            case ir.ObjectInsert(object=held) | ir.ObjectInsertOnce(object=held):
-                found[held.index] = None
-    return found
+    return dict.fromkeys(n for each in ir.statements((body,)) for n in _changed(each))
 
 
 def written(body: ir.Body) -> Mapping[int, None]:

@@ -185,7 +185,12 @@ def carry(walk: Walk, statement: ir.Scan) -> dict[int, tuple[Variable | None, Sh
     sink = frame.sink[0] if frame.sink is not None else None
     for local in changes(body):
         held = frame.env[local]
-        if local in before and local != sink and isinstance(held, LITERALS):
+        if local not in before or local == sink:
+            continue
+        if isinstance(held, Known):
+            copy = walk.bind(f"own({walk.text(held)})", walk.shape(held).plain())
+            walk.write(local, copy)
+        elif isinstance(held, LITERALS):
             walk.contain(local, held)
     heads = _heads(body)
     carried: dict[int, tuple[Variable | None, Shape]] = {}
@@ -200,7 +205,7 @@ def carry(walk: Walk, statement: ir.Scan) -> dict[int, tuple[Variable | None, Sh
         outer = frame.pins.get(local)
         name = outer.name if outer is not None else walk.name("v")
         if outer is None:
-            walk.put(residual.Set(statement.where, name, walk.text(value)))
+            walk.put(residual.Set(statement.where, name, walk.own_text(local, value)))
         carried[local] = (outer, entry)
         frame.pins[local] = Variable(name, entry, changes=True)
         frame.env[local] = Variable(name, shape, changes=True)

@@ -200,12 +200,12 @@ def _reset(walk: Walk, statement: ir.ResetLocal) -> None:
 
 def _own(walk: Walk, statement: ir.Own) -> None:
     value = walk.frame.env[statement.target]
-    if isinstance(value, Variable) and not walk.shape(value).is_only(Kind.SCALAR | Kind.UNDEFINED):
-        if value.name in walk.members:
-            copy = walk.bind(f"own({walk.text(value)})", walk.shape(value).plain())
-            walk.write(statement.target, copy)
-        else:
-            walk.frame.lent.add(statement.target)
+    if not isinstance(value, Variable) or not walk.frame.live.needs(statement):
+        return
+    shape = walk.shape(value)
+    if not shape.is_only(Kind.SCALAR | Kind.UNDEFINED):
+        copy = walk.bind(f"own({walk.text(value)})", shape.plain())
+        walk.write(statement.target, copy)
 
 
 def _opened(walk: Walk, local: int, kind: type[Any]) -> Abstract | None:
@@ -226,12 +226,8 @@ def _opened(walk: Walk, local: int, kind: type[Any]) -> Abstract | None:
 _PYTHON: Final = {Kind.ARRAY: "list", Kind.OBJECT: "dict", Kind.SET: "Set"}
 
 
-def _changeable(walk: Walk, local: int, value: Variable, kind: Kind) -> str | None:
+def _changeable(walk: Walk, value: Variable, kind: Kind) -> str | None:
     """The variable of a collection that is changed in place; None if the block is left."""
-    if local in walk.frame.lent:
-        value = walk.bind(f"own({value.name})", walk.shape(value).plain())
-        walk.write(local, value)
-        value = walk.frame.env[local]  # type: ignore[assignment]  # it was just put there
     shape = walk.shape(value)
     if not shape.may_be(kind):
         walk.fail()
@@ -257,7 +253,7 @@ def _append(walk: Walk, statement: ir.ArrayAppend) -> None:
     if isinstance(held, ArrayLiteral):
         walk.write(local, ArrayLiteral((*held.items, value)))
     elif isinstance(held, Variable):
-        name = _changeable(walk, local, held, Kind.ARRAY)
+        name = _changeable(walk, held, Kind.ARRAY)
         if name is not None:
             walk.put_in(name, value, f"{name}.append({walk.text(value)})")
     else:
@@ -279,7 +275,7 @@ def _set_add(walk: Walk, statement: ir.SetAdd) -> None:
     elif isinstance(held, Variable) and held.raw:
         walk.add_member(held.name, value)
     elif isinstance(held, Variable):
-        name = _changeable(walk, local, held, Kind.SET)
+        name = _changeable(walk, held, Kind.SET)
         if name is not None:
             text = f"{name}.add({walk.text(value)})"
             walk.put(residual.Do(walk.where, text, idempotent=True))
@@ -305,7 +301,7 @@ def _insert(walk: Walk, statement: ir.ObjectInsert | ir.ObjectInsertOnce) -> Non
     if not isinstance(held, Variable):
         walk.fail()
         return
-    mapping = _changeable(walk, local, held, Kind.OBJECT)
+    mapping = _changeable(walk, held, Kind.OBJECT)
     if mapping is None:
         return
     if once:

@@ -103,7 +103,6 @@ class Frame:
         live: Which of them are still read.
         regions: The blocks that are being written, from the outermost.
         pins: The variables of the locals that a loop carries from round to round.
-        lent: The locals whose collection belongs to someone else; a change needs a copy.
         sink: Where the members of a set go instead of into it: the set's local, and what
             takes a member.
     """
@@ -114,7 +113,6 @@ class Frame:
     regions: list[Region] = field(default_factory=list)
     pins: dict[int, Variable] = field(default_factory=dict)
     names: dict[int, str] = field(default_factory=dict)
-    lent: set[int] = field(default_factory=set)
     sink: tuple[int, Callable[[Abstract], None]] | None = None
 
 
@@ -266,6 +264,13 @@ class Walk:
         )
         return f"{{{', '.join(fields)}}}"
 
+    def own_text(self, local: int, value: Abstract) -> Text:
+        """An expression for what is put into `local`, of which a constant is never changed."""
+        text = self.text(value)
+        if isinstance(value, Known) and local in self.frame.live.changed:
+            return f"own({text})"
+        return text
+
     def raw_text(self, value: Abstract) -> Text | None:
         """An expression for the keys of a set that was built here; None for other values."""
         if isinstance(value, Variable):
@@ -307,7 +312,6 @@ class Walk:
     def write(self, local: int, value: Abstract) -> None:
         """Give a local a value."""
         frame = self.frame
-        frame.lent.discard(local)
         pin = frame.pins.get(local)
         if pin is not None:
             value = self._pinned(local, pin, value)
@@ -315,7 +319,7 @@ class Walk:
         self.note(local)
 
     def _pinned(self, local: int, pin: Variable, value: Abstract) -> Variable:
-        text = self.text(value)
+        text = self.own_text(local, value)
         if text != pin.name:
             self.put(residual.Set(self.where, pin.name, text))
         shape = self.shape(value)
@@ -460,7 +464,7 @@ class Walk:
         assert region.slot is not None  # noqa: S101  # it was left, so there is one
         slots = [region.slot, *(slot for _, slot in writes)]
         for value, text, slot in zip(values, raws, slots, strict=True):
-            given = text if raw and text is not None else self.text(value)
+            given = text if raw and text is not None else self.own_text(local, value)
             if given != name:
                 slot.body.append(residual.Set(slot.where, name, given))
         shape = self.shape(values[0])
