@@ -6,7 +6,6 @@ does; what it gives for other arguments, errors included, is the builtin's own a
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from guardrails.rego.builtins import BUILTINS
@@ -20,6 +19,7 @@ from guardrails.rego.emit.abstract import (
     Variable,
 )
 from guardrails.rego.emit.equality import same
+from guardrails.rego.emit.lookups import look_up
 from guardrails.rego.emit.shapes import (
     ANYTHING,
     BOOLEAN,
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from guardrails.rego.emit.abstract import Abstract
     from guardrails.rego.emit.walk import Walk
+    from guardrails.rego.values import Value
 
 Form: TypeAlias = "Callable[[Walk, Sequence[Abstract]], Abstract | None]"
 """Gives the value of a call with these arguments; None where it has no form for them."""
@@ -62,9 +63,7 @@ def call_builtin(walk: Walk, name: str, args: Sequence[Abstract]) -> Abstract | 
     texts = [walk.text(arg) for arg in args]
     if builtin.needs_context:
         texts.insert(0, walk.unit.context(walk))
-    result = RESULTS.get(name, ANYTHING)
-    if not walk.unit.strict:
-        result = replace(result, kinds=result.kinds | Kind.UNDEFINED)
+    result = walk.unit.outcome(RESULTS.get(name, ANYTHING))
     return walk.define(f"{walk.unit.builtin(name)}({', '.join(texts)})", result)
 
 
@@ -113,6 +112,13 @@ def _compared(operator: str) -> Form:
 
     def form(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
         a, b = args
+        if isinstance(b, Known) and b.value == 0 and isinstance(a, Variable):
+            gap = walk.facts.get(("difference", a.name))
+            if isinstance(gap, str):
+                return Test(f"{gap} {operator} 0")
+            counted = walk.facts.get(("count", a.name))
+            if isinstance(counted, str) and operator == ">":
+                return Test(f"not not {counted}")
         texts = f"{walk.text(a)} {operator} {walk.text(b)}"
         if all(walk.shape(arg).is_only(Kind.NUMBER) for arg in args):
             return Test(texts)
@@ -144,7 +150,11 @@ def _count(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
         return Known(0)
     if not walk.shape(value).is_only(Kind.ARRAY | Kind.OBJECT | Kind.SET | Kind.STRING):
         return None
-    return walk.bind(f"len({walk.raw_text(value) or walk.text(value)})", NUMBER)
+    text = walk.raw_text(value) or walk.text(value)
+    found = walk.bind(f"len({text})", NUMBER)
+    if isinstance(value, Variable) and not value.changes:
+        walk.facts["count", found.name] = text  # whether there is anything is told without
+    return found
 
 
 def _member(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
@@ -218,31 +228,53 @@ def _match(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
 
 def _object_get(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
     source, key, default = args
-    if isinstance(key, ArrayLiteral):
-        return None
-    if isinstance(key, Known) and type(key.value) is list:
-        return None
-    shape, wanted = walk.shape(source), walk.shape(key)
-    if not shape.is_only(Kind.OBJECT) or not wanted.is_only(Kind.PLAIN):
+    path = known_value(key)
+    whole = known_value(default)
+    if whole is not UNDEFINED:
+        default = Known(whole)
+    if type(path) is list:
+        return _get_along(walk, source, path, default)
+    shape = walk.shape(source)
+    if not shape.is_only(Kind.OBJECT) or not walk.shape(key).is_only(Kind.PLAIN):
         return None
     if isinstance(source, ObjectLiteral):
-        if not isinstance(key, Known):
-            return None
-        return source.fields.get(key.value, default)
+        return source.fields.get(path, default) if path is not UNDEFINED else None
     if isinstance(source, Known):
         found = walk.unit.shape_of_items(source)
         if not source.value:
             return default
+    elif isinstance(path, str):
+        found = shape.at(path)
+        if found.defined:
+            return look_up(walk, source, key)
     else:
-        found = shape.at(key.value) if isinstance(key, Known) else shape.items()
-        if found.defined and isinstance(key, Known):
-            return walk.define(f"{walk.text(source)}[{walk.text(key)}]", found)
+        found = shape.items()
     if found.kinds == Kind.UNDEFINED:
         return default
     result = walk.unit.either(found, walk.shape(default))
-    # A default that could be changed belongs to nobody else.
-    text = walk.text(default)
-    return walk.bind(f"{walk.text(source)}.get({walk.text(key)}, {text})", result)
+    return walk.bind(f"{walk.text(source)}.get({walk.text(key)}, {walk.text(default)})", result)
+
+
+def _get_along(
+    walk: Walk, source: Abstract, path: Sequence[Value], default: Abstract
+) -> Abstract | None:
+    """Along a path of names, of which the first few are known to be there."""
+    if not walk.shape(source).is_only(Kind.OBJECT) or not path:
+        return None
+    if any(type(name) is not str for name in path):
+        return None
+    for place, name in enumerate(path):
+        shape = walk.shape(source)
+        if not shape.is_only(Kind.OBJECT) or not isinstance(source, Variable):
+            return None
+        found = shape.at(name)
+        if not found.defined:
+            return _object_get(walk, [source, Known(name), default]) if place == len(path) - 1 else None
+        below = look_up(walk, source, Known(name))
+        if below is None:
+            return None
+        source = below
+    return source
 
 
 def _type_name(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
@@ -289,14 +321,21 @@ def _minus(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
     if isinstance(b, Known) and type(b.value) is RegoSet:
         raws[1] = walk.unit.constant_keys(b)
     if raws[0] is None or raws[1] is None:
-        if all(walk.shape(arg).is_only(Kind.NUMBER) for arg in args):
-            result = NUMBER
-            if not walk.unit.strict:
-                result = replace(result, kinds=result.kinds | Kind.UNDEFINED)
-            texts = ", ".join(map(walk.text, args))
-            return walk.define(f"{walk.unit.builtin('minus')}({texts})", result)
-        return None
+        return _difference(walk, a, b)
     return walk.bind(f"{raws[0]} - {raws[1]}", walk.shape(a), raw=True)
+
+
+def _difference(walk: Walk, a: Abstract, b: Abstract) -> Abstract | None:
+    """Of two numbers, at least one of which is known to be one."""
+    numbers = any(walk.shape(each).is_only(Kind.NUMBER) for each in (a, b))
+    if not numbers or not walk.unit.strict:
+        return None
+    one, two = walk.text(a), walk.text(b)
+    found = walk.define(f"difference({one}, {two})", NUMBER)
+    if isinstance(found, Variable):
+        # Whether one is larger is told without working out by how much.
+        walk.facts["difference", found.name] = f"gap({one}, {two})"
+    return found
 
 
 FORMS: Final[dict[str, Form]] = {

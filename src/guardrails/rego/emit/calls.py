@@ -41,9 +41,11 @@ def call_function(walk: Walk, name: str, args: Sequence[Abstract]) -> Abstract |
 def rule_value(walk: Walk, name: str) -> Abstract:
     """The value of a rule, perhaps undefined; the same as before, where it was asked for."""
     fact = ("rule", walk.scope.memo, name)
-    found = walk.facts.get(fact)
+    found = walk.lasting.get(fact) or walk.facts.get(fact)
     if isinstance(found, Known | Variable | Missing):
         return found
+    if walk.unit.is_cheap(name) and walk.scope.shaped and walk.scope.memo == "m0":
+        return _before_all(walk, name, fact)
     value = walk.facts[fact] = _value(walk, walk.unit.policy.functions[name], ())
     return value
 
@@ -67,6 +69,24 @@ def _value(walk: Walk, function: ir.Function, args: Sequence[Abstract]) -> Abstr
     work.body.append(residual.Set(walk.where, kept, found.name))
     walk.put(work)
     return found
+
+
+def _before_all(walk: Walk, name: str, fact: object) -> Abstract:
+    """Work a rule out where the function begins: it cannot fail and costs next to nothing."""
+    function = walk.unit.policy.functions[name]
+    given = returned(function)
+    assert given is not None  # noqa: S101  # else it were not cheap
+    out, facts, leaving, loops = walk.out, walk.facts, walk.leaving, walk.loops
+    # What it needs worked out before all else comes before it.
+    slot = residual.Slot(walk.where)
+    walk.out, walk.facts, walk.loops = slot.body, {}, 0
+    value = in_place(walk, function, (), given)
+    walk.out, walk.facts, walk.leaving, walk.loops = out, facts, leaving, loops
+    walk.head.body.append(slot)
+    walk.lasting[fact] = value
+    if isinstance(value, Variable):
+        walk.keep(value.name)
+    return value
 
 
 def returned(function: ir.Function) -> tuple[tuple[ir.Body, ...], int] | None:

@@ -74,6 +74,10 @@ def _with_constant(walk: Walk, a: Abstract, b: Known, shape: Shape) -> Known | T
         return None if raw is None else Test(f"{raw} == {walk.unit.constant_keys(b)}")
     if kind in (list, dict) or isinstance(a, ArrayLiteral | ObjectLiteral | SetLiteral):
         return None
+    if type(value) is int and value == 0 and isinstance(a, Variable):
+        counted = walk.facts.get(("count", a.name))
+        if isinstance(counted, str):
+            return Test(f"not {counted}")
     if shape.is_only(Kind.NUMBER) or (kind is int and value not in (0, 1)):
         return Test(f"{walk.text(a)} == {walk.text(b)}")
     return None

@@ -67,7 +67,7 @@ def _worked_out(walk: Walk, source: Abstract, key: Abstract) -> Abstract | None:
     """Emits the look-up, unless the same one was done before."""
     fact = _fact(source, key)
     if fact is not None:
-        before = walk.facts.get(fact)
+        before = walk.lasting.get(fact) or walk.facts.get(fact)
         if isinstance(before, Variable | Known):
             return before
     text, shape = _expression(walk, source, key)
@@ -76,6 +76,9 @@ def _worked_out(walk: Walk, source: Abstract, key: Abstract) -> Abstract | None:
         return None
     if shape.only is not UNKNOWN and shape.defined:
         return Known(shape.only)
+    if fact is not None and shape.defined and isinstance(source, Variable):
+        if walk.lasts(source.name) and isinstance(key, Known):
+            return walk.before_all(fact, text, shape)
     found = walk.define(text, shape)
     if fact is not None and isinstance(found, Variable | Known):
         walk.facts[fact] = found

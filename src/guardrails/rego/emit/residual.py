@@ -22,7 +22,7 @@ Text: TypeAlias = str
 
 _LOCAL: Final = re.compile(r"\b[a-z][0-9]+\b")
 _GLOBAL: Final = re.compile(r"\b[A-Z][0-9]+\b")
-_FALLIBLE: Final = re.compile(r"\b(?:[BF][0-9]+|once|put_once)\b")
+_FALLIBLE: Final = re.compile(r"\b(?:[BF][0-9]+|once|put_once|gap|difference)\b")
 
 
 def names(text: Text) -> list[str]:
@@ -57,6 +57,8 @@ class Set(Node):
 
     name: str
     value: Text
+    hoisted: bool = False
+    """The value cannot fail and never changes, so it may be worked out wherever it is read."""
 
 
 @dataclass(slots=True, eq=False)

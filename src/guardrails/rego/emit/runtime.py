@@ -11,6 +11,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from guardrails.errors import EvaluationError
+from guardrails.rego.builtins.arithmetic import minus
 from guardrails.rego.builtins.base import BuiltinError
 from guardrails.rego.builtins.operands import utf8
 from guardrails.rego.operations import dot, merged, own
@@ -116,6 +117,39 @@ def is_member(value: Value, source: Value) -> bool:
     return any(equal(value, item) for item in source)
 
 
+def difference(a: Value, b: Value) -> Value:
+    """What ``a - b`` is, as the builtin says."""
+    if type(a) is int and type(b) is int and _NEAR > a > -_NEAR and _NEAR > b > -_NEAR:
+        return a - b
+    return minus.call(a, b)
+
+
+def gap(a: Value, b: Value) -> Value:
+    """A number with the sign of ``a - b``.
+
+    The builtin rounds fractions to 64 bits; where two numbers are further apart than that can
+    hide, a ``float`` tells which is larger.
+    """
+    if type(a) is int and type(b) is int:
+        return difference(a, b)
+    if (type(a) is Decimal or type(a) is int) and (type(b) is Decimal or type(b) is int):
+        if a == b:
+            return 0
+        try:
+            one, two = float(a), float(b)
+        except OverflowError:
+            return minus.call(a, b)
+        apart = one - two
+        if abs(apart) > _FAR * (abs(one) + abs(two)) and abs(apart) > _TINY:
+            return apart
+    return minus.call(a, b)
+
+
+_NEAR: Final = 1 << 62
+_FAR: Final = 1e-12
+_TINY: Final = 1e-250
+
+
 def lenient(call: Callable[..., Value]) -> Callable[..., Value]:
     """`call`, which is undefined where it refuses its arguments."""
 
@@ -134,11 +168,13 @@ HELPERS: Final = {
     "Set": RegoSet,
     "as_set": as_set,
     "compare": compare,
+    "difference": difference,
     "dot": dot,
     "equal": equal,
     "fields": fields,
     "fresh": fresh,
     "from_key": from_key,
+    "gap": gap,
     "is_member": is_member,
     "items": items,
     "members": members,

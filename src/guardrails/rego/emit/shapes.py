@@ -86,7 +86,7 @@ class Shape:
         fields: What stands under these names of an object. A field that may be missing has
             the kind UNDEFINED; names that are not listed may be there or not.
         json: It is a JSON document down to its leaves: no sets, and all keys are strings.
-        only: The value itself, where there is only one: a string, a number, a boolean or null.
+        only: The value itself, where there is only one.
     """
 
     kinds: Kind
@@ -170,17 +170,15 @@ def set_of(item: Shape) -> Shape:
 
 
 def exactly(value: Value) -> Shape:
-    """Of one value, which is no collection."""
-    return Shape(kind_of(value), only=value)
+    """Of one value."""
+    return replace(shape_of(value), only=value)
 
 
 def join(a: Shape, b: Shape) -> Shape:
     """What holds of every value of which either holds."""
-    if a is b or b == NOTHING and not a.defined:
+    if a is b:
         return a
-    if a == NOTHING and not b.defined:
-        return b
-    same = type(a.only) is type(b.only) and a.only == b.only
+    same = a.only is b.only or _same_text(a.only, b.only)
     fields = _joined_fields(a, b)
     return Shape(
         a.kinds | b.kinds,
@@ -189,6 +187,10 @@ def join(a: Shape, b: Shape) -> Shape:
         (a.json or not a.may_be(_COLLECTIONS)) and (b.json or not b.may_be(_COLLECTIONS)),
         a.only if same and a.kinds | Kind.UNDEFINED == b.kinds | Kind.UNDEFINED else UNKNOWN,
     )
+
+
+def _same_text(a: object, b: object) -> bool:
+    return type(a) is type(b) is str and a == b
 
 
 _COLLECTIONS: Final = Kind.ARRAY | Kind.OBJECT | Kind.SET
@@ -242,7 +244,7 @@ def shape_of(value: Value, depth: int = 0) -> Shape:
     if kind in _COLLECTIONS:
         items = joined(shape_of(item, depth + 1) for item in value) or _NO_ITEMS
         return Shape(kind, items, json=items.json and kind is Kind.ARRAY)
-    return replace(exactly(value), json=True)
+    return Shape(kind, json=True, only=value)
 
 
 def _shape_of_object(value: dict[object, Value], depth: int) -> Shape:

@@ -10,7 +10,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from guardrails.rego.emit import residual
-from guardrails.rego.emit.residual import Do, For, Group, If, Jump, Return, Set, Slot, Stop
+from guardrails.rego.emit.residual import Do, For, Group, If, Jump, Node, Return, Set, Slot, Stop
+from guardrails.rego.emit.walk import negated
 
 if TYPE_CHECKING:
     from guardrails.rego.emit.residual import Body, Text
@@ -34,10 +35,44 @@ def simplified(unit: Unit, nodes: Body) -> Body:
         nodes = _folded(unit, nodes, uses)
         if _size(nodes) == size:
             break
+    _sink(nodes)
     for node in list(residual.walk(nodes)):
         if isinstance(node, For):
             _stop_early(unit, node)
     return nodes
+
+
+def _sink(nodes: Body) -> None:
+    """Work out what only one place reads, and no loop, in that place."""
+    uses = _uses(nodes)
+    for place in range(len(nodes) - 1, -1, -1):
+        node = nodes[place]
+        if not isinstance(node, Set) or not node.hoisted or uses[node.name] != 1:
+            continue
+        if _put_in(nodes, node.name, node.value):
+            del nodes[place]
+
+
+def _put_in(nodes: Body, name: str, value: Text) -> bool:
+    """Put `value` where `name` is read; whether that was possible."""
+    for node in nodes:
+        if isinstance(node, For | Group):
+            if isinstance(node, For) and name in residual.names(node.source):
+                node.source = re.sub(rf"\b{name}\b", value, node.source)
+                return True
+            continue
+        for text in residual.texts(node):
+            if name in residual.names(text):
+                given = re.sub(rf"\b{name}\b", value, text)
+                if isinstance(node, If):
+                    node.condition = given
+                elif isinstance(node, Set | Do | Return):
+                    node.value = given
+                return True
+        for body in residual.children(node):
+            if _put_in(body, name, value):
+                return True
+    return False
 
 
 _MOST_ROUNDS: Final = 12
@@ -79,10 +114,10 @@ def _flat(nodes: Body, left: set[int]) -> Body:
 def _without_idle(unit: Unit, nodes: Body, uses: Counter[str]) -> Body:
     """`nodes` without values that nobody reads and conditions that decide nothing."""
     found: Body = []
-    for node in nodes:
+    for place, node in enumerate(nodes):
         if isinstance(node, Set) and residual.names(node.name) == [node.name]:
             if not uses[node.name]:
-                if unit.may_raise(node.value):
+                if unit.may_raise(node.value) and not _is_weighed(node, nodes[place + 1 :]):
                     found.append(Do(node.where, node.value))
                 continue
             if node.value == node.name:
@@ -118,6 +153,16 @@ def _without_idle(unit: Unit, nodes: Body, uses: Counter[str]) -> Body:
     return found
 
 
+def _is_weighed(node: Set, behind: Body) -> bool:
+    """Whether the same difference is worked out right behind `node`, or what is needed of it."""
+    wanted = node.value.replace("difference(", "gap(", 1)
+    return (
+        node.value.startswith("difference(")
+        and bool(behind)
+        and any(wanted in text for text in residual.texts(behind[0]))
+    )
+
+
 def _is_pure(text: Text) -> bool:
     return re.search(r"\.(?:add|append|__setitem__)\(", text) is None
 
@@ -128,11 +173,117 @@ def _folded(unit: Unit, nodes: Body, uses: Counter[str]) -> Body:
     for node in nodes:
         for body in residual.children(node):
             body[:] = _folded(unit, body, uses)
+        _hand_on(found, node, uses)
         if isinstance(node, If) and not node.orelse:
             _draw_in(node, uses)
+            if _is_otherwise(found, node):
+                continue
+            if _is_copy(found, node):
+                continue
             _unflag(unit, found, node, uses)
+            if _is_either(unit, found, node, uses):
+                continue
+        if isinstance(node, Return) and _is_given_back(found, node):
+            continue
         found.append(node)
     return found
+
+
+def _hand_on(before: Body, node: Node, uses: Counter[str]) -> None:
+    """``a = b; c = … a …`` is ``c = … b …``, where nothing else reads a."""
+    last = before[-1] if before else None
+    if not isinstance(last, Set) or uses[last.name] != 1 or last.hoisted:
+        return
+    if not isinstance(node, Set | Do | Return | If):
+        return
+    (text,) = residual.texts(node)
+    if last.name not in residual.names(text):
+        return
+    if text != last.name and re.fullmatch(r"\w+", last.value) is None:
+        return
+    given = re.sub(rf"\b{last.name}\b", last.value, text)
+    if isinstance(node, If):
+        node.condition = given
+    elif isinstance(node, Set | Do | Return):
+        node.value = given
+    before.pop()
+
+
+def _is_otherwise(before: Body, node: If) -> bool:
+    """``v = U; if a: v = x; if v is U: v = y`` is ``if a: v = x; else: v = y``, if x is defined."""
+    if len(before) < 2 or not node.body:
+        return False
+    first, second, last = before[-2], before[-1], node.body[-1]
+    if not isinstance(first, Set) or first.value != "U" or not isinstance(second, If):
+        return False
+    name = first.name
+    given = second.body[-1] if second.body and not second.orelse else None
+    if not isinstance(given, Set) or given.name != name or given.value[:1] not in "{[K":
+        return False
+    if node.condition != f"{name} is U" or not isinstance(last, Set) or last.name != name:
+        return False
+    inner = [*residual.walk(second.body[:-1]), *residual.walk(node.body[:-1])]
+    if any(name in residual.assigned(each) for each in inner) or name in residual.names(
+        second.condition
+    ):
+        return False
+    if any(name in residual.names(text) for each in inner for text in residual.texts(each)):
+        return False
+    second.orelse = node.body
+    before[-2:] = [second]
+    return True
+
+
+def _is_copy(before: Body, node: If) -> bool:
+    """``v = U; if t is not U: v = t`` is ``v = t``."""
+    first = before[-1] if before else None
+    given = node.body[0] if len(node.body) == 1 else None
+    if not isinstance(first, Set) or not isinstance(given, Set) or first.value != "U":
+        return False
+    if first.name != given.name or node.condition != f"{given.value} is not U":
+        return False
+    first.value = given.value
+    return True
+
+
+def _is_given_back(before: Body, node: Return) -> bool:
+    """``if v is not U: return v; return U`` is ``return v``; and so where v has two values."""
+    last = before[-1] if before else None
+    if isinstance(last, If) and last.orelse and re.fullmatch(r"[a-z]\d+", node.value):
+        ends = [last.body[-1] if last.body else None, last.orelse[-1]]
+        if all(isinstance(end, Set) and end.name == node.value for end in ends):
+            for body in (last.body, last.orelse):
+                body[-1] = Return(body[-1].where, body[-1].value)  # type: ignore[attr-defined]
+            return True
+    given = last.body[0] if isinstance(last, If) and len(last.body) == 1 else None
+    if not isinstance(last, If) or last.orelse or not isinstance(given, Return):
+        return False
+    if node.value != "U" or last.condition != f"{given.value} is not U":
+        return False
+    before[-1] = given
+    return True
+
+
+def _is_either(unit: Unit, before: Body, node: If, uses: Counter[str]) -> bool:
+    """``if a: v = x; if b: v = x`` is ``if a or b: v = x``, where b cannot fail."""
+    last = before[-1] if before else None
+    if not isinstance(last, If) or last.orelse or len(last.body) != 1 or len(node.body) != 1:
+        return False
+    one, two = last.body[0], node.body[0]
+    if not isinstance(one, Set) or not isinstance(two, Set):
+        return False
+    if (one.name, one.value) != (two.name, two.value) or residual.names(one.value):
+        return False
+    if unit.may_raise(node.condition) or one.name in residual.names(node.condition):
+        return False
+    own = Counter(residual.names(node.condition))
+    if any(uses[name] > own[name] for name in residual.assigned(node)):
+        return False
+    condition = f"{_operand(last.condition)} or {_operand(node.condition)}"
+    if len(condition) > _LONGEST:
+        return False
+    last.condition = condition
+    return True
 
 
 def _draw_in(outer: If, uses: Counter[str]) -> None:
@@ -184,26 +335,45 @@ def _unflag(unit: Unit, before: Body, node: If, uses: Counter[str]) -> None:
     if asked is None:
         return
     name = asked[1] or asked[2]
-    if uses[name] != 1 or len(before) < 2:
+    place = _setting(unit, before, name) if uses[name] == 1 else None
+    if place is None:
         return
-    setting = before[-1]
-    if not isinstance(setting, If) or setting.orelse or len(setting.body) != 1:
-        return
-    given = setting.body[0]
-    if not isinstance(given, Set) or given.name != name:
-        return
-    start = _start(before[:-1], name)
+    setting = before[place]
+    start = _start(before[:place], name)
     if start is None:
         return
-    pair = (before[start].value, given.value)  # type: ignore[attr-defined]  # it is a Set
+    pair = (before[start].value, setting.body[0].value)  # type: ignore[attr-defined]  # both Set
     wanted = _BY_FLAG.get(("" if asked[1] else f"is {asked[3] or ''}U", *pair))
     if wanted is None:
         return
-    condition = setting.condition
-    node.condition = condition if wanted else f"not ({condition})"
-    del before[-1]
+    condition = setting.condition  # type: ignore[attr-defined]  # it is an If
+    node.condition = condition if wanted else negated(condition)
+    del before[place]
     del before[start]
     uses[name] = 0
+
+
+def _setting(unit: Unit, before: Body, name: str) -> int | None:
+    """Where `name` is set under a condition that may as well be asked behind `before`."""
+    assigned: set[str] = set()
+    read: set[str] = set()
+    for place in range(len(before) - 1, -1, -1):
+        node = before[place]
+        inside = list(residual.walk([node]))
+        if any(name in residual.assigned(each) for each in inside):
+            given = node.body[0] if isinstance(node, If) and len(node.body) == 1 else None
+            if not isinstance(node, If) or not isinstance(given, Set) or node.orelse:
+                return None
+            condition = node.condition
+            if set(residual.names(condition)) & assigned or set(residual.assigned(node)) & read:
+                return None
+            moved = place < len(before) - 1
+            return None if moved and unit.may_raise(condition) else place
+        for each in inside:
+            assigned.update(residual.assigned(each))
+            for text in residual.texts(each):
+                read.update(residual.names(text))
+    return None
 
 
 _BY_FLAG: Final = {
@@ -216,14 +386,12 @@ _BY_FLAG: Final = {
 
 
 def _start(before: Body, name: str) -> int | None:
-    """Where `name` gets its first value; None where something else may touch it, too."""
+    """Where `name` gets its first value; None where something else gives it one, too."""
     for place in range(len(before) - 1, -1, -1):
         node = before[place]
         if isinstance(node, Set) and node.name == name:
             return place
         if any(name in residual.assigned(each) for each in residual.walk([node])):
-            return None
-        if not isinstance(node, Set):
             return None
     return None
 

@@ -7,8 +7,9 @@ written in that place.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from guardrails.rego import ir
@@ -16,7 +17,7 @@ from guardrails.rego.builtins.base import BuiltinError
 from guardrails.rego.builtins.regex import compiled
 from guardrails.rego.emit import residual
 from guardrails.rego.emit.abstract import MISSING, Known, ObjectLiteral, Variable
-from guardrails.rego.emit.calls import finished, new_frame
+from guardrails.rego.emit.calls import finished, new_frame, returned
 from guardrails.rego.emit.liveness import Liveness
 from guardrails.rego.emit.shapes import (
     ANYTHING,
@@ -119,6 +120,7 @@ class Unit:
         self.strict = settings.strict
         self.once: frozenset[str] = frozenset()
         self.fusible: frozenset[str] = frozenset()
+        self.cheap: frozenset[str] = frozenset()
         self._live: dict[str, Liveness] = {}
         self._shapes: dict[int, tuple[object, Shape]] = {}
         self._items: dict[int, tuple[object, Shape]] = {}
@@ -149,6 +151,10 @@ class Unit:
     def used_once(self, name: str) -> bool:
         """Whether one place alone asks for the rule `name`."""
         return name in self.once
+
+    def is_cheap(self, name: str) -> bool:
+        """Whether the rule `name` cannot fail and costs next to nothing."""
+        return name in self.cheap
 
     def place(self, name: str) -> int:
         """The place of a rule in the memo."""
@@ -254,6 +260,12 @@ class Unit:
             found = self._items[id(known.value)] = (known.value, shape_of_items(known.value))
         return found[1]
 
+    def outcome(self, shape: Shape) -> Shape:
+        """What a builtin gives that gives `shape` if it does not refuse its arguments."""
+        if self.strict:
+            return shape
+        return replace(shape, kinds=shape.kinds | Kind.UNDEFINED)
+
     def either(self, a: Shape, b: Shape) -> Shape:
         """What holds of what stands somewhere, or else of what takes its place."""
         return join(a.without(Kind.UNDEFINED), b)
@@ -277,6 +289,7 @@ class Unit:
         if not self.settings.optimised:
             return program
         self.once, self.fusible = _uses(self, program)
+        self.cheap = _cheap(self, program)
         while True:
             self.restart()
             program = self._write()
@@ -522,6 +535,30 @@ def _uses(unit: Unit, program: Program) -> tuple[frozenset[str], frozenset[str]]
         if count == 1 and variants[program.origins[name]] == 1
     }
     return frozenset(once), frozenset(once & {program.origins[name] for name in scanned})
+
+
+_CHEAP: Final = 6
+"""Statements of a rule that is worked out although it is perhaps not asked for."""
+
+
+def _cheap(unit: Unit, program: Program) -> frozenset[str]:
+    """The rules that cannot fail, and do no more than look a few things up."""
+    found = set()
+    for each in program.functions:
+        function = unit.policy.functions[program.origins[each.name]]
+        nodes = list(residual.walk(each.body))
+        texts = [text for node in nodes for text in residual.texts(node)]
+        if (
+            len(function.params) == ir.RULE_PARAMETERS
+            and returned(function) is not None
+            and len(nodes) <= _CHEAP
+            and not any(residual.fallible(text) for text in texts)
+            and not any(re.search(r"\w\(", re.sub(r"\.get\(|\btype\(", "", text)) for text in texts)
+            and not any(isinstance(node, residual.For | residual.Group) for node in nodes)
+            and not each.raw
+        ):
+            found.add(function.name)
+    return frozenset(found)
 
 
 def _scanned(body: Body) -> set[str]:

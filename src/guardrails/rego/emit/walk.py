@@ -11,6 +11,7 @@ INVARIANT: what stands in a variable that does not change, and what is noted in
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
@@ -126,6 +127,8 @@ class Walk:
 
     Attributes:
         out: Where the next statement goes.
+        head: What is done before all else: look-ups and small rules that cannot fail.
+        lasting: What was worked out there.
         facts: What is known here: values that were worked out already, shapes of variables.
         members: What was put into the collections that are built in variables.
         own: The variables whose collections hold nothing that something else holds, too.
@@ -138,8 +141,11 @@ class Walk:
     def __init__(self, unit: Unit, scope: Scope) -> None:
         self.unit = unit
         self.scope = scope
-        self.nodes: Body = []
+        self.head = residual.Slot(ir.NOWHERE)
+        self.nodes: Body = [self.head]
         self.out: Body = self.nodes
+        self.lasting: dict[object, Abstract] = {}
+        self._roots: set[str] = {"i0"} if scope.input == "i0" else set()
         self.facts: dict[object, object] = {}
         self.members: dict[str, Shape] = {}
         self.own: set[str] = set()
@@ -169,6 +175,25 @@ class Walk:
         self.put(residual.Set(self.where, name, text))
         return Variable(name, shape, raw=raw)
 
+    def lasts(self, name: str) -> bool:
+        """Whether the variable `name` has its value before all else."""
+        return name in self._roots
+
+    def keep(self, name: str) -> None:
+        """Note that the variable `name` has its value before all else."""
+        self._roots.add(name)
+
+    def before_all(self, fact: object, text: Text, shape: Shape) -> Variable:
+        """A variable with the value of `text`, worked out where the function begins.
+
+        `text` cannot fail, and reads nothing but such variables and constants.
+        """
+        name = self.name()
+        self.head.body.append(residual.Set(self.where, name, text, hoisted=True))
+        self._roots.add(name)
+        found = self.lasting[fact] = Variable(name, shape)
+        return found
+
     def define(self, text: Text, shape: Shape) -> Abstract:
         """The value of `text`; the block is left if that is undefined."""
         if shape.kinds == Kind.UNDEFINED:
@@ -187,6 +212,7 @@ class Walk:
         """Leave the block unless `text` is true."""
         if text == "True":
             return
+        text = text.removeprefix("not not ")
         self.conditional(self.frame.regions[-1])
         node = residual.If(self.where, text)
         self.put(node)
@@ -292,7 +318,10 @@ class Walk:
     def steady(self, value: Abstract) -> Abstract:
         """The value as it is now, also after the variable that holds it got another one."""
         if isinstance(value, Variable) and value.changes:
-            return self.bind(value.name, value.shape, raw=value.raw)
+            copy = self.bind(value.name, value.shape, raw=value.raw)
+            if value.name in self.own:
+                self.own.add(copy.name)
+            return copy
         return value
 
     def held(self, value: Abstract) -> Abstract:
@@ -372,7 +401,7 @@ class Walk:
             return all(map(self.is_own, value.fields.values()))
         if isinstance(value, Variable) and (value.raw or value.name in self.own):
             return True
-        return self.shape(value).is_only(Kind.SCALAR)
+        return self.shape(value).is_only(Kind.SCALAR | Kind.UNDEFINED)
 
     def fresh_text(self, value: Abstract) -> Text:
         """An expression for `value` that shares nothing with anything."""
@@ -472,6 +501,8 @@ class Walk:
             shape = join(shape, self.shape(value))
         if raw:
             self.members[name] = self._members(values)
+        if not raw and all(map(self.is_own, values)):
+            self.own.add(name)
         if raw or local in self.frame.live.changed:
             shape = shape.plain()  # what it holds may change in place
         return Variable(name, shape, changes=True, raw=raw)
@@ -539,7 +570,17 @@ def negated(text: Text) -> Text:
     """The opposite of a condition."""
     if text.startswith("not (") and text.endswith(")") and _closes_last(text, 4):
         return text[5:-1]
+    if text.startswith("not not "):
+        return text.removeprefix("not ")
+    simple = _COMPARISON.fullmatch(text)
+    if simple is not None:
+        return f"{simple[1]} {_OPPOSITE[simple[2]]} {simple[3]}"
     return f"not ({text})"
+
+
+_PART: Final = r"[\w.]+(?:\[\w+\])*(?:\([\w, ]*\))?"
+_COMPARISON: Final = re.compile(rf"({_PART}) (is not|is|not in|in|==) ({_PART})")
+_OPPOSITE: Final = {"is": "is not", "is not": "is", "in": "not in", "not in": "in", "==": "!="}
 
 
 def _closes_last(text: Text, start: int) -> bool:

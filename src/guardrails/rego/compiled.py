@@ -1,0 +1,130 @@
+"""A policy as functions of Python, bound to its data: what decides in microseconds.
+
+The interpreter says what a policy means; this does the same in less time. What the compiler
+has no form for, it refuses (:class:`~guardrails.rego.emit.walk.CannotEmit`), and the interpreter
+runs such a policy.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, final
+
+from guardrails.errors import EvaluationError
+from guardrails.rego import ir
+from guardrails.rego.builtins.base import BuiltinError, EvaluationContext
+from guardrails.rego.emit.linking import link
+from guardrails.rego.emit.unit import Unit
+from guardrails.rego.extents import shared
+from guardrails.rego.values import UNDEFINED
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from guardrails.rego.emit.linking import Linked
+    from guardrails.rego.emit.unit import Settings
+    from guardrails.rego.values import Value
+
+RESULT: Final = "result"
+"""The name under which a result set's one object holds an entrypoint's value."""
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Compiled:
+    """Compiled plans. Immutable, and free of the state of any evaluation: threads may share it.
+
+    Attributes:
+        linked: The functions.
+        data: The base documents that they are bound to; UNDEFINED where each evaluation
+            brings its own.
+    """
+
+    linked: Linked
+    data: Value
+
+    def evaluate(
+        self, entrypoint: str, document: Value, data: Value, context: EvaluationContext
+    ) -> Value:
+        """The value of an entrypoint, or UNDEFINED: it shares nothing that could be changed.
+
+        Args:
+            entrypoint: The name of a plan.
+            document: The input as a Rego value of the shape that was promised; not copied.
+            data: The base documents, where none are bound.
+            context: The time and the random source.
+
+        Raises:
+            EvaluationError: There is no value: a conflict, a builtin's error, a lack of room.
+        """
+        try:
+            found = self.linked.entries[entrypoint](document, data, context)
+        except Exception as error:  # noqa: BLE001  # the boundary: a fault is never a result
+            raise self._error(error) from error
+        if entrypoint in self.linked.single:
+            return found
+        return found[0][RESULT] if found else UNDEFINED
+
+    def run(
+        self, entrypoint: str, document: Value, data: Value, context: EvaluationContext
+    ) -> list[Value]:
+        """The result set of a plan. Arguments and errors as :meth:`evaluate`."""
+        try:
+            found = self.linked.entries[entrypoint](document, data, context)
+        except Exception as error:  # noqa: BLE001  # the boundary: a fault is never a result
+            raise self._error(error) from error
+        if entrypoint not in self.linked.single:
+            results: list[Value] = found
+            return results
+        return [] if found is UNDEFINED else [{RESULT: found}]
+
+    def _error(self, error: Exception) -> EvaluationError:
+        where = self._place(error.__traceback__)
+        if isinstance(error, EvaluationError):
+            if error.file is not None:
+                return error
+            return EvaluationError(error.code, error.message, file=where.file, row=where.row)
+        if isinstance(error, BuiltinError):
+            return EvaluationError(error.code, str(error), file=where.file, row=where.row)
+        code, message = _fault(error)
+        return EvaluationError(code, message, file=where.file, row=where.row)
+
+    def _place(self, traceback: TracebackType | None) -> ir.Location:
+        """Where in the policy an error arose."""
+        found = ir.NOWHERE
+        while traceback is not None:
+            places = self.linked.places.get(traceback.tb_frame.f_code.co_filename)
+            if places is not None and traceback.tb_lineno is not None:
+                found = places[traceback.tb_lineno - 1]
+            traceback = traceback.tb_next
+        return found
+
+
+def _fault(error: Exception) -> tuple[str, str]:
+    """The code and message of a lack of room, or of what no policy should be able to cause."""
+    if isinstance(error, RecursionError):
+        limit = sys.getrecursionlimit()
+        message = f"the evaluation is nested deeper than Python's stack allows ({limit} frames)"
+        return "eval_limit_error", message
+    if isinstance(error, MemoryError):
+        return "eval_limit_error", "the evaluation needs more memory than there is"
+    message = f"the evaluation failed inside: {type(error).__name__}: {error}"
+    return "eval_internal_error", message
+
+
+def compile_policy(policy: ir.Policy, data: Value, settings: Settings) -> Compiled:
+    """`policy` compiled for `data`.
+
+    Args:
+        policy: What :func:`guardrails.rego.decoder.decode` gave.
+        data: The base documents; UNDEFINED to give them with each evaluation.
+        settings: What it is compiled for.
+
+    Raises:
+        CannotEmit: The compiler has no form for something in the policy.
+    """
+    unit = Unit(shared(policy), data, settings)
+    program = unit.emit()
+    return Compiled(link(program, data, strict=settings.strict), unit.data)
+
