@@ -21,6 +21,7 @@ from guardrails.rego.evaluation import (
 )
 from guardrails.rego.linking import link
 from guardrails.rego.operations import OPERATIONS, dot
+from guardrails.rego.unrolling import unrolled
 from guardrails.rego.values import UNDEFINED, RegoSet, from_key, sorted_keys
 
 if TYPE_CHECKING:
@@ -319,7 +320,7 @@ class Interpreter:
     _links: dict[Observer | None, Linked] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_shared", extents.shared(self.policy))
+        object.__setattr__(self, "_shared", unrolled(extents.shared(self.policy)))
         self.linked()
 
     def linked(self, observer: Observer | None = None) -> Linked:
