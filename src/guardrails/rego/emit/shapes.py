@@ -110,11 +110,11 @@ class Shape:
 
     def without(self, kinds: Kind) -> Shape:
         """The same, where it is known that the value has none of `kinds`."""
-        return replace(self, kinds=self.kinds & ~kinds)
+        return _alone(replace(self, kinds=self.kinds & ~kinds))
 
     def within(self, kinds: Kind) -> Shape:
         """The same, where it is known that the value has one of `kinds`."""
-        return replace(self, kinds=self.kinds & kinds)
+        return _alone(replace(self, kinds=self.kinds & kinds))
 
     def plain(self) -> Shape:
         """The same without what is known of items and fields."""
@@ -147,6 +147,14 @@ class Shape:
     def _beneath(self) -> Shape:
         return DOCUMENT if self.json else DEFINED
 
+
+def _alone(shape: Shape) -> Shape:
+    """`shape`, with the value where its kind has only one."""
+    value = _ONLY_ONE.get(shape.kinds, UNKNOWN)
+    return shape if value is UNKNOWN else replace(shape, only=value)
+
+
+_ONLY_ONE: Final = {Kind.NULL: None, Kind.FALSE: False, Kind.TRUE: True}
 
 NOTHING: Final = Shape(Kind.UNDEFINED)
 DEFINED: Final = Shape(Kind.DEFINED)

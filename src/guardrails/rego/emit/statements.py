@@ -22,7 +22,8 @@ from guardrails.rego.emit.calls import call_function, fused, rule_value
 from guardrails.rego.emit.equality import same
 from guardrails.rego.emit.lookups import look_up
 from guardrails.rego.emit.loops import scan
-from guardrails.rego.emit.shapes import DEFINED, Kind, Shape
+from guardrails.rego.emit.plain import reach
+from guardrails.rego.emit.shapes import DEFINED, UNKNOWN, Kind, Shape
 from guardrails.rego.emit.walk import CannotEmit, Walk, opened_literal
 from guardrails.rego.values import to_key
 
@@ -51,24 +52,11 @@ class Writer(Walk):
 
 
 def _block(walk: Walk, statement: ir.Block) -> None:
-    furthest = max((_reach(body, 1) for body in statement.blocks), default=0)
+    furthest = max((reach(body, 1) for body in statement.blocks), default=0)
     for level in range(furthest):
         # A break in it may leave these, too.
         walk.conditional(walk.frame.regions[-1 - level])
     walk.blocks(statement.blocks)
-
-
-def _reach(body: ir.Body, depth: int) -> int:
-    """How many blocks around `body`, `depth` levels up, a break in it leaves."""
-    found = 0
-    for statement in body:
-        if isinstance(statement, ir.Break):
-            found = max(found, statement.index + 1 - depth)
-        if isinstance(statement, ir.CallDynamic):
-            found = max(found, ir.UNDEFINED_CALL_LEAVES + 1 - depth)
-        for inner in ir.bodies(statement):
-            found = max(found, _reach(inner, depth + 1))
-    return found
 
 
 def _break(walk: Walk, statement: ir.Break) -> None:
@@ -79,7 +67,7 @@ def _break(walk: Walk, statement: ir.Break) -> None:
 
 
 def _not(walk: Walk, statement: ir.Not) -> None:
-    for level in range(_reach(statement.body, 1)):
+    for level in range(reach(statement.body, 1)):
         walk.conditional(walk.frame.regions[-1 - level])
     out, start = walk.out, len(walk.out)
     flag = walk.name("n")
@@ -104,7 +92,7 @@ def _not(walk: Walk, statement: ir.Not) -> None:
 def _with(walk: Walk, statement: ir.With) -> None:
     frame = walk.frame
     region = frame.regions[-1]
-    for level in range(max(1, _reach(statement.body, 1))):
+    for level in range(max(1, reach(statement.body, 1))):
         walk.conditional(frame.regions[-1 - level])
     value = walk.read(statement.value)
     if statement.path:
@@ -156,22 +144,20 @@ def _assign_once(walk: Walk, statement: ir.AssignVarOnce) -> None:
         _lend(walk, statement.source)
         walk.write(statement.target, value)
         return
-    if _agree(walk, before, value):
-        walk.write(statement.target, value)
+    agreed = _agreed(walk, before, value)
+    if agreed is not None:
+        walk.write(statement.target, agreed)
         return
     text = f"once({walk.text(before)}, {walk.text(value)})"
     walk.write(statement.target, walk.bind(text, walk.shape(value)))
 
 
-def _agree(walk: Walk, before: Abstract, value: Abstract) -> bool:
-    """Whether the two are equal for sure, if both are there."""
-    if not isinstance(value, Known):
-        return False
-    shape = walk.shape(before)
-    if type(value.value) is bool:
-        only = Kind.TRUE if value.value else Kind.FALSE
-        return shape.is_only(only | Kind.UNDEFINED)
-    return type(shape.only) is type(value.value) is str and shape.only == value.value
+def _agreed(walk: Walk, before: Abstract, value: Abstract) -> Known | None:
+    """The one value that both have, if they are there; None if that is not sure."""
+    given, there = walk.shape(value).only, walk.shape(before).without(Kind.UNDEFINED).only
+    if type(given) is type(there) and type(given) in {bool, str, type(None)} and given == there:
+        return Known(given)
+    return None
 
 
 def _make_null(walk: Walk, statement: ir.MakeNull) -> None:
@@ -380,7 +366,9 @@ def _is_defined(walk: Walk, statement: ir.IsDefined | ir.IsUndefined) -> None:
     walk.require(f"{value.name} is {'not ' if wanted else ''}U")
     # From here on, in this block, that much is known of it.
     if wanted:
-        walk.frame.env[local] = replace(value, shape=shape.without(Kind.UNDEFINED))
+        shape = shape.without(Kind.UNDEFINED)
+        alone = shape.only is not UNKNOWN and local not in walk.frame.pins
+        walk.frame.env[local] = Known(shape.only) if alone else replace(value, shape=shape)
     elif local not in walk.frame.pins:
         walk.frame.env[local] = MISSING
 

@@ -344,6 +344,9 @@ class Walk:
         pin = frame.pins.get(local)
         if pin is not None:
             value = self._pinned(local, pin, value)
+        elif isinstance(value, Variable):
+            # What is known of it here is not known everywhere.
+            value = replace(value, shape=self.shape(value))
         frame.env[local] = value
         self.note(local)
 
