@@ -17,6 +17,7 @@ from guardrails.rego.builtins.base import BuiltinError, EvaluationContext
 from guardrails.rego.emit.linking import link
 from guardrails.rego.emit.plain import plain
 from guardrails.rego.emit.unit import Unit
+from guardrails.rego.exits import with_exits
 from guardrails.rego.extents import shared
 from guardrails.rego.unrolling import unrolled
 from guardrails.rego.values import UNDEFINED
@@ -126,7 +127,7 @@ def compile_policy(policy: ir.Policy, data: Value, settings: Settings) -> Compil
     Raises:
         CannotEmit: The compiler has no form for something in the policy.
     """
-    unit = Unit(plain(unrolled(shared(policy))), data, settings)
+    unit = Unit(plain(with_exits(unrolled(shared(policy)))), data, settings)
     program = unit.emit()
     return Compiled(link(program, data, strict=settings.strict), unit.data)
 

@@ -19,6 +19,7 @@ from guardrails.rego.evaluation import (
     Evaluation,
     Routine,
 )
+from guardrails.rego.exits import with_exits
 from guardrails.rego.linking import link
 from guardrails.rego.operations import OPERATIONS, dot
 from guardrails.rego.unrolling import unrolled
@@ -320,7 +321,7 @@ class Interpreter:
     _links: dict[Observer | None, Linked] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_shared", unrolled(extents.shared(self.policy)))
+        object.__setattr__(self, "_shared", with_exits(unrolled(extents.shared(self.policy))))
         self.linked()
 
     def linked(self, observer: Observer | None = None) -> Linked:

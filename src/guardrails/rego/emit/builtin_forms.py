@@ -47,6 +47,7 @@ Form: TypeAlias = "Callable[[Walk, Sequence[Abstract]], Abstract | None]"
 def call_builtin(walk: Walk, name: str, args: Sequence[Abstract]) -> Abstract | None:
     """The value of a builtin; None if the block is left for sure."""
     builtin = BUILTINS[name]
+    args = [walk.settled(arg) for arg in args]
     if not builtin.needs_context and name not in _NEVER_NOW:
         values = [known_value(arg) for arg in args]
         if all(value is not UNDEFINED for value in values):
@@ -233,7 +234,9 @@ def _object_get(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
     if whole is not UNDEFINED:
         default = Known(whole)
     if type(path) is list:
-        return _get_along(walk, source, path, default)
+        return _get_along(walk, source, [Known(name) for name in path], default)
+    if isinstance(key, ArrayLiteral):
+        return _get_along(walk, source, key.items, default)
     shape = walk.shape(source)
     if not shape.is_only(Kind.OBJECT) or not walk.shape(key).is_only(Kind.PLAIN):
         return None
@@ -256,25 +259,22 @@ def _object_get(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
 
 
 def _get_along(
-    walk: Walk, source: Abstract, path: Sequence[Value], default: Abstract
+    walk: Walk, source: Abstract, path: Sequence[Abstract], default: Abstract
 ) -> Abstract | None:
-    """Along a path of names, of which the first few are known to be there."""
-    if not walk.shape(source).is_only(Kind.OBJECT) or not path:
-        return None
-    if any(type(name) is not str for name in path):
-        return None
+    """Along a path of names, all of which but the last are known to be there."""
     for place, name in enumerate(path):
         shape = walk.shape(source)
-        if not shape.is_only(Kind.OBJECT) or not isinstance(source, Variable):
+        if not shape.is_only(Kind.OBJECT) or not walk.shape(name).is_only(Kind.STRING):
             return None
-        found = shape.at(name)
-        if not found.defined:
-            return _object_get(walk, [source, Known(name), default]) if place == len(path) - 1 else None
-        below = look_up(walk, source, Known(name))
+        if place == len(path) - 1:
+            return _object_get(walk, [source, name, default])
+        if not isinstance(name, Known) or not shape.at(name.value).defined:
+            return None
+        below = look_up(walk, source, name)
         if below is None:
             return None
         source = below
-    return source
+    return None
 
 
 def _type_name(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
@@ -325,6 +325,65 @@ def _minus(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
     return walk.bind(f"{raws[0]} - {raws[1]}", walk.shape(a), raw=True)
 
 
+def _text_form(pattern: str, *, known: frozenset[int] = frozenset()) -> Form:
+    """Of a builtin on texts that a method of Python does as well.
+
+    Args:
+        pattern: The expression.
+        known: The arguments that must be known, and not empty.
+    """
+
+    def form(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
+        if not all(walk.shape(arg).is_only(Kind.STRING) for arg in args):
+            return None
+        for place in known:
+            arg = args[place]
+            if not isinstance(arg, Known) or not arg.value:
+                return None
+        shape = array_of(STRING) if ".split(" in pattern else STRING
+        return walk.bind(pattern.format(*map(walk.text, args)), shape)
+
+    return form
+
+
+def _helped(helper: str, shape: Shape) -> Form:
+    """Of a builtin on numbers or texts that a helper does in less time where it is easy."""
+
+    def form(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
+        if not walk.unit.strict:
+            return None
+        kinds = Kind.STRING if helper == "number_in" else Kind.NUMBER
+        if not all(walk.shape(arg).is_only(kinds) for arg in args):
+            return None
+        return walk.bind(f"{helper}({', '.join(map(walk.text, args))})", shape)
+
+    return form
+
+
+def _concat(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
+    delimiter, parts = args
+    if not walk.shape(delimiter).is_only(Kind.STRING):
+        return None
+    if isinstance(parts, ArrayLiteral):
+        if not all(walk.shape(item).is_only(Kind.STRING) for item in parts.items):
+            return None
+    elif not walk.shape(parts).is_only(Kind.ARRAY):
+        return None
+    elif not walk.shape(parts).items().is_only(Kind.STRING):
+        return None
+    return walk.bind(f"{walk.text(delimiter)}.join({walk.text(parts)})", STRING)
+
+
+def _substring(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
+    text, offset, length = args
+    if not walk.shape(text).is_only(Kind.STRING) or known_value(offset) != 0:
+        return None
+    size = known_value(length)
+    if type(size) is not int or size < 0:
+        return None
+    return walk.bind(f"{walk.text(text)}[:{walk.text(length)}]", STRING)
+
+
 def _difference(walk: Walk, a: Abstract, b: Abstract) -> Abstract | None:
     """Of two numbers, at least one of which is known to be one."""
     numbers = any(walk.shape(each).is_only(Kind.NUMBER) for each in (a, b))
@@ -339,11 +398,13 @@ def _difference(walk: Walk, a: Abstract, b: Abstract) -> Abstract | None:
 
 
 FORMS: Final[dict[str, Form]] = {
+    "concat": _concat,
     "contains": _contains,
     "count": _count,
     "endswith": _affix("endswith"),
     "equal": _equal,
     "eq": _equal,
+    "floor": _helped("floor", NUMBER),
     "gt": _compared(">"),
     "gte": _compared(">="),
     "internal.member_2": _member,
@@ -354,16 +415,26 @@ FORMS: Final[dict[str, Form]] = {
     "is_object": _is_kind(Kind.OBJECT, "type({}) is dict"),
     "is_set": _is_kind(Kind.SET, "type({}) is Set"),
     "is_string": _is_kind(Kind.STRING, "type({}) is str"),
+    "lower": _text_form("({0}.lower() if {0}.isascii() else lower({0}))"),
     "lt": _compared("<"),
     "lte": _compared("<="),
     "minus": _minus,
+    "mul": _helped("product", NUMBER),
     "neq": _differs,
     "object.get": _object_get,
+    "plus": _helped("total", NUMBER),
     "object.keys": _keys,
     "regex.match": _match,
+    "replace": _text_form("{0}.replace({1}, {2})", known=frozenset({1})),
     "sort": _sort,
+    "split": _text_form("{0}.split({1})", known=frozenset({1})),
     "startswith": _affix("startswith"),
+    "substring": _substring,
+    "time.date": _helped("date", array_of(NUMBER)),
+    "to_number": _helped("number_in", NUMBER),
+    "trim_space": _text_form("trim_space({0})"),
     "type_name": _type_name,
+    "upper": _text_form("({0}.upper() if {0}.isascii() else upper({0}))"),
 }
 """The builtins that have a form in Python."""
 

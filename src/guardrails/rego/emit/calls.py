@@ -14,6 +14,7 @@ from guardrails.rego import ir
 from guardrails.rego.emit import residual
 from guardrails.rego.emit.abstract import MISSING, Known, Missing, Variable
 from guardrails.rego.emit.loops import carry, order_shows, release
+from guardrails.rego.emit.plain import reach
 from guardrails.rego.emit.shapes import DEFINED, UNKNOWN, Kind, join, set_of
 from guardrails.rego.emit.walk import Frame
 
@@ -171,6 +172,8 @@ def fused(walk: Walk, statement: ir.CallFunction, rest: Sequence[ir.Statement]) 
     function = walk.unit.policy.functions[name]
     given = returned(function)
     if given is None or not _only_adds(function, given[1]) or order_shows(walk, loop):
+        return 0
+    if reach(loop.body, 1):
         return 0
     if target in walk.frame.live.before[id(loop.body)] | walk.frame.live.behind[id(loop.body)]:
         return 0

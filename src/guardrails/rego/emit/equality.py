@@ -25,8 +25,11 @@ _COMPARABLE: Final = (Kind.STRING, Kind.NUMBER, Kind.NULL)
 
 def same(walk: Walk, a: Abstract, b: Abstract) -> Known | Test | Variable:
     """Whether `a` and `b`, both defined, are equal."""
+    a, b = walk.settled(a), walk.settled(b)
     if isinstance(a, Known) and isinstance(b, Known):
         return Known(equal(a.value, b.value))
+    if isinstance(a, Variable) and isinstance(b, Variable) and a.name == b.name:
+        return Known(value=True)
     if isinstance(a, Known):
         a, b = b, a
     one, other = walk.shape(a).without(Kind.UNDEFINED), walk.shape(b).without(Kind.UNDEFINED)
@@ -71,6 +74,8 @@ def _with_constant(walk: Walk, a: Abstract, b: Known, shape: Shape) -> Known | T
         return Test(text)
     if kind is RegoSet:
         raw = walk.raw_text(a)
+        if raw is not None and not value.keys:
+            return Test(f"not {raw}")
         return None if raw is None else Test(f"{raw} == {walk.unit.constant_keys(b)}")
     if kind in (list, dict) or isinstance(a, ArrayLiteral | ObjectLiteral | SetLiteral):
         return None

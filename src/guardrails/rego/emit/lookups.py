@@ -69,7 +69,8 @@ def _worked_out(walk: Walk, source: Abstract, key: Abstract) -> Abstract | None:
     if fact is not None:
         before = walk.lasting.get(fact) or walk.facts.get(fact)
         if isinstance(before, Variable | Known):
-            return before
+            before = walk.defined(before)
+            return None if walk.leaving is not None else before
     text, shape = _expression(walk, source, key)
     if shape.kinds == Kind.UNDEFINED:
         walk.fail()
@@ -79,6 +80,10 @@ def _worked_out(walk: Walk, source: Abstract, key: Abstract) -> Abstract | None:
     if fact is not None and shape.defined and isinstance(source, Variable):
         if walk.lasts(source.name) and isinstance(key, Known):
             return walk.before_all(fact, text, shape)
+    if fact is not None and isinstance(source, Known) and isinstance(key, Variable):
+        if walk.lasts(key.name) and text.startswith("K"):
+            found = walk.defined(walk.before_all(fact, text, shape))
+            return None if walk.leaving is not None else found
     found = walk.define(text, shape)
     if fact is not None and isinstance(found, Variable | Known):
         walk.facts[fact] = found
@@ -115,6 +120,12 @@ def _expression(walk: Walk, source: Abstract, key: Abstract) -> tuple[str, Shape
     if shape.is_only(Kind.OBJECT):
         beneath = _any_field(walk, source, shape)
         return f"{text}.get({walk.key_text(key)}, U)", _or_not(beneath)
+    if shape.is_only(Kind.ARRAY) and isinstance(key, Known):
+        place = _place(key)
+        if place is None:
+            return "U", NOTHING
+        at = walk.text(Known(place))
+        return f"({text}[{at}] if len({text}) > {at} else U)", _beneath(shape)
     if wanted.is_only(Kind.STRING):
         if not shape.may_be(Kind.OBJECT | Kind.SET):
             return "U", NOTHING

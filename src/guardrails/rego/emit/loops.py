@@ -21,7 +21,9 @@ from guardrails.rego.emit.abstract import (
     SetLiteral,
     Variable,
 )
-from guardrails.rego.emit.liveness import changes, written
+from guardrails.rego.liveness import changes, written
+from guardrails.rego.emit.lookups import look_up
+from guardrails.rego.emit.plain import reach
 from guardrails.rego.emit.shapes import (
     ANYTHING,
     DEFINED,
@@ -56,6 +58,10 @@ def scan(walk: Walk, statement: ir.Scan) -> None:
         return
     if _is_empty(source):
         return
+    for level in range(reach(statement.body, 1)):
+        walk.conditional(walk.frame.regions[-1 - level])
+    if joined_by_key(walk, statement, source):
+        return
     if walk.loops >= DEEPEST:
         msg = f"more than {DEEPEST} loops stand within one another"
         raise CannotEmit(msg)
@@ -78,6 +84,83 @@ def _is_empty(source: Abstract) -> bool:
     if isinstance(source, ArrayLiteral):
         return not source.items
     return isinstance(source, SetLiteral) and not source.members
+
+
+def joined_by_key(walk: Walk, statement: ir.Scan, source: Abstract) -> bool:
+    """Write a look-up in place of a loop whose body wants one key: ``some k, v in x; k == y``."""
+    shape = walk.shape(source)
+    if not shape.is_only(Kind.OBJECT):
+        return False
+    wanted = _wanted_key(walk, statement)
+    if wanted is None:
+        return False
+    out = walk.out
+    region = walk.enter(statement.body)
+    walk.conditional(region)
+    value = look_up(walk, source, wanted)
+    if value is not None:
+        walk.write(statement.key, wanted)
+        walk.write(statement.value, value)
+        walk.body(statement.body)
+    walk.leave(region, out)
+    walk.left(region)
+    return True
+
+
+def _wanted_key(walk: Walk, statement: ir.Scan) -> Abstract | None:
+    """The one key that a body goes on with, if it is a string that is known before the loop."""
+    frame, body = walk.frame, statement.body
+    own = written(body)
+    keys = {statement.key}
+    found: dict[int, Abstract] = {}
+    for each in body:
+        match each:
+            case ir.AssignVar(source=ir.Local(index=index), target=target):
+                if index in keys:
+                    keys.add(target)
+                elif index in found:
+                    found[target] = found[index]
+            case ir.Dot(source=ir.Local(index=index), key=ir.Constant(value=str(name))):
+                held = found.get(index) if index in own else frame.env[index]
+                if isinstance(held, Variable) and walk.lasts(held.name):
+                    if not walk.shape(held).is_only(Kind.OBJECT):
+                        return None
+                    if not walk.shape(held).at(name).defined:
+                        return None
+                    below = look_up(walk, held, Known(name))
+                    if below is not None:
+                        found[each.target] = below
+                elif index != statement.value:
+                    return None
+            case ir.Equal(a=a, b=b):
+                other = b if a in _locals(keys) else a
+                if {a, b} & _locals(keys) and other not in _locals(keys):
+                    return _as_key(walk, other, own, found)
+                return None
+            case ir.NotEqual() | ir.IsDefined() | ir.MakeNumber() | ir.MakeNull():
+                continue
+            case _:
+                return None
+    return None
+
+
+def _locals(numbers: set[int]) -> set[ir.Operand]:
+    return {ir.Local(number) for number in numbers}
+
+
+def _as_key(
+    walk: Walk, operand: ir.Operand, own: Mapping[int, None], found: Mapping[int, Abstract]
+) -> Abstract | None:
+    value: Abstract | None = None
+    if isinstance(operand, ir.Constant):
+        value = Known(operand.value)
+    elif operand.index in found:
+        value = found[operand.index]
+    elif operand.index not in own:
+        value = walk.frame.env[operand.index]
+    if value is None or not walk.shape(value).is_only(Kind.STRING):
+        return None
+    return None if isinstance(value, Variable) and value.changes else value
 
 
 class _Loop:

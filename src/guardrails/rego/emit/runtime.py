@@ -6,12 +6,14 @@ locals, the constants, functions and builtins of its program, and a few of Pytho
 
 from __future__ import annotations
 
+import datetime
+import functools
 from decimal import Decimal
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from guardrails.errors import EvaluationError
-from guardrails.rego.builtins.arithmetic import minus
+from guardrails.rego.builtins import BUILTINS
 from guardrails.rego.builtins.base import BuiltinError
 from guardrails.rego.builtins.operands import utf8
 from guardrails.rego.operations import dot, merged, own
@@ -30,6 +32,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from guardrails.rego.values import Key, Value
+
+
+minus: Final = BUILTINS["minus"]
+multiply: Final = BUILTINS["mul"]
+plus: Final = BUILTINS["plus"]
+whole: Final = BUILTINS["floor"]
+date_in: Final = BUILTINS["time.date"]
+to_number: Final = BUILTINS["to_number"]
+trimmed: Final = BUILTINS["trim_space"]
 
 
 def items(source: Value) -> list[tuple[Value, Value]] | None:
@@ -145,6 +156,61 @@ def gap(a: Value, b: Value) -> Value:
     return minus.call(a, b)
 
 
+def product(a: Value, b: Value) -> Value:
+    """What ``a * b`` is, as the builtin says."""
+    if type(a) is int and type(b) is int and _SHORT > a > -_SHORT and _SHORT > b > -_SHORT:
+        return a * b
+    return multiply.call(a, b)
+
+
+def total(a: Value, b: Value) -> Value:
+    """What ``a + b`` is, as the builtin says."""
+    if type(a) is int and type(b) is int and _NEAR > a > -_NEAR and _NEAR > b > -_NEAR:
+        return a + b
+    return plus.call(a, b)
+
+
+def floor(number: Value) -> Value:
+    """The largest integer that is not above `number`, as the builtin says."""
+    if type(number) is int and _NEAR > number > -_NEAR:
+        return number
+    return whole.call(number)
+
+
+def date(now_ns: Value) -> Value:
+    """The year, month and day of a time in UTC, as the builtin says."""
+    if type(now_ns) is int and 0 <= now_ns < _NEAR:
+        return list(_day(now_ns // _DAY_NS))
+    return date_in.call(now_ns)
+
+
+@functools.lru_cache(maxsize=16)
+def _day(days: int) -> tuple[int, int, int]:
+    found = datetime.date(1970, 1, 1) + datetime.timedelta(days=days)
+    return found.year, found.month, found.day
+
+
+_DAY_NS: Final = 86_400_000_000_000
+
+
+def number_in(text: str) -> Value:
+    """The number that a text writes, as the builtin says."""
+    if len(text) < _FEW and text.isascii() and text.isdigit() and text[0] != "0":
+        return int(text)
+    return to_number.call(text)
+
+
+_FEW: Final = 16
+
+
+def trim_space(text: str) -> Value:
+    """`text` without space around it, as the builtin says."""
+    if text and text.isascii() and text[0] > " " and text[-1] > " ":
+        return text
+    return trimmed.call(text)
+
+
+_SHORT: Final = 1 << 31
 _NEAR: Final = 1 << 62
 _FAR: Final = 1e-12
 _TINY: Final = 1e-250
@@ -168,6 +234,7 @@ HELPERS: Final = {
     "Set": RegoSet,
     "as_set": as_set,
     "compare": compare,
+    "date": date,
     "difference": difference,
     "dot": dot,
     "equal": equal,
@@ -188,5 +255,12 @@ HELPERS: Final = {
     "NUMBERS": frozenset((int, Decimal)),
     "SIZED": frozenset((str, list, dict, RegoSet)),
     "first": itemgetter(0),
+    "floor": floor,
+    "lower": BUILTINS["lower"].call,
+    "number_in": number_in,
+    "product": product,
+    "total": total,
+    "trim_space": trim_space,
+    "upper": BUILTINS["upper"].call,
 }
 """The helpers by the names that compiled functions call them by."""

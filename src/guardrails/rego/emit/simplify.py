@@ -114,7 +114,13 @@ def _flat(nodes: Body, left: set[int]) -> Body:
 def _without_idle(unit: Unit, nodes: Body, uses: Counter[str]) -> Body:
     """`nodes` without values that nobody reads and conditions that decide nothing."""
     found: Body = []
+    skip = -1
     for place, node in enumerate(nodes):
+        if place == skip:
+            continue
+        if isinstance(node, Set) and _is_kept_for_nobody(unit, node, nodes[place + 1 :], uses):
+            skip = place + 1
+            continue
         if isinstance(node, Set) and residual.names(node.name) == [node.name]:
             if not uses[node.name]:
                 if unit.may_raise(node.value) and not _is_weighed(node, nodes[place + 1 :]):
@@ -151,6 +157,21 @@ def _without_idle(unit: Unit, nodes: Body, uses: Counter[str]) -> Body:
             continue
         found.append(node)
     return found
+
+
+def _is_kept_for_nobody(unit: Unit, node: Set, behind: Body, uses: Counter[str]) -> bool:
+    """Whether `node` begins the call of a rule that goes through the memo, and is not read."""
+    work = behind[0] if behind else None
+    return (
+        isinstance(work, If)
+        and work.condition == f"{node.name} is N"
+        and uses[node.name] == _KEEPING
+        and not any(unit.may_raise(text) for each in work.body for text in residual.texts(each))
+    )
+
+
+_KEEPING: Final = 2
+"""How often a value is read only to be kept in the memo."""
 
 
 def _is_weighed(node: Set, behind: Body) -> bool:

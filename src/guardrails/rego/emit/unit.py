@@ -18,7 +18,7 @@ from guardrails.rego.builtins.regex import compiled
 from guardrails.rego.emit import residual
 from guardrails.rego.emit.abstract import MISSING, Known, ObjectLiteral, Variable
 from guardrails.rego.emit.calls import finished, new_frame, returned
-from guardrails.rego.emit.liveness import Liveness
+from guardrails.rego.liveness import Liveness
 from guardrails.rego.emit.shapes import (
     ANYTHING,
     DOCUMENT,
@@ -121,6 +121,7 @@ class Unit:
         self.once: frozenset[str] = frozenset()
         self.fusible: frozenset[str] = frozenset()
         self.cheap: frozenset[str] = frozenset()
+        self.wanted: frozenset[str] = frozenset()
         self._live: dict[str, Liveness] = {}
         self._shapes: dict[int, tuple[object, Shape]] = {}
         self._items: dict[int, tuple[object, Shape]] = {}
@@ -288,16 +289,28 @@ class Unit:
         program = self._write()
         if not self.settings.optimised:
             return program
-        self.once, self.fusible = _uses(self, program)
-        self.cheap = _cheap(self, program)
+        for _ in range(_MOST_ROUNDS):
+            once, scanned = _uses(self, program)
+            known = (self.once, self.cheap)
+            self.once |= once
+            self.cheap |= _cheap(self, program)
+            self.fusible |= (once & scanned) - self.wanted
+            if known == (self.once, self.cheap):
+                break
+            program = self._again()
+        return program
+
+    def _again(self) -> Program:
+        """The program, written anew by what is known of it now."""
         while True:
             self.restart()
             program = self._write()
-            missed = _missed(program)
+            missed = {name for each in _missed(program) for name in self.gone[each]}
             if not missed:
                 return program
             # They are asked for a second time, so they have to be made.
-            self.fusible -= {name for each in missed for name in self.gone[each]}
+            self.fusible -= missed
+            self.wanted |= missed
 
     def _write(self) -> Program:
         entries = {
@@ -534,8 +547,11 @@ def _uses(unit: Unit, program: Program) -> tuple[frozenset[str], frozenset[str]]
         for name, count in calls.items()
         if count == 1 and variants[program.origins[name]] == 1
     }
-    return frozenset(once), frozenset(once & {program.origins[name] for name in scanned})
+    return frozenset(once), frozenset(program.origins[name] for name in scanned)
 
+
+_MOST_ROUNDS: Final = 5
+"""How often a program is written anew, at most."""
 
 _CHEAP: Final = 6
 """Statements of a rule that is worked out although it is perhaps not asked for."""

@@ -28,7 +28,7 @@ from guardrails.rego.emit.abstract import (
     Test,
     Variable,
 )
-from guardrails.rego.emit.liveness import Liveness
+from guardrails.rego.liveness import Liveness
 from guardrails.rego.emit.shapes import (
     BOOLEAN,
     DEFINED,
@@ -488,6 +488,9 @@ class Walk:
         values: list[Abstract],
         writes: list[tuple[Abstract, residual.Slot]],
     ) -> Variable:
+        if local not in self.frame.live.changed:
+            values = [self.settled(value) for value in values]
+            writes = [(self.settled(value), slot) for value, slot in writes]
         raws = [self.raw_text(value) for value in values]
         raw = all(text is not None for text in raws) and not all(text == "U" for text in raws)
         name = self.frame.names.get(local)
