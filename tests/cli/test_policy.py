@@ -86,71 +86,6 @@ def change(folder, old, new, name="policies/orders.rego"):
     file.write_text(file.read_text().replace(old, new))
 
 
-# ------------------------------------------------------------------------------------------- check
-
-
-def test_good_policies_are_ok(folder):
-    result = run("check", "policies")
-    assert result.exit_code == 0, result.output
-    assert result.stdout == "2 files, nothing to mend (no OPA binary was asked)\n"
-
-
-def test_a_finding_has_its_place_its_line_and_its_mend(folder):
-    change(folder, "if not small", "if foo.bar(1)")
-    result = run("check", "policies")
-    assert result.exit_code == 1
-    lines = result.stdout.splitlines()
-    assert lines[0].startswith("policies/orders.rego:12:48: `foo.bar` is no function")
-    assert lines[0].endswith("[unknown-builtin]")
-    assert lines[1] == '  12 | deny contains "an order has 1 to 10 pieces" if foo.bar(1)'
-    assert lines[2] == "     | " + " " * 47 + "^"
-    assert lines[3] == "  mend: correct its name, or define it"
-    assert lines[-1] == "1 to mend in 2 files"
-
-
-def test_findings_for_machines(folder):
-    change(folder, "is_number(", "is_nmber(")
-    result = run("check", "policies", "--json")
-    assert result.exit_code == 1
-    found = json.loads(result.stdout)
-    assert found["files"] == 2
-    first = found["findings"][0]
-    assert (first["file"], first["row"], first["col"]) == ("policies/orders.rego", 15, 2)
-    assert first["mend"]
-
-
-def test_syntax_that_no_planner_takes_is_one_finding_with_one_excerpt(folder):
-    change(folder, "small if {", "small if {{{")
-    result = run("check", "policies")
-    assert result.exit_code == 1
-    assert "policies/orders.rego:" in result.stdout
-    assert result.stdout.count(" | small if {{{") <= 1
-    assert "Traceback" not in result.output
-
-
-def test_without_paths_the_configuration_is_checked(project):
-    result = run("check")
-    assert result.exit_code == 0, result.output
-    files = int(result.stdout.split()[0])
-    library = list((policies_directory() / "guardrails").rglob("*.rego"))
-    fixtures = list((policies_directory() / "fixtures").rglob("*.rego"))
-    assert files == len(library) + len(fixtures) + 2
-
-
-def test_a_projects_data_on_a_rules_path_is_found(project):
-    (project / "policies" / "data.yaml").write_text(
-        "guardrails: {rules: {orders: {small: true}}}\n"
-    )
-    assert run("check").exit_code == 1
-
-
-def test_a_data_file_may_not_pose_as_the_register(project):
-    (project / "policies" / "data.yaml").write_text("guardrails_data: {agents: {}}\n")
-    result = run("check")
-    assert result.exit_code == 1
-    assert "given by the register" in result.stderr
-
-
 @pytest.mark.parametrize("command", ["check", "test", "eval"])
 def test_without_a_configuration_the_error_names_init(folder, command):
     result = run(command)
@@ -206,7 +141,7 @@ def test_a_failing_test_says_where_and_how_to_see_why(folder):
     why = lines[-1]
     assert why.startswith("why: guardrails policy eval -d policies --explain=fails ")
     told = run(*why.split()[3:])
-    assert told.exit_code == 1
+    assert told.exit_code == 0
     assert "count(data.guardrails.rules.orders.deny) == 1" in told.stdout
 
 
@@ -291,22 +226,11 @@ def opa():
 @pytest.mark.opa
 def test_with_an_opa_binary_both_engines_are_asked(opa, folder, monkeypatch):
     monkeypatch.setenv("OPA", opa)
-    assert "opa check --strict agrees" in run("check", "policies").stdout
     for planner in ("regopy", "opa"):
         result = run("test", "policies", "--planner", planner)
         assert result.exit_code == 0, result.output
         assert "PASS: 2/2 (guardrails and opa agree)" in result.stdout
         assert evaluate("--planner", planner, pieces=5).stdout == "[]\n"
-
-
-@pytest.mark.opa
-def test_what_only_opa_refuses_is_a_finding_too(opa, folder, monkeypatch):
-    monkeypatch.setenv("OPA", opa)
-    change(folder, "small if {", "small if {\n\tunused := 1")
-    result = run("check", "policies")
-    assert result.exit_code == 1
-    assert "policies/orders.rego:15" in result.stdout
-    assert "unused" in result.stdout
 
 
 # -------------------------------------------------------------------------------------------- eval
@@ -332,10 +256,11 @@ def test_an_entrypoint_may_be_written_as_a_reference(folder, name):
     assert evaluate(pieces=1, entrypoint=name).stdout == "true\n"
 
 
-def test_what_is_undefined_exits_with_a_finding_and_says_how_to_see_why(folder):
+def test_what_is_undefined_is_a_finding_only_if_it_is_to_fail_and_says_how_to_see_why(folder):
     small = "guardrails/rules/orders/small"
+    assert evaluate("--fail", pieces=11, entrypoint=small).exit_code == 1
     result = evaluate(pieces=11, entrypoint=small)
-    assert result.exit_code == 1
+    assert result.exit_code == 0
     assert result.stdout == "undefined\n"
     assert "--explain=fails" in result.stderr
     assert json.loads(evaluate("--format=json", pieces=11, entrypoint=small).stdout) == {}

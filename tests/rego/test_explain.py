@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guardrails.errors import EvaluationError
-from guardrails.rego import UNDEFINED, Program
+from guardrails.rego import UNDEFINED, Program, explain, ir
+from guardrails.rego.builtins.base import EvaluationContext
 from guardrails.rego.explain import MAX_ENTRIES
+from guardrails.rego.opa_binary import find_opa
+from guardrails.rego.source_words import SourceWords
+from guardrails.rego.values import from_json
 
 ACCESS = """package access
 
@@ -165,3 +171,97 @@ def test_an_explanation_changes_nothing(access, document, strict, entrypoint):
         assert str(caught.value) == str(trace.error)
     for mode in ("notes", "fails", "full"):
         assert trace.render(mode)
+
+
+# What is told of bodies, and in whose words.
+
+BODIES = """package bodies
+
+import rego.v1
+
+pick(item, limit) := item.price if {
+	item.price < limit
+}
+
+some_deny contains "a" if input.a
+
+some_deny contains "b" if {
+	input.b
+	pick(input.item, 10) > 3
+}
+
+deep(x) := [y | y := x[_]; y != x]
+
+ended := deep(input.never)
+"""
+
+
+@pytest.fixture(scope="module", params=["regopy", "opa"])
+def bodies(request):
+    if request.param == "opa" and find_opa() is None:
+        assert os.environ.get("CI") != "true", "no OPA binary; `make opa` gets one"
+        pytest.skip("no OPA binary here")
+    modules = {"b.rego": BODIES}
+    return Program.from_modules(modules, ["bodies/some_deny"], planner=request.param)
+
+
+def told(program, document, *, sources=None):
+    plan = program.policy.plans["bodies/some_deny"]
+    context = EvaluationContext()
+    return explain.trace(
+        program.interpreter, plan, from_json(document), {}, context, sources=sources
+    )
+
+
+@given(document=st.dictionaries(st.sampled_from("ab"), st.booleans()))
+def test_a_body_fails_at_one_place_unless_it_held(bodies, document):
+    (rule,) = told(bodies, document | {"item": {"price": 5}}).calls
+    held = {"a": bool(document.get("a")), "b": bool(document.get("b"))}
+    assert len(rule.held) == sum(held.values()) == len(rule.value)
+    failed = {step.where.row for step, more in rule.first_failures if more == 0}
+    assert failed == {row for name, row in (("a", 9), ("b", 12)) if not held[name]}
+
+
+def test_the_line_of_the_source_stands_below_a_failure(bodies):
+    trace = told(bodies, {"b": True, "item": {"price": 50}}, sources={"b.rego": BODIES})
+    lines = [line.strip() for line in trace.render("fails", {"b.rego": BODIES}).splitlines()]
+    (at,) = [n for n, line in enumerate(lines) if line.startswith("b.rego:6  fails: ")]
+    assert lines[at].startswith("b.rego:6  fails: item.price < limit")
+    assert "item.price is 50" in lines[at]
+    assert lines[at + 1] == "| item.price < limit"
+    assert "|" not in trace.render("fails")
+
+
+def test_the_very_same_run_of_a_rule_is_told_once():
+    source = (
+        "package c\n\nf(x) if {\n\tx > 3\n}\n\n"
+        "a contains x if {\n\tsome x in [1, 1, 2, 2]\n\tf(x)\n}\n"
+    )
+    trace = Program.from_modules({"c.rego": source}, ["c/a"]).explain("c/a")
+    calls = [line.strip() for line in str(trace).splitlines() if "data.c.f(" in line]
+    runs = [line for line in calls if line.startswith("c.rego:3  data.c.f(")]
+    assert [line.split("  ", 1)[1] for line in runs] == [
+        "data.c.f(1)  undefined",
+        "data.c.f(1)  undefined  (as above)",
+        "data.c.f(2)  undefined",
+        "data.c.f(2)  undefined  (as above)",
+    ]
+    assert "as above" not in trace.render("full")
+
+
+def test_without_sources_a_parameter_is_told_by_its_value(bodies):
+    trace = told(bodies, {"b": True, "item": {"price": 50}})
+    assert "limit" not in str(trace)
+
+
+def test_the_words_of_a_source_end_where_the_expression_does():
+    source = 'p if {\n\ta := f(")", [1,\n\t\t2]) # }\n\tx := {y | y := 1; y > 2}\n}\nf(a, b) := 1\n'
+    words = SourceWords({"w.rego": source + "f(c, b) := 2\n"})
+    at = ir.Location
+    assert words.expression(at("w.rego", 2, 2)) == 'a := f(")", [1, 2])'
+    assert words.expression(at("w.rego", 4, 12)) == "y := 1"
+    assert words.expression(at("w.rego", 4, 20)) == "y > 2"
+    assert words.expression(at("w.rego", 99, 1)) is None
+    assert words.expression(at("other.rego", 1, 1)) is None
+    assert list(words.parameters("w.rego", "f")) == [None, "b"]
+    assert list(words.parameters("w.rego", "g")) == []

@@ -12,18 +12,26 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from guardrails.cli.console import ExitCode, notices, print_json
-from guardrails.cli.policy_report import print_evaluation, print_findings
+from guardrails.cli.console import ExitCode, notices
+from guardrails.cli.coverage_report import check_threshold
+from guardrails.cli.policy_check import check
+from guardrails.cli.policy_report import print_evaluation
 from guardrails.cli.policy_sources import Suite, from_config, from_paths, needed_opa, suites_of
 from guardrails.cli.suite_report import SuiteReport
 from guardrails.config import Config
 from guardrails.errors import ConfigError, PolicyLoadError
 from guardrails.rego import UNDEFINED, Program
-from guardrails.rego.lint import lint
+from guardrails.rego.builtins.base import EvaluationContext
+from guardrails.rego.coverage import Coverage
+from guardrails.rego.explain import trace
 from guardrails.rego.sources import read_data
 from guardrails.rego.testing import run_tests
+from guardrails.rego.values import from_json
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from guardrails.rego.explain import Trace
     from guardrails.rego.planner import PlannerName
 
 app = typer.Typer(
@@ -71,32 +79,11 @@ _Planner = Annotated[
 ]
 
 
-@app.command()
-def check(paths: _Paths = None, *, as_json: _Json = False) -> None:
-    """Find what is wrong in policies, with its place and its mend.
-
-    Parses and plans every file, and looks for what fails open: `not` without
-    its import, a rule package that nobody hears, an allow for every call, a
-    clock in a decision. `opa check --strict` is asked too, where there is an
-    OPA binary.
-    """
-    policies = from_paths(paths) if paths else from_config(Config.find())
-    sources = {**policies.modules, **policies.tests}
-    if not sources:
-        raise ConfigError(f"there is no Rego file in {_named(paths or [])}")
-    opa = needed_opa("regopy", policies.opa)
-    with notices().status("checking"):
-        found = lint(sources, data=policies.data, opa=opa)
-    if as_json:
-        print_json({"files": len(sources), "findings": [each._asdict() for each in found]})
-    else:
-        print_findings(found, sources, asked_opa=opa is not None)
-    if found:
-        raise typer.Exit(ExitCode.FINDING)
+app.command()(check)
 
 
 @app.command("test")
-def run_suites(
+def run_suites(  # noqa: PLR0913  # OPA's flags, each by its name
     paths: _Paths = None,
     *,
     run: Annotated[
@@ -104,7 +91,17 @@ def run_suites(
         typer.Option("--run", "-r", metavar="REGEX", help="Only tests whose `package.name` fits."),
     ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Name every test.")] = False,
+    coverage: Annotated[
+        bool, typer.Option("--coverage", "-c", help="Tell which rows the tests reached.")
+    ] = False,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            "--threshold", metavar="PERCENT", help="Fail below this coverage; implies --coverage."
+        ),
+    ] = None,
     planner: _Planner = None,
+    form: Annotated[Form, typer.Option("--format", help="How results are printed.")] = Form.PRETTY,
     as_json: _Json = False,
 ) -> None:
     """Run the tests of policies: rules `test_…` in files `*_test.rego`.
@@ -114,15 +111,20 @@ def run_suites(
     `opa test` runs the same tests, and both must pass.
     """
     _check_pattern(run)
+    check_threshold(threshold)
     config = None if paths else Config.find()
     suites = suites_of(config) if config else [Suite(_named(paths or []), tuple(paths or ()))]
     chosen = _chosen(planner, config)
     opa = needed_opa(chosen, str(config.opa) if config and config.opa else None)
-    report = SuiteReport(verbose=verbose, as_json=as_json, given=paths or ())
+    reached = Coverage() if coverage or threshold is not None else None
+    as_json = as_json or form is Form.JSON
+    report = SuiteReport(
+        verbose=verbose, as_json=as_json, given=paths or (), coverage=reached, threshold=threshold
+    )
     for suite in suites:
         began = time.perf_counter()
         with notices().status(f"testing {suite.name}"):
-            results = run_tests(suite.paths, run=run, planner=chosen, opa=opa)
+            results = run_tests(suite.paths, run=run, planner=chosen, opa=opa, coverage=reached)
         report.add(suite, results, time.perf_counter() - began)
     report.close()
     if not report.passed:
@@ -162,12 +164,21 @@ def evaluate(  # noqa: PLR0913  # OPA's flags, each by its name
         Form, typer.Option("--format", help="How the result is printed.")
     ] = Form.PRETTY,
     planner: _Planner = None,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict-builtin-errors/--no-strict-builtin-errors",
+            help="A builtin that fails is an error, as in a decision; else it is undefined.",
+        ),
+    ] = True,
+    fail: Annotated[
+        bool, typer.Option("--fail", help="Exit with 1 where the result is undefined.")
+    ] = False,
 ) -> None:
     """Evaluate a rule for an input, as a decision is evaluated, and say why.
 
-    A builtin that fails is an error, not undefined. Exits with 1 where the
-    result is undefined or the evaluation fails; a denial is a result as any
-    other.
+    Exits with 1 where the evaluation fails, and with --fail where the result
+    is undefined; a denial is a result as any other.
     """
     config = None if data else Config.find()
     policies = from_config(config) if config else from_paths(data or [])
@@ -186,11 +197,30 @@ def evaluate(  # noqa: PLR0913  # OPA's flags, each by its name
         planner=chosen,
         opa=needed_opa(chosen, policies.opa) if chosen == "opa" else None,
     )
-    trace = program.explain(wanted, document, strict_builtin_errors=True)
+    told = _explained(program, wanted, document, modules, strict=strict)
     mode = None if explain is None else explain.value
-    print_evaluation(trace, mode, as_json=form is Form.JSON)  # type: ignore[arg-type]  # the enum has just these values
-    if trace.error is not None or not trace.results:
+    print_evaluation(told, mode, modules, as_json=form is Form.JSON)  # type: ignore[arg-type]  # the enum has just these values
+    if told.error is not None or (fail and not told.results):
         raise typer.Exit(ExitCode.FINDING)
+
+
+def _explained(
+    program: Program, entrypoint: str, document: object, sources: Mapping[str, str], *, strict: bool
+) -> Trace:
+    """As ``Program.explain``, in the words of the sources."""
+    try:
+        given = document if document is UNDEFINED else from_json(document)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigError(f"the input cannot be used: {error}") from error
+    return trace(
+        program.interpreter,
+        program.policy.plans[entrypoint],
+        given,
+        program.data,
+        EvaluationContext(),
+        strict_builtin_errors=strict,
+        sources=sources,
+    )
 
 
 def _read_input(file: Path) -> object:

@@ -1,4 +1,4 @@
-"""What ``guardrails policy check`` and ``policy eval`` print."""
+"""What ``guardrails policy eval`` prints."""
 
 from __future__ import annotations
 
@@ -10,54 +10,36 @@ from guardrails.rego.opa_binary import excerpt
 from guardrails.rego.values import dumps, to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from guardrails.rego.explain import Mode, Trace
-    from guardrails.rego.lint import Finding
 
 _WIDTH: Final = 78
 """Characters of a line of JSON, so that it fits into a terminal."""
 
-_NO_MEND: Final = "see the message"
-"""What a finding says whose message holds the mend."""
 
-
-def print_findings(
-    found: Sequence[Finding], sources: Mapping[str, str], *, asked_opa: bool
+def print_evaluation(
+    trace: Trace, explain: Mode | None, sources: Mapping[str, str], *, as_json: bool
 ) -> None:
-    """Print every finding with its place, its line and its mend; then the verdict."""
-    screen = output()
-    # A terminal gets whole words; a file or a pipe gets whole lines.
-    whole = not screen.is_terminal
-    for finding in found:
-        place = ":".join(str(part) for part in (finding.file, finding.row, finding.col) if part)
-        message = finding.message.partition("\n")[0]
-        source = sources.get(finding.file, "")
-        shown = excerpt(source, finding.row or None, finding.col or None)
-        head = plain(f"{place}: ", "bold") if place else plain("")
-        screen.print(head + plain(f"{message} [{finding.rule_id}]{shown}"), soft_wrap=whole)
-        if finding.mend != _NO_MEND:
-            screen.print(plain("  mend:", "green"), plain(finding.mend), soft_wrap=whole)
-    by = "opa check --strict agrees" if asked_opa else "no OPA binary was asked"
-    files = "1 file" if len(sources) == 1 else f"{len(sources)} files"
-    if found:
-        screen.print(plain(f"{len(found)} to mend in {files}", "bold red"))
-    else:
-        screen.print(plain(f"{files}, nothing to mend", "green"), plain(f"({by})"))
+    """Print the value that an evaluation gave, after the explanation where one is asked for.
 
-
-def print_evaluation(trace: Trace, explain: Mode | None, *, as_json: bool) -> None:
-    """Print the value that an evaluation gave, after the explanation where one is asked for."""
+    Args:
+        trace: What the evaluation did.
+        explain: How much of it is told.
+        sources: The Rego sources by file name, for the lines that are shown.
+        as_json: Print one JSON object.
+    """
     value = trace.results[0]["result"] if trace.results else UNDEFINED
     if as_json:
-        print_json(_as_object(trace, value, explain))
+        print_json(_as_object(trace, value, explain, sources))
         return
     if explain is not None:
         # The last line of it says the result, shortened.
-        for line in trace.render(explain).splitlines()[:-1]:
+        for line in trace.render(explain, sources).splitlines()[:-1]:
             output().print(plain(line), soft_wrap=True)
     if trace.error is not None:
-        print_problem(trace.error)
+        error = trace.error
+        print_problem(f"{error}{excerpt(sources.get(error.file or '', ''), error.row, None)}")
     elif value is UNDEFINED:
         output().print(plain("undefined"))
         more = "" if explain else "; --explain=fails says which condition failed"
@@ -90,11 +72,13 @@ def _flat(value: Any) -> str:
     return dumps(value)
 
 
-def _as_object(trace: Trace, value: Any, explain: Mode | None) -> dict[str, Any]:
+def _as_object(
+    trace: Trace, value: Any, explain: Mode | None, sources: Mapping[str, str]
+) -> dict[str, Any]:
     """As OPA's server answers: an undefined result is an object without ``result``."""
     answer: dict[str, Any] = {} if value is UNDEFINED else {"result": to_json(value)}
     if explain is not None:
-        answer["explanation"] = trace.render(explain).splitlines()
+        answer["explanation"] = trace.render(explain, sources).splitlines()
     if trace.error is not None:
         error = trace.error
         answer["error"] = {
@@ -102,5 +86,11 @@ def _as_object(trace: Trace, value: Any, explain: Mode | None) -> dict[str, Any]
             "message": error.message,
             "file": error.file,
             "row": error.row,
+            "line": _line(sources.get(error.file or "", ""), error.row),
         }
     return answer
+
+
+def _line(source: str, row: int | None) -> str | None:
+    rows = source.split("\n")
+    return rows[row - 1].strip() if row is not None and 0 < row <= len(rows) else None

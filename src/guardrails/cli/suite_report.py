@@ -9,13 +9,15 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from guardrails.cli.console import output, plain, print_json
+from guardrails.cli.console import notices, output, plain, print_json
+from guardrails.cli.coverage_report import is_met, print_coverage
 from guardrails.rego.opa_binary import excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from guardrails.cli.policy_sources import Suite
+    from guardrails.rego.coverage import Coverage
     from guardrails.rego.testing import Outcome, TestResult
 
 _PLACE: Final = re.compile(r"(?P<file>[^:\n]+\.rego):(?P<row>\d+)(?::(?P<col>\d+))?: ")
@@ -36,17 +38,35 @@ class SuiteReport:
         verbose: Name the tests that pass, too.
         as_json: Print one JSON object at the end and nothing before.
         given: The paths of the command line; empty where the configuration named them.
+        coverage: What the tests reach, where it is asked for.
+        threshold: The percentage that they must reach.
     """
 
-    def __init__(self, *, verbose: bool, as_json: bool, given: Sequence[Path]) -> None:
+    def __init__(
+        self,
+        *,
+        verbose: bool,
+        as_json: bool,
+        given: Sequence[Path],
+        coverage: Coverage | None = None,
+        threshold: float | None = None,
+    ) -> None:
         self._verbose = verbose
         self._as_json = as_json
         self._given = given
+        self._coverage = coverage
+        self._threshold = threshold
         self._results: list[tuple[str, TestResult]] = []
 
     @property
     def passed(self) -> bool:
-        """Whether there were tests, and none failed."""
+        """Whether there were tests, none failed, and they reached as much as they must."""
+        return self._all_passed and (
+            self._coverage is None or is_met(self._coverage.report(), self._threshold)
+        )
+
+    @property
+    def _all_passed(self) -> bool:
         counts = self._counts()
         return counts["pass"] > 0 and counts["fail"] + counts["error"] == 0
 
@@ -83,15 +103,29 @@ class SuiteReport:
             text = f"FAIL: no test ran; no rule `test_…` of a file `*_test.rego` fits, in {where}"
             output().print(plain(text, "bold red"), soft_wrap=True)
             return
-        verdict = "PASS" if self.passed else "FAIL"
+        verdict = "PASS" if self._all_passed else "FAIL"
         both = any("opa" in result.engines for _, result in self._results)
         by = "guardrails and opa agree" if both else "by guardrails; no OPA binary was asked"
-        style = "bold green" if self.passed else "bold red"
+        style = "bold green" if self._all_passed else "bold red"
         output().print(
             plain(f"{verdict}: {counts['pass']}/{total}", style),
-            plain(f"({by if self.passed else _failures(counts)})"),
+            plain(f"({by if self._all_passed else _failures(counts)})"),
         )
+        self._print_coverage()
         self._print_next_step()
+
+    def _print_coverage(self) -> None:
+        if self._coverage is None:
+            return
+        elsewhere = sum(
+            bool(result.engines) and "guardrails" not in result.engines
+            for _, result in self._results
+        )
+        if elsewhere:
+            words = "1 test was" if elsewhere == 1 else f"{elsewhere} tests were"
+            text = f"note: {words} run by opa alone; what only these reach is not counted"
+            notices().print(plain(text))
+        print_coverage(self._coverage.report(), self._threshold)
 
     def _print_next_step(self) -> None:
         """The command that says more about the first test that did not pass."""
@@ -124,7 +158,10 @@ class SuiteReport:
             for suite, result in self._results
         ]
         counted = {outcome: counts[outcome] for outcome in _STYLES}
-        print_json({"passed": self.passed, "counts": counted, "tests": tests})
+        told: dict[str, Any] = {"passed": self.passed, "counts": counted, "tests": tests}
+        if self._coverage is not None:
+            told["coverage"] = self._coverage.report().as_object()
+        print_json(told)
 
     def _counts(self) -> Counter[Outcome]:
         return Counter(result.outcome for _, result in self._results)

@@ -2,138 +2,30 @@
 
 The interpreter is observed, not changed: :class:`_Tracer` runs the same statements and notes
 each in the words of the policy as far as the plan still has them. Names of variables are
-not in a plan, so an expression is told by its path (``input.tool.operation``) or by its value.
+not in a plan, so an expression is told by its path (``input.tool.operation``) or by its value;
+where the sources are given, parameters have their names, and an expression that was planned as
+a function of its own is told as it was written.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from guardrails.errors import EvaluationError
 from guardrails.rego import ir
+from guardrails.rego.definitions import blocks_of, head_writes
 from guardrails.rego.evaluation import Evaluation
+from guardrails.rego.explanation import MAX_ENTRIES, Mode, RuleTrace, Step, Trace, shortened
+from guardrails.rego.source_words import SourceWords, is_lifted
 from guardrails.rego.values import UNDEFINED, RegoSet, dumps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from guardrails.rego.builtins.base import EvaluationContext
     from guardrails.rego.evaluation import Action, Frame, Limits, Routine, Signal
     from guardrails.rego.interpreter import Interpreter
     from guardrails.rego.values import Value
-
-Mode: TypeAlias = Literal["notes", "fails", "full"]
-"""How much is told: the rules and their values; also what failed in those without a value
-or with an empty one; or every statement."""
-
-MAX_ENTRIES: Final = 20_000
-"""Statements and rules that one trace keeps."""
-
-_SHORT: Final = 100
-"""Characters of a value that are shown."""
-
-_MAX_FAILURES: Final = 8
-"""Failures that are told of one rule, outside of the mode `full`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One statement that ran.
-
-    Attributes:
-        where: Its place in the Rego file.
-        text: The statement in the words of the policy, with the values in it.
-        held: Whether it went on.
-        negated: Whether it stood under a `not`, where to fail is to succeed.
-    """
-
-    where: ir.Location
-    text: str
-    held: bool
-    negated: bool
-
-
-@dataclass(frozen=True, slots=True)
-class RuleTrace:
-    """One run of a rule or function.
-
-    Attributes:
-        name: As ``data.guardrails.rules.access.allow``, a function with its arguments.
-        where: The file and row of its first definition.
-        value: What it gave; UNDEFINED if nothing, or if the evaluation ended in it.
-        entries: The statements and the other rules that it ran, in order.
-    """
-
-    name: str
-    where: ir.Location
-    value: Value
-    entries: tuple[Step | RuleTrace, ...]
-
-    @property
-    def contributes(self) -> bool:
-        """Whether its value is something: neither undefined nor false nor an empty collection."""
-        if self.value is UNDEFINED or self.value is False:
-            return False
-        return not (isinstance(self.value, list | dict | RegoSet) and len(self.value) == 0)
-
-    @property
-    def failures(self) -> tuple[Step, ...]:
-        """The statements at which its bodies ended, each once; loops end many a round."""
-        failed = (
-            entry
-            for entry in self.entries
-            if isinstance(entry, Step) and not entry.held and not entry.negated
-        )
-        return tuple(dict.fromkeys(failed))
-
-    def rules(self) -> Iterator[RuleTrace]:
-        """This rule, and those that ran within it, in the order in which they began."""
-        yield self
-        for entry in self.entries:
-            if isinstance(entry, RuleTrace):
-                yield from entry.rules()
-
-
-@dataclass(frozen=True, slots=True)
-class Trace:
-    """What an evaluation did.
-
-    Attributes:
-        entrypoint: What was evaluated.
-        results: The result set, as :meth:`Program.run` gives it.
-        error: What ended the evaluation instead.
-        calls: The rules that the entrypoint ran.
-        complete: Whether everything was kept (:data:`MAX_ENTRIES`).
-    """
-
-    entrypoint: str
-    results: list[Value]
-    error: EvaluationError | None
-    calls: tuple[RuleTrace, ...]
-    complete: bool
-
-    def rules(self) -> Iterator[RuleTrace]:
-        """Every rule and function that ran, in the order in which they began."""
-        for call in self.calls:
-            yield from call.rules()
-
-    def render(self, mode: Mode = "fails") -> str:
-        """The trace as text, a line each, indented as the rules ran within one another."""
-        lines = [line for call in self.calls for line in _lines(call, mode, 0)]
-        if not self.complete:
-            lines.append(f"(only the first {MAX_ENTRIES} statements are shown)")
-        if self.error is not None:
-            lines.append(f"error: {self.error}")
-        elif not self.results:
-            lines.append(f"{self.entrypoint} is undefined")
-        else:
-            shown = [_short(result.get("result", result)) for result in self.results]
-            lines.append(f"{self.entrypoint} = {', '.join(shown)}")
-        return "\n".join(lines)
-
-    def __str__(self) -> str:
-        return self.render()
 
 
 def trace(  # noqa: PLR0913  # an evaluation's inputs; the last one by name
@@ -144,42 +36,29 @@ def trace(  # noqa: PLR0913  # an evaluation's inputs; the last one by name
     context: EvaluationContext,
     *,
     strict_builtin_errors: bool = False,
+    sources: Mapping[str, str] | None = None,
 ) -> Trace:
-    """The trace of one evaluation; arguments as ``Interpreter.run``, which it equals."""
+    """The trace of one evaluation; arguments as ``Interpreter.run``, which it equals.
+
+    With `sources`, Rego by file name, it is told in the author's words where the plan has none.
+    """
     linked = interpreter.linked(_observed)
     tracer = _Tracer(
-        linked.functions, context, interpreter.limits, strict_builtin_errors=strict_builtin_errors
+        linked.functions,
+        context,
+        interpreter.limits,
+        strict_builtin_errors=strict_builtin_errors,
+        policy=interpreter.policy,
+        words=SourceWords(sources or {}),
     )
     results: list[Value] = []
     error: EvaluationError | None = None
     try:
         results = tracer.run(linked.plans[plan.name], document, data)
     except EvaluationError as failure:
-        error = failure
+        error = tracer.placed(failure)
     calls = tuple(entry for entry in tracer.finish() if isinstance(entry, RuleTrace))
     return Trace(plan.name, results, error, calls, complete=tracer.room > 0)
-
-
-def _lines(rule: RuleTrace, mode: Mode, depth: int) -> Iterator[str]:
-    margin = "  " * depth
-    value = "undefined" if rule.value is UNDEFINED else f"= {_short(rule.value)}"
-    yield f"{margin}{rule.where}  {rule.name}  {value}".rstrip()
-    for entry in rule.entries:
-        if isinstance(entry, RuleTrace):
-            yield from _lines(entry, mode, depth + 1)
-        elif mode == "full":
-            mark = "holds" if entry.held else "fails"
-            yield f"{margin}    {entry.where}  {mark}: {entry.text}"
-    if mode == "fails" and not rule.contributes:
-        for step in rule.failures[:_MAX_FAILURES]:
-            yield f"{margin}    {step.where}  fails: {step.text}"
-        if len(rule.failures) > _MAX_FAILURES:
-            yield f"{margin}    and {len(rule.failures) - _MAX_FAILURES} more"
-
-
-def _short(value: Value) -> str:
-    text = dumps(value)
-    return text if len(text) <= _SHORT else text[: _SHORT - 1] + "…"
 
 
 _OPERATORS: Final = {
@@ -203,35 +82,53 @@ _OPERATORS: Final = {
 class _Open:
     """A rule that is running: its entries so far, and what its locals stand for."""
 
-    __slots__ = ("entries", "leaves", "name", "negations", "places", "texts", "where")
+    __slots__ = (
+        "body",
+        "entries",
+        "held",
+        "leaves",
+        "name",
+        "negations",
+        "places",
+        "texts",
+        "where",
+    )
 
     def __init__(self, name: str, where: ir.Location) -> None:
         self.name = name
         self.where = where
         self.entries: list[Step | RuleTrace] = []
         self.texts: dict[int, str] = {ir.INPUT: "input", ir.DATA: "data"}
-        # Of a local that holds a builtin's result: what went into it, and its place.
+        # Of a local that holds a builtin's result: what went into it; of any that holds what an
+        # expression gave: its place.
         self.leaves: dict[int, dict[str, str]] = {}
         self.places: dict[int, ir.Location] = {}
         self.negations = 0
+        self.body = 0
+        self.held: set[int] = set()
 
     def close(self, value: Value) -> RuleTrace:
-        return RuleTrace(self.name, self.where, value, tuple(self.entries))
+        return RuleTrace(self.name, self.where, value, tuple(self.entries), frozenset(self.held))
 
 
 class _Tracer(Evaluation):
     """An evaluation that notes what it does."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what an evaluation takes, and what tells of it, by name
         self,
         functions: Mapping[str, Routine],
         context: EvaluationContext,
         limits: Limits,
         *,
-        strict_builtin_errors: bool = False,
+        strict_builtin_errors: bool,
+        policy: ir.Policy,
+        words: SourceWords,
     ) -> None:
         super().__init__(context, limits, strict_builtin_errors=strict_builtin_errors)
         self.functions = functions
+        self.heads = head_writes(policy.functions)
+        self.blocks = blocks_of(policy.functions)
+        self.words = words
         self.open = [_Open("", ir.NOWHERE)]
         self.room = MAX_ENTRIES
 
@@ -239,13 +136,29 @@ class _Tracer(Evaluation):
         if not routine.path:
             return super().invoke(routine, args)
         args = tuple(args)
-        name = _name(routine)
-        if not routine.is_rule:
-            name += f"({', '.join(map(_shown, args[ir.RULE_PARAMETERS :]))})"
-        self.open.append(_Open(name, routine.where))
+        opened = _Open(self.title(routine, args[ir.RULE_PARAMETERS :]), routine.where)
+        names = self.words.parameters(routine.where.file, routine.path[-1])
+        for local, name in enumerate(names, ir.RULE_PARAMETERS):
+            if name is not None and local < len(args):
+                opened.texts[local] = name
+        self.open.append(opened)
         value = super().invoke(routine, args)
         self.note(self.open.pop().close(value))
         return value
+
+    def title(self, routine: Routine, args: tuple[Value, ...]) -> str:
+        """What a rule, or one call of a function, is called."""
+        if is_lifted(routine.path[-1]):
+            return self.words.expression(routine.where) or _LIFTED
+        name = _name(routine)
+        return name if routine.is_rule else f"{name}({', '.join(map(_shown, args))})"
+
+    def placed(self, error: EvaluationError) -> EvaluationError:
+        """`error` with the place of the rule in which it came about, where it has none itself."""
+        where = self.open[-1].where
+        if error.file is not None or where.file is None:
+            return error
+        return EvaluationError(error.code, error.message, file=where.file, row=where.row)
 
     def note(self, entry: Step | RuleTrace) -> None:
         # Rules are kept beyond the limit if something in them was: their number is bounded by it.
@@ -262,6 +175,7 @@ class _Tracer(Evaluation):
     def observe(self, statement: ir.Statement, action: Action, frame: Frame) -> Signal:
         """Run one statement, and note what it did."""
         here = self.open[-1]
+        here.body = self.blocks.get(id(statement), here.body)
         if isinstance(statement, ir.Not):
             here.negations += 1
             signal = action(self, frame)
@@ -272,15 +186,33 @@ class _Tracer(Evaluation):
                 here.texts[statement.value] = f"{self.text(statement.source, frame)}[_]"
             self.suppressed = None
             signal = action(self, frame)
+        if signal is None and id(statement) in self.heads:
+            here.held.add(here.body)
         told = self.tell(statement, frame)
-        if told is not None:
+        if isinstance(statement, ir.CallBuiltin) and statement.name in _NOTES:
+            said = self.said(statement, frame)
+            self.note(Step(statement.where, said, held=True, negated=False, note=True))
+        elif told is not None:
             held = signal is None
             text = told if held else self.reason(statement, frame, told)
             if not (held and self.says_nothing(statement, frame)):
                 where = self.place(statement)
-                self.note(Step(where, text, held, negated=here.negations > 0))
+                self.note(Step(where, text, held, here.negations > 0, body=here.body))
         self.learn(statement, frame)
         return signal
+
+    def said(self, statement: ir.CallBuiltin, frame: Frame) -> str:
+        """What `trace` or `print` tells; of `print`, each argument is the set of its values."""
+        (operand,) = statement.args
+        value = operand.value if isinstance(operand, ir.Constant) else frame[operand.index]
+        if statement.name == "trace" or not isinstance(value, list):
+            return _plain(value)
+        return " ".join(
+            ", ".join(map(_plain, part))
+            if isinstance(part, RegoSet) and len(part)
+            else "<undefined>"
+            for part in value
+        )
 
     def text(self, operand: ir.Operand, frame: Frame) -> str:
         """What an operand stands for: a path, an expression, or its value."""
@@ -300,7 +232,7 @@ class _Tracer(Evaluation):
         return isinstance(statement, ir.Dot)
 
     def place(self, statement: ir.Statement) -> ir.Location:
-        """Where `statement` stands; a test of a builtin's result stands where the builtin does."""
+        """Where `statement` stands; a test of what an expression gave stands where that does."""
         if isinstance(statement, ir.NotEqual) and isinstance(statement.a, ir.Local):
             return self.open[-1].places.get(statement.a.index, statement.where)
         return statement.where
@@ -325,6 +257,7 @@ class _Tracer(Evaluation):
             here.places.pop(local, None)
         if isinstance(statement, ir.CallBuiltin):
             here.leaves[statement.target] = self.values(statement, frame)
+        if isinstance(statement, _GIVE_A_VALUE):
             here.places[statement.target] = statement.where
         match statement:
             case ir.AssignVar(source=source, target=target) if source != ir.Local(target):
@@ -356,7 +289,10 @@ class _Tracer(Evaluation):
             case ir.CallBuiltin(name=name, args=args):
                 return _call(name, [self.text(arg, frame) for arg in args])
             case ir.CallFunction(function=function, args=args):
-                path = _name(self.functions[function])
+                called = self.functions[function]
+                if is_lifted(called.path[-1]):
+                    return self.words.expression(called.where) or _LIFTED
+                path = _name(called)
                 given = [self.text(arg, frame) for arg in args[2:]]
                 return f"{path}({', '.join(given)})" if given else path
             case ir.CallDynamic(path=(_, *parts)) | ir.Reference(path=parts):
@@ -400,12 +336,22 @@ class _Tracer(Evaluation):
 _GIVE_A_VALUE: Final = (ir.Dot, ir.CallFunction, ir.CallDynamic, ir.Reference, ir.CallBuiltin)
 
 
+_NOTES: Final = frozenset({"internal.print", "trace"})
+
+_LIFTED: Final = "an expression with `with`, or within `every`"
+"""What is said of an expression that was planned as a function, where there is no source."""
+
+
 def _name(routine: Routine) -> str:
     return ".".join(("data", *routine.path[1:]))
 
 
 def _shown(value: Value) -> str:
-    return "undefined" if value is UNDEFINED else _short(value)
+    return "undefined" if value is UNDEFINED else shortened(value)
+
+
+def _plain(value: Value) -> str:
+    return value if type(value) is str else _shown(value)
 
 
 def _call(name: str, args: list[str]) -> str:
@@ -422,3 +368,6 @@ def _observed(statement: ir.Statement, action: Action) -> Action:
         return tracer.observe(statement, action, frame)
 
     return observe  # type: ignore[return-value]  # it is run by a _Tracer alone
+
+
+__all__ = ["MAX_ENTRIES", "Mode", "RuleTrace", "Step", "Trace", "trace"]

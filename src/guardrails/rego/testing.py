@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from guardrails.errors import EvaluationError, PolicyLoadError
 from guardrails.rego.opa_binary import find_opa
@@ -25,15 +25,20 @@ from guardrails.rego.syntax import rule_path
 from guardrails.rego.with_lifting import lift
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from guardrails.rego.coverage import Coverage
     from guardrails.rego.opa_binary import OpaTest
     from guardrails.rego.planner import PlannerName
     from guardrails.rego.sources import Sources
     from guardrails.rego.syntax import Module, Node
+    from guardrails.rego.values import Value
 
 Outcome = Literal["pass", "fail", "error", "skip"]
+
+Evaluate: TypeAlias = "Callable[[Program, str], Value]"
+"""The value of an entrypoint of a program."""
 
 _TEST: Final = "test_"
 _SKIPPED: Final = "todo_test_"
@@ -90,13 +95,14 @@ class _Case:
         self.outcome, self.message = outcome, message
 
 
-def run_tests(
+def run_tests(  # noqa: PLR0913  # options, by name
     paths: Sequence[str | Path],
     *,
     run: str | None = None,
     planner: PlannerName = "regopy",
     opa: str | None = None,
     use_opa: bool = True,
+    coverage: Coverage | None = None,
 ) -> list[TestResult]:
     """The result of every test in `paths`, in the order of files and rows.
 
@@ -106,6 +112,7 @@ def run_tests(
         planner: Who plans: ``regopy`` or ``opa``.
         opa: The OPA binary; None looks for one.
         use_opa: Run ``opa test`` too, where there is a binary.
+        coverage: Takes what the tests reach; what OPA alone can run counts for nothing.
 
     Raises:
         PolicyLoadError: A path cannot be read, or a policy (not a test) cannot be parsed.
@@ -118,11 +125,17 @@ def run_tests(
     cases = [case for module in parsed.values() for case in _cases(module)]
     cases = [case for case in cases if wanted.search(f"{case.package}.{case.name}")]
     pending = [case for case in cases if case.outcome is None]
+    if coverage is not None:
+        policies, wrong = parse_modules(sources.modules)
+        if wrong:
+            raise wrong[0]
+        coverage.add_modules([*policies.values(), *parsed.values()])
+    evaluate = _evaluation(coverage)
     if planner == "regopy":
-        _run_planned_by_regopy(pending, parsed, sources)
+        _run_planned_by_regopy(pending, parsed, sources, evaluate)
     else:
         modules = {**sources.modules, **{name: module.source for name, module in parsed.items()}}
-        _plan_and_evaluate(pending, modules, sources.data, "opa", binary)
+        _plan_and_evaluate(pending, modules, sources.data, evaluate, "opa", binary)
     if binary is not None and use_opa:
         _join_opa(pending, binary, sources)
     results = [_result(case) for case in cases]
@@ -150,17 +163,17 @@ def _cases(module: Module) -> Iterable[_Case]:
 
 
 def _run_planned_by_regopy(
-    cases: Sequence[_Case], parsed: Mapping[str, Module], sources: Sources
+    cases: Sequence[_Case], parsed: Mapping[str, Module], sources: Sources, evaluate: Evaluate
 ) -> None:
     """Plans all tests at once; what regopy cannot plan is taken out, file by file if need be."""
     certain, doubtful = _found_traps(parsed.values())
     _give_up(cases, certain)
     texts = {name: _without(module, certain) for name, module in parsed.items()}
-    if _plan_and_evaluate(cases, {**sources.modules, **texts}, sources.data, quiet=True):
+    if _plan_and_evaluate(cases, {**sources.modules, **texts}, sources.data, evaluate, quiet=True):
         return
     _give_up(cases, doubtful)
     texts = {name: _without(module, [*certain, *doubtful]) for name, module in parsed.items()}
-    if _plan_and_evaluate(cases, {**sources.modules, **texts}, sources.data, quiet=True):
+    if _plan_and_evaluate(cases, {**sources.modules, **texts}, sources.data, evaluate, quiet=True):
         return
     for name, text in texts.items():
         own = [case for case in cases if case.module.file == name]
@@ -169,13 +182,15 @@ def _run_planned_by_regopy(
             for other, module in parsed.items()
             if other != name and not any(True for _ in _cases(module))
         }
-        _plan_and_evaluate(own, {**sources.modules, **support, name: text}, sources.data)
+        modules = {**sources.modules, **support, name: text}
+        _plan_and_evaluate(own, modules, sources.data, evaluate)
 
 
-def _plan_and_evaluate(  # noqa: PLR0913  # what one plan needs, the last three by name
+def _plan_and_evaluate(  # noqa: PLR0913, PLR0917  # what one plan needs, the last three by name
     cases: Sequence[_Case],
     modules: Mapping[str, str],
     data: Mapping[str, Any],
+    evaluate: Evaluate,
     planner: PlannerName = "regopy",
     opa: str | None = None,
     *,
@@ -199,15 +214,22 @@ def _plan_and_evaluate(  # noqa: PLR0913  # what one plan needs, the last three 
         return False
     for case in cases:
         if case.outcome is None:
-            _evaluate(program, case)
+            _settle(program, case, evaluate)
     return True
 
 
-def _evaluate(program: Program, case: _Case) -> None:
+def _evaluation(coverage: Coverage | None) -> Evaluate:
+    """How a test is evaluated: observed by `coverage`, or as decisions are."""
+    if coverage is not None:
+        return coverage.evaluate
+    return lambda program, entrypoint: program.evaluate(entrypoint, strict_builtin_errors=True)
+
+
+def _settle(program: Program, case: _Case, evaluate: Evaluate) -> None:
     case.engines.append("guardrails")
     begin = time.perf_counter()
     try:
-        value = program.evaluate(case.entrypoint, strict_builtin_errors=True)
+        value = evaluate(program, case.entrypoint)
     except EvaluationError as error:
         case.settle("error", str(error))
     else:
