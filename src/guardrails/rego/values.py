@@ -27,6 +27,7 @@ by their values.
 
 from __future__ import annotations
 
+import operator
 import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
@@ -272,7 +273,19 @@ def sorted_values(values: Iterable[Value]) -> list[Value]:
         return sorted(items)
     if kinds <= {int, Decimal}:
         return sorted(items)
+    names = _common_names(items) if kinds == {dict} else None
+    if names is not None:
+        return sorted(items, key=operator.itemgetter(*names))
     return sorted(items, key=_Ordered)
+
+
+def _common_names(items: list[dict[Key, Value]]) -> list[str] | None:
+    """The sorted keys of objects that have the same ones, if all they hold is strings."""
+    names = items[0].keys()
+    for item in items:
+        if item.keys() != names or not all(type(value) is str for value in item.values()):
+            return None
+    return sorted(names) if names and all(type(name) is str for name in names) else None
 
 
 def sorted_keys(mapping: dict[Key, Value]) -> list[Key]:

@@ -221,10 +221,8 @@ def _match(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
     pattern, value = args
     if not isinstance(pattern, Known) or not walk.shape(value).is_only(Kind.STRING):
         return None
-    search = walk.unit.pattern(pattern.value)
-    if search is None:
-        return None
-    return Test(f"{search}(utf8({walk.text(value)})) is not None")
+    search = walk.unit.search(pattern.value, walk.text(value))
+    return None if search is None else Test(f"{search} is not None")
 
 
 def _object_get(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:

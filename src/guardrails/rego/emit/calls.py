@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from guardrails.rego.emit.abstract import Abstract
     from guardrails.rego.emit.walk import Walk
 
-LARGEST: Final = 700
+LARGEST: Final = 50_000
 """Statements of a function of Python beyond which nothing more is written in place into it."""
 
 
@@ -57,6 +57,7 @@ def _value(walk: Walk, function: ir.Function, args: Sequence[Abstract]) -> Abstr
         given = returned(function)
         if given is not None:
             return in_place(walk, function, args, given)
+    walk.unit.note_arguments(function.name, walk.scope.shaped, [walk.shape(arg) for arg in args])
     callee = walk.unit.function(function.name, walk.scope.shaped)
     if callee.constant is not None:
         return callee.constant
@@ -86,7 +87,7 @@ def _before_all(walk: Walk, name: str, fact: object) -> Abstract:
     walk.head.body.append(slot)
     walk.lasting[fact] = value
     if isinstance(value, Variable):
-        walk.keep(value.name)
+        walk.keep(value)
     return value
 
 
@@ -141,6 +142,9 @@ def finished(walk: Walk, value: Abstract) -> Abstract:
         if value.raw:
             members = set_of(walk.members.get(value.name, DEFINED))
             shape = replace(members, kinds=shape.kinds)
+        elif value.name in walk.members and shape.item is None and not shape.fields:
+            named = walk.named.get(value.name, False)
+            shape = replace(shape, item=walk.members[value.name], named=named)
         value = replace(value, shape=shape, changes=False)
     elif not isinstance(value, Known) and value is not MISSING:
         raw = walk.raw_text(value)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from guardrails.errors import EvaluationError
 from guardrails.rego import ir
 from guardrails.rego.builtins import BUILTINS
+from guardrails.rego.builtins.determinate import search_for
 from guardrails.rego.builtins.regex import compiled
 from guardrails.rego.emit.render import render
 from guardrails.rego.emit.runtime import HELPERS, lenient
@@ -67,6 +68,8 @@ def link(program: Program, data: Value, *, strict: bool) -> Linked:
         file = f"<rego {prefix} {each.name}>"
         _define(each, file, space)
         places[file], sources[file] = each.places, each.text
+    for table, chosen in program.tables.items():
+        space[table] = {space[key]: space[function] for key, function in chosen.items()}
     entries = {name: space[each.name] for name, each in plans.items()}
     single = frozenset(name for name, each in plans.items() if not each.name.endswith("S"))
     return Linked(entries, single, places, sources)
@@ -104,4 +107,6 @@ def bound(constant: Constant, data: Value) -> Any:
         return tuple(value)
     if constant.form == "pattern":
         return compiled(value).search
+    if constant.form == "plain pattern":
+        return search_for(value)
     return value

@@ -77,11 +77,13 @@ def _worked_out(walk: Walk, source: Abstract, key: Abstract) -> Abstract | None:
         return None
     if shape.only is not UNKNOWN and shape.defined:
         return Known(shape.only)
-    if fact is not None and shape.defined and isinstance(source, Variable):
-        if walk.lasts(source.name) and isinstance(key, Known):
+    if fact is not None and shape.defined and isinstance(key, Known):
+        root = walk.root(source)
+        if root is not None and root.is_only(Kind.OBJECT) and root.at(key.value).defined:
             return walk.before_all(fact, text, shape)
-    if fact is not None and isinstance(source, Known) and isinstance(key, Variable):
-        if walk.lasts(key.name) and text.startswith("K"):
+    if fact is not None and isinstance(source, Known):
+        root = walk.root(key)
+        if root is not None and root.is_only(Kind.PLAIN) and text.startswith("K"):
             found = walk.defined(walk.before_all(fact, text, shape))
             return None if walk.leaving is not None else found
     found = walk.define(text, shape)

@@ -122,10 +122,9 @@ def _wanted_key(walk: Walk, statement: ir.Scan) -> Abstract | None:
                     found[target] = found[index]
             case ir.Dot(source=ir.Local(index=index), key=ir.Constant(value=str(name))):
                 held = found.get(index) if index in own else frame.env[index]
-                if isinstance(held, Variable) and walk.lasts(held.name):
-                    if not walk.shape(held).is_only(Kind.OBJECT):
-                        return None
-                    if not walk.shape(held).at(name).defined:
+                root = walk.root(held) if held is not None else None
+                if held is not None and root is not None:
+                    if not root.is_only(Kind.OBJECT) or not root.at(name).defined:
                         return None
                     below = look_up(walk, held, Known(name))
                     if below is not None:
@@ -182,7 +181,8 @@ class _Loop:
         if isinstance(source, Known):
             self.item = walk.unit.shape_of_items(source)
         inside = {local for each in ir.statements((statement.body,)) for local in ir.reads(each)}
-        self.keyed = statement.key in inside
+        behind = walk.frame.live.behind[id(statement.body)]
+        self.keyed = statement.key in inside or statement.key in behind
         self.key: Abstract = MISSING
         self.target = self.head = ""
         if self.kinds == [Kind.ARRAY]:
@@ -221,7 +221,7 @@ class _Loop:
     def _object(self, shape: Shape) -> None:
         walk = self.walk
         text = walk.text(self.source)
-        keys = STRING if shape.json else DEFINED
+        keys = STRING if shape.json or shape.named else DEFINED
         if isinstance(self.source, Known):
             keys = shape_of_keys(self.source.value)
         self.key = Variable(self.key_name, keys)
@@ -328,7 +328,10 @@ def _heads(body: ir.Body) -> dict[int, Shape]:
 def order_shows(walk: Walk, statement: ir.Scan) -> bool:
     """Whether the order of the rounds can be told by what they leave."""
     body = statement.body
-    live = walk.frame.live.before[id(body)] | walk.frame.live.behind[id(body)]
+    behind = walk.frame.live.behind[id(body)]
+    live = walk.frame.live.before[id(body)] | behind
+    if statement.key in behind or statement.value in behind:
+        return True
     for each in ir.statements((body,)):
         match each:
             case ir.ArrayAppend(array=held) if held.index in live:

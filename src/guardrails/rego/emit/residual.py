@@ -145,7 +145,10 @@ def walk(nodes: Iterable[Node]) -> Iterator[Node]:
 
 def texts(node: Node) -> tuple[Text, ...]:
     """The expressions that `node` itself evaluates."""
-    if isinstance(node, Set | Do | Return):
+    if isinstance(node, Set):
+        # A value that is kept in the memo needs the memo.
+        return (node.value,) if names(node.name) == [node.name] else (node.value, node.name)
+    if isinstance(node, Do | Return):
         return (node.value,)
     if isinstance(node, If):
         return (node.condition,)
@@ -157,7 +160,7 @@ def texts(node: Node) -> tuple[Text, ...]:
 def assigned(node: Node) -> list[str]:
     """The locals that `node` itself gives a value."""
     found = names(node.target) if isinstance(node, For) else []
-    if isinstance(node, Set):
+    if isinstance(node, Set) and names(node.name) == [node.name]:
         found.append(node.name)
     for text in texts(node):
         found += re.findall(r"\(([a-z][0-9]+) :=", text)

@@ -57,6 +57,8 @@ def items(source: Value) -> list[tuple[Value, Value]] | None:
 
 def fields(source: dict[Key, Value]) -> list[tuple[Value, Value]]:
     """The keys and values of an object, in order."""
+    if not source:
+        return []
     return [(from_key(key), source[key]) for key in sorted_keys(source)]
 
 

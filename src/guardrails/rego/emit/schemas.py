@@ -7,6 +7,7 @@ nothing here. A keyword that is not understood never makes a shape narrower.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from guardrails.rego.emit.shapes import DOCUMENT, Kind, Shape, exactly
@@ -57,9 +58,7 @@ def _properties(schema: Mapping[str, Any]) -> tuple[dict[str, Shape], Shape | No
     for name, each in schema.get("properties", {}).items():
         shape = shape_of_schema(each)
         if name not in required:
-            shape = Shape(
-                shape.kinds | Kind.UNDEFINED, shape.item, shape.fields, shape.json, shape.only
-            )
+            shape = replace(shape, kinds=shape.kinds | Kind.UNDEFINED)
         fields[str(name)] = shape
     others = schema.get("additionalProperties", True)
     if others is False and "patternProperties" not in schema:
@@ -79,4 +78,4 @@ def with_parts(shape: Shape, parts: Mapping[str, Any]) -> Shape:
     fields = dict(shape.fields)
     for name, value in parts.items():
         fields[name] = exactly(value)
-    return Shape(shape.kinds, shape.item, fields, shape.json)
+    return replace(shape, fields=fields)

@@ -86,6 +86,7 @@ class Shape:
         fields: What stands under these names of an object. A field that may be missing has
             the kind UNDEFINED; names that are not listed may be there or not.
         json: It is a JSON document down to its leaves: no sets, and all keys are strings.
+        named: All keys of an object are strings.
         only: The value itself, where there is only one.
     """
 
@@ -93,6 +94,7 @@ class Shape:
     item: Shape | None = None
     fields: Mapping[str, Shape] = field(default_factory=dict, hash=False)
     json: bool = False
+    named: bool = False
     only: object = field(default=UNKNOWN, hash=False)
 
     def is_only(self, kinds: Kind) -> bool:
@@ -193,8 +195,13 @@ def join(a: Shape, b: Shape) -> Shape:
         _joined_items(a, b, fields),
         fields,
         (a.json or not a.may_be(_COLLECTIONS)) and (b.json or not b.may_be(_COLLECTIONS)),
+        _is_named(a) and _is_named(b),
         a.only if same and a.kinds | Kind.UNDEFINED == b.kinds | Kind.UNDEFINED else UNKNOWN,
     )
+
+
+def _is_named(shape: Shape) -> bool:
+    return shape.named or shape.json or not shape.may_be(Kind.OBJECT)
 
 
 def _same_text(a: object, b: object) -> bool:
@@ -260,8 +267,9 @@ def _shape_of_object(value: dict[object, Value], depth: int) -> Shape:
     shapes = {key: shape_of(item, depth + 1) for key, item in value.items()}
     json = named and all(shape.json for shape in shapes.values())
     if not named or len(value) > _WIDEST:
-        return Shape(Kind.OBJECT, joined(shapes.values()), json=json)
-    return Shape(Kind.OBJECT, _NO_ITEMS, {str(key): each for key, each in shapes.items()}, json)
+        return Shape(Kind.OBJECT, joined(shapes.values()), json=json, named=named)
+    fields = {str(key): each for key, each in shapes.items()}
+    return Shape(Kind.OBJECT, _NO_ITEMS, fields, json, named=True)
 
 
 def shape_of_items(value: Value) -> Shape:

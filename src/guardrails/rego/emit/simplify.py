@@ -61,7 +61,7 @@ def _put_in(nodes: Body, name: str, value: Text) -> bool:
                 node.source = re.sub(rf"\b{name}\b", value, node.source)
                 return True
             continue
-        for text in residual.texts(node):
+        for text in residual.texts(node)[:1]:
             if name in residual.names(text):
                 given = re.sub(rf"\b{name}\b", value, text)
                 if isinstance(node, If):
@@ -217,7 +217,7 @@ def _hand_on(before: Body, node: Node, uses: Counter[str]) -> None:
         return
     if not isinstance(node, Set | Do | Return | If):
         return
-    (text,) = residual.texts(node)
+    text = residual.texts(node)[0]
     if last.name not in residual.names(text):
         return
     if text != last.name and re.fullmatch(r"\w+", last.value) is None:

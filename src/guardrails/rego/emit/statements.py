@@ -24,7 +24,7 @@ from guardrails.rego.emit.lookups import look_up
 from guardrails.rego.emit.loops import scan
 from guardrails.rego.emit.plain import reach
 from guardrails.rego.emit.shapes import DEFINED, UNKNOWN, Kind, Shape
-from guardrails.rego.emit.walk import CannotEmit, Walk, opened_literal
+from guardrails.rego.emit.walk import CannotEmit, Walk, opened, opened_literal
 from guardrails.rego.values import to_key
 
 if TYPE_CHECKING:
@@ -230,10 +230,18 @@ def _element(walk: Walk, operand: ir.Operand) -> Abstract | None:
     return None if walk.leaving is not None else value
 
 
+def _part(walk: Walk, operand: ir.Operand) -> Abstract | None:
+    """A value that becomes a part of an array or object; what is known of little is made anew."""
+    value = _element(walk, operand)
+    if isinstance(value, Known) and walk.unit.is_small(value.value):
+        return opened(value)
+    return value
+
+
 def _append(walk: Walk, statement: ir.ArrayAppend) -> None:
     local = statement.array.index
     held = _opened(walk, local, ArrayLiteral)
-    value = _element(walk, statement.value)
+    value = _part(walk, statement.value)
     if value is None:
         return
     if isinstance(held, ArrayLiteral):
@@ -255,6 +263,7 @@ def _set_add(walk: Walk, statement: ir.SetAdd) -> None:
     if sink is not None and sink[0] == local:
         sink[1](value)
         return
+    value = walk.settled(value)
     held = _opened(walk, local, SetLiteral)
     if isinstance(held, SetLiteral):
         walk.write(local, SetLiteral((*held.members, value)))
@@ -274,7 +283,7 @@ def _insert(walk: Walk, statement: ir.ObjectInsert | ir.ObjectInsertOnce) -> Non
     once = isinstance(statement, ir.ObjectInsertOnce)
     held = _opened(walk, local, ObjectLiteral)
     key = _element(walk, statement.key)
-    value = None if key is None else _element(walk, statement.value)
+    value = None if key is None else _part(walk, statement.value)
     if key is None or value is None:
         return
     if isinstance(held, ObjectLiteral) and isinstance(key, Known):
@@ -294,7 +303,7 @@ def _insert(walk: Walk, statement: ir.ObjectInsert | ir.ObjectInsertOnce) -> Non
         text = f"put_once({mapping}, {walk.key_text(key)}, {walk.text(value)})"
     else:
         text = f"{mapping}.__setitem__({walk.key_text(key)}, {walk.text(value)})"
-    walk.put_in(mapping, value, text)
+    walk.put_in(mapping, value, text, key)
 
 
 def _merge(walk: Walk, statement: ir.ObjectMerge) -> None:
@@ -311,7 +320,9 @@ def _merge(walk: Walk, statement: ir.ObjectMerge) -> None:
 
 
 def _dot(walk: Walk, statement: ir.Dot) -> None:
-    value = look_up(walk, walk.read(statement.source), walk.read(statement.key))
+    source, key = walk.read(statement.source), walk.read(statement.key)
+    walk.forget(statement.target)
+    value = look_up(walk, source, key)
     if value is not None:
         walk.write(statement.target, value)
 
@@ -383,6 +394,7 @@ def _add_result(walk: Walk, statement: ir.ResultSetAdd) -> None:
 
 def _call(walk: Walk, statement: ir.CallFunction) -> None:
     args = [walk.steady(walk.held(walk.read(operand))) for operand in statement.args[2:]]
+    walk.forget(statement.target)
     value = call_function(walk, statement.function, args)
     if value is not None:
         walk.write(statement.target, value)
@@ -394,6 +406,7 @@ def _builtin(walk: Walk, statement: ir.CallBuiltin) -> None:
         args.append(walk.defined(walk.held(walk.read(operand))))
         if walk.leaving is not None:
             return
+    walk.forget(statement.target)
     found = call_builtin(walk, statement.name, args)
     if found is not None:
         walk.write(statement.target, found)

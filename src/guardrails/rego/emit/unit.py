@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Final
 
 from guardrails.rego import ir
 from guardrails.rego.builtins.base import BuiltinError
+from guardrails.rego.builtins.determinate import search_for
 from guardrails.rego.builtins.regex import compiled
 from guardrails.rego.emit import residual
 from guardrails.rego.emit.abstract import MISSING, Known, ObjectLiteral, Variable
 from guardrails.rego.emit.calls import finished, new_frame, returned
 from guardrails.rego.liveness import Liveness
+from guardrails.rego.emit.outline import outlined
 from guardrails.rego.emit.shapes import (
     ANYTHING,
     DOCUMENT,
@@ -35,7 +37,7 @@ from guardrails.rego.emit.walk import CannotEmit, Frame, Scope
 from guardrails.rego.values import UNDEFINED, RegoSet, from_key, to_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from guardrails.rego.emit.abstract import Abstract
     from guardrails.rego.emit.residual import Body, Text
@@ -122,6 +124,7 @@ class Unit:
         self.fusible: frozenset[str] = frozenset()
         self.cheap: frozenset[str] = frozenset()
         self.wanted: frozenset[str] = frozenset()
+        self.assumed: dict[tuple[str, bool], tuple[Shape, ...]] = {}
         self._live: dict[str, Liveness] = {}
         self._shapes: dict[int, tuple[object, Shape]] = {}
         self._items: dict[int, tuple[object, Shape]] = {}
@@ -132,9 +135,11 @@ class Unit:
         self.constants: dict[object, Constant] = {}
         self.builtins: dict[str, str] = {}
         self.functions: dict[tuple[str, bool], Emitted] = {}
+        self.tables: dict[str, dict[str, str]] = {}
         self.origins: dict[str, str] = {}
         self.fallible: set[str] = set()
         self.places: dict[str, int] = {}
+        self.given: dict[tuple[str, bool], tuple[Shape, ...]] = {}
         self.lent: set[object] = set()
         self.gone: dict[str, set[str]] = {}
         self._open: list[tuple[str, bool]] = []
@@ -187,6 +192,28 @@ class Unit:
             self.origins[found.name] = name
         return found
 
+    def note_arguments(self, name: str, shaped: bool, shapes: Sequence[Shape]) -> None:
+        """Note what a function of the policy is called with."""
+        key = (name, shaped)
+        before = self.given.get(key)
+        joint = shapes if before is None else [join(a, b) for a, b in zip(before, shapes, strict=True)]
+        self.given[key] = tuple(joint)
+
+    def arguments(self, function: ir.Function, *, shaped: bool) -> tuple[Shape, ...]:
+        """What the arguments of a function are, wherever it is called."""
+        taken = self.assumed.get((function.name, shaped))
+        if taken is not None:
+            return taken
+        return (ANYTHING,) * (len(function.params) - ir.RULE_PARAMETERS)
+
+    def _is_as_assumed(self) -> bool:
+        """Whether every call keeps what was taken for granted of the arguments."""
+        return all(
+            all(join(a, b) == a for a, b in zip(taken, self.given[key], strict=True))
+            for key, taken in self.assumed.items()
+            if key in self.given
+        )
+
     # Constants.
 
     def constant(self, known: Known) -> Text:
@@ -214,15 +241,17 @@ class Unit:
         """An expression for the path of a ``with``."""
         return self._constant("path", list(path), None)
 
-    def pattern(self, pattern: Value) -> Text | None:
-        """An expression for the search of a regular expression; None if it is none."""
+    def search(self, pattern: Value, text: Text) -> Text | None:
+        """An expression for the search of a regular expression in `text`; None if it is none."""
         if type(pattern) is not str:
             return None
         try:
             compiled(pattern)
         except BuiltinError:
             return None  # it says so where it is run
-        return self._constant("pattern", pattern, None)
+        form = "pattern" if search_for(pattern) is None else "plain pattern"
+        name = self._constant(form, pattern, None)
+        return f"{name}({text})" if form == "plain pattern" else f"{name}(utf8({text}))"
 
     def _constant(self, form: str, value: Value, origin: tuple[str | int, ...] | None) -> Text:
         key: object = (form, origin) if origin is not None else (form, _digits(value))
@@ -291,14 +320,15 @@ class Unit:
             return program
         for _ in range(_MOST_ROUNDS):
             once, scanned = _uses(self, program)
-            known = (self.once, self.cheap)
+            known = (self.once, self.cheap, dict(self.assumed))
             self.once |= once
+            self.assumed = dict(self.given)
             self.cheap |= _cheap(self, program)
             self.fusible |= (once & scanned) - self.wanted
-            if known == (self.once, self.cheap):
+            if known == (self.once, self.cheap, self.assumed):
                 break
             program = self._again()
-        return program
+        return self._outline(program)
 
     def _again(self) -> Program:
         """The program, written anew by what is known of it now."""
@@ -306,17 +336,55 @@ class Unit:
             self.restart()
             program = self._write()
             missed = {name for each in _missed(program) for name in self.gone[each]}
+            if not self._is_as_assumed():
+                self.assumed = {}
+                continue
             if not missed:
                 return program
             # They are asked for a second time, so they have to be made.
             self.fusible -= missed
             self.wanted |= missed
 
+    def _outline(self, program: Program) -> Program:
+        """The program with its large functions cut up."""
+        for each in (*program.functions, *program.entries.values()):
+            each.body = outlined(self, each.body)
+        return self._program(program.entries)
+
+    def outline(self, params: tuple[str, ...], body: Body) -> Text:
+        """A new function of Python with `body`, which gives nothing."""
+        name = f"F{len(self.functions)}"
+        self.functions[name, True] = Emitted(name, params, body)
+        return name
+
+    def table(self, entries: Mapping[str, str]) -> Text:
+        """An expression for a table: the names of functions by those of constants."""
+        name = f"T{len(self.tables)}"
+        self.tables[name] = dict(entries)
+        return name
+
+    def text_keys(self, name: str, *, several: bool) -> list[str] | None:
+        """The constants of the texts that the constant `name` is, or has; None if it has others."""
+        constant = next(each for each in self.constants.values() if each.name == name)
+        if not several:
+            is_text = constant.form == "value" and type(constant.value) is str
+            return [self.constant(Known(constant.value))] if is_text else None
+        if constant.form != "keys" or constant.origin is not None:
+            return None
+        held = constant.value.keys if type(constant.value) is RegoSet else constant.value
+        if type(held) not in (set, list) or not all(type(key) is str for key in held):
+            return None
+        return [self.constant(Known(key)) for key in sorted(held)]
+
     def _write(self) -> Program:
-        entries = {
-            name: _entry(self, plan, number)
-            for number, (name, plan) in enumerate(self.policy.plans.items())
-        }
+        return self._program(
+            {
+                name: _entry(self, plan, number)
+                for number, (name, plan) in enumerate(self.policy.plans.items())
+            }
+        )
+
+    def _program(self, entries: dict[str, Emitted]) -> Program:
         reached = _reached(self, entries.values())
         functions = [each for each in self.functions.values() if each.name in reached]
         return Program(
@@ -326,6 +394,7 @@ class Unit:
             {text: name for name, text in self.builtins.items()},
             len(self.places),
             dict(self.origins),
+            dict(self.tables),
         )
 
 
@@ -340,6 +409,7 @@ class Program:
         builtins: The builtins by the names that they are called by.
         memo: How many rules have a place in the memo.
         origins: The function of the policy by the name of the function of Python.
+        tables: Functions by constants, for each table by its name.
     """
 
     functions: tuple[Emitted, ...]
@@ -348,6 +418,7 @@ class Program:
     builtins: dict[str, str]
     memo: int
     origins: dict[str, str]
+    tables: dict[str, dict[str, str]]
 
 
 _SMALL: Final = 64
@@ -393,7 +464,8 @@ class _Function(Writer):
 
     def emit(self) -> Emitted:
         """The function."""
-        args = [Variable(self.name("p")) for _ in self.function.params[ir.RULE_PARAMETERS :]]
+        shapes = self.unit.arguments(self.function, shaped=self.scope.shaped)
+        args = [Variable(self.name("p"), shape) for shape in shapes]
         self.frame = Frame(self.function, _roots(self), self.unit.liveness(self.function))
         self.frame = new_frame(self, self.function, args)
         self.blocks(self.function.blocks)
@@ -502,6 +574,9 @@ class _Plan(Writer):
 
     def add_result(self, value: Abstract) -> None:
         """Give `value` as the result, or as one of them."""
+        value = self.defined(value)
+        if self.leaving is not None:
+            return
         if not self.single:
             self.put(residual.Do(self.where, f"r0.add(to_key({self.text(value)}))"))
             return
@@ -517,7 +592,7 @@ def _reached(unit: Unit, entries: Iterable[Emitted]) -> set[str]:
     found: set[str] = set()
     waiting = list(entries)
     while waiting:
-        for name in _calls(waiting.pop().body):
+        for name in (*_calls(body := waiting.pop().body), *_tabled(unit, body)):
             if name in by_name and name not in found:
                 found.add(name)
                 waiting.append(by_name[name])
@@ -531,6 +606,18 @@ def _calls(body: Body) -> list[str]:
         for text in residual.texts(node)
         for name in residual.globals_in(text)
         if name[0] == "F"
+    ]
+
+
+def _tabled(unit: Unit, body: Body) -> list[str]:
+    """The functions in the tables that are used in `body`."""
+    return [
+        name
+        for node in residual.walk(body)
+        for text in residual.texts(node)
+        for table in residual.globals_in(text)
+        if table[0] == "T"
+        for name in unit.tables[table].values()
     ]
 
 

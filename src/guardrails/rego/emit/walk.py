@@ -30,6 +30,7 @@ from guardrails.rego.emit.abstract import (
 )
 from guardrails.rego.liveness import Liveness
 from guardrails.rego.emit.shapes import (
+    ANYTHING,
     BOOLEAN,
     DEFINED,
     NOTHING,
@@ -131,6 +132,7 @@ class Walk:
         lasting: What was worked out there.
         facts: What is known here: values that were worked out already, shapes of variables.
         members: What was put into the collections that are built in variables.
+        named: The objects that are built in variables: whether all keys are strings.
         own: The variables whose collections hold nothing that something else holds, too.
         where: The place of the statement of the plan that is being written.
         leaving: How many blocks around the innermost one are left here, too; None where the
@@ -145,10 +147,12 @@ class Walk:
         self.nodes: Body = [self.head]
         self.out: Body = self.nodes
         self.lasting: dict[object, Abstract] = {}
-        self._roots: set[str] = {"i0"} if scope.input == "i0" else set()
+        shape = unit.settings.input if scope.shaped else ANYTHING
+        self._roots: dict[str, Shape] = {"i0": shape}
         self.facts: dict[object, object] = {}
         self.members: dict[str, Shape] = {}
         self.own: set[str] = set()
+        self.named: dict[str, bool] = {}
         self.where = ir.NOWHERE
         self.leaving: int | None = None
         self.loops = 0
@@ -175,13 +179,13 @@ class Walk:
         self.put(residual.Set(self.where, name, text))
         return Variable(name, shape, raw=raw)
 
-    def lasts(self, name: str) -> bool:
-        """Whether the variable `name` has its value before all else."""
-        return name in self._roots
+    def root(self, value: Abstract) -> Shape | None:
+        """What is known of `value` where the function begins; None if it is not there yet."""
+        return self._roots.get(value.name) if isinstance(value, Variable) else None
 
-    def keep(self, name: str) -> None:
-        """Note that the variable `name` has its value before all else."""
-        self._roots.add(name)
+    def keep(self, value: Variable) -> None:
+        """Note that a variable has its value before all else."""
+        self._roots[value.name] = value.shape
 
     def before_all(self, fact: object, text: Text, shape: Shape) -> Variable:
         """A variable with the value of `text`, worked out where the function begins.
@@ -190,8 +194,8 @@ class Walk:
         """
         name = self.name()
         self.head.body.append(residual.Set(self.where, name, text, hoisted=True))
-        self._roots.add(name)
         found = self.lasting[fact] = Variable(name, shape)
+        self.keep(found)
         return found
 
     def define(self, text: Text, shape: Shape) -> Abstract:
@@ -350,6 +354,13 @@ class Walk:
         frame.env[local] = value
         self.note(local)
 
+    def forget(self, local: int) -> None:
+        """Make a local undefined whose new value may turn out to be, if that is seen behind."""
+        if isinstance(self.frame.env[local], Missing) and local not in self.frame.pins:
+            return
+        if any(local in region.behind for region in self.frame.regions):
+            self.write(local, MISSING)
+
     def _pinned(self, local: int, pin: Variable, value: Abstract) -> Variable:
         text = self.own_text(local, value)
         if text != pin.name:
@@ -377,7 +388,12 @@ class Walk:
         """Put a collection that was only written down so far into a variable, to be changed."""
         name, raw = self.name("v"), self.raw_text(held)
         self.put(residual.Set(self.where, name, raw or self.text(held)))
-        self.members[name] = self._members([held]) if raw else DEFINED
+        self.members[name] = self._members([held]) if raw else self.shape(held).items()
+        if isinstance(held, ArrayLiteral | ObjectLiteral) and not known_size(held):
+            self.members[name] = Shape(Kind(0))
+        self.named[name] = isinstance(held, ObjectLiteral) and all(
+            type(key) is str for key in held.fields
+        )
         if raw is None and self.is_own(held):
             self.own.add(name)
         value = Variable(name, self.shape(held).plain(), raw=raw is not None)
@@ -390,8 +406,13 @@ class Walk:
         self.put(residual.Do(self.where, text, idempotent=True))
         self.members[name] = join(self.members.get(name, DEFINED), self.shape(value))
 
-    def put_in(self, name: str, value: Abstract, text: Text) -> None:
+    def put_in(
+        self, name: str, value: Abstract, text: Text, key: Abstract | None = None
+    ) -> None:
         """Change the collection in the variable `name`, by `text`, so that it holds `value`."""
+        self.members[name] = join(self.members.get(name, DEFINED), self.shape(value))
+        if key is not None and not self.shape(key).is_only(Kind.STRING):
+            self.named[name] = False
         if not self.is_own(value):
             self.own.discard(name)
         self.put(residual.Do(self.where, text))
@@ -425,6 +446,12 @@ class Walk:
         """A literal all of which is known, as what is known."""
         found = known_value(value)
         return value if found is UNDEFINED else Known(found)
+
+    def listed(self, value: Abstract) -> Abstract:
+        """A literal array or set all of which is known, as what is known."""
+        if isinstance(value, ArrayLiteral | SetLiteral) and known_size(value):
+            return self.settled(value)
+        return value
 
     # What a function gives back; a plan has results instead.
 
@@ -489,8 +516,7 @@ class Walk:
         writes: list[tuple[Abstract, residual.Slot]],
     ) -> Variable:
         if local not in self.frame.live.changed:
-            values = [self.settled(value) for value in values]
-            writes = [(self.settled(value), slot) for value, slot in writes]
+            values = [self.listed(value) for value in values]
         raws = [self.raw_text(value) for value in values]
         raw = all(text is not None for text in raws) and not all(text == "U" for text in raws)
         name = self.frame.names.get(local)
@@ -498,7 +524,12 @@ class Walk:
             name = self.frame.names[local] = self.name("v")
         assert region.slot is not None  # noqa: S101  # it was left, so there is one
         slots = [region.slot, *(slot for _, slot in writes)]
+        fresh = isinstance(values[0], SetLiteral) and not values[0].members
         for value, text, slot in zip(values, raws, slots, strict=True):
+            if raw and fresh and isinstance(value, SetLiteral) and len(value.members) == 1:
+                adding = f"{name}.add({self.key_text(value.members[0])})"
+                slot.body.append(residual.Do(slot.where, adding, idempotent=True))
+                continue
             given = text if raw and text is not None else self.own_text(local, value)
             if given != name:
                 slot.body.append(residual.Set(slot.where, name, given))
@@ -554,6 +585,23 @@ def opened_literal(value: Value) -> Literal | None:
     if type(value) is RegoSet:
         return SetLiteral(tuple(Known(item) for item in value))
     return None
+
+
+def opened(value: Abstract) -> Abstract:
+    """A known array or object as a literal, down to its scalars; other values as they are."""
+    literal = opened_literal(value.value) if isinstance(value, Known) else None
+    if isinstance(literal, ArrayLiteral):
+        return ArrayLiteral(tuple(map(opened, literal.items)))
+    if isinstance(literal, ObjectLiteral):
+        return ObjectLiteral({key: opened(item) for key, item in literal.fields.items()})
+    return value
+
+
+def known_size(value: Literal) -> int:
+    """How many items a literal has."""
+    if isinstance(value, ObjectLiteral):
+        return len(value.fields)
+    return len(value.items) if isinstance(value, ArrayLiteral) else len(value.members)
 
 
 def known_value(value: Abstract) -> Value:
