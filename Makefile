@@ -11,6 +11,7 @@ MAKEFLAGS += --no-builtin-rules
 VENV := .venv
 BIN := $(VENV)/bin
 AGENTDOJO_VENV := .venv-agentdojo
+BENCH_VENV := .tools/bench
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -62,7 +63,17 @@ soak: $(VENV)/.stamp ## the tests with the long campaigns in full
 
 .PHONY: conformance
 conformance: $(VENV)/.stamp ## what passes of OPA's own test cases
-	$(BIN)/python tests/conformance/report.py $(ARGS)
+	$(BIN)/python -m tests.conformance.report $(ARGS)
+
+# ---------------------------------------------------------------------------------------- measure it
+
+.PHONY: bench
+bench: $(BENCH_VENV)/.stamp ## how long decisions take, beside other engines (ARGS="--only flat")
+	$(BENCH_VENV)/bin/python -m benchmarks $(ARGS)
+
+.PHONY: bench-quick
+bench-quick: $(BENCH_VENV)/.stamp ## the gates alone, in few rounds: fails where one does
+	$(BENCH_VENV)/bin/python -m benchmarks --quick --gates $(ARGS)
 
 # --------------------------------------------------------------------------------------- work on it
 
@@ -92,6 +103,7 @@ clean: ## remove environments, tools and caches
 # Bytecode is left to the first import: most of what is installed is never imported.
 $(VENV)/.pins: requirements/dev.txt
 $(AGENTDOJO_VENV)/.pins: requirements/agentdojo.txt
+$(BENCH_VENV)/.pins: requirements/bench.txt
 %/.pins: requirements/pip.txt
 	@python="$$(scripts/python.sh)"; \
 	pins="$(filter-out $<,$^)"; \

@@ -20,6 +20,7 @@ from guardrails.rego.builtins import (
     BuiltinTypeError,
     EvaluationContext,
 )
+from guardrails.rego.builtins.templates import UnsupportedTemplate
 from guardrails.rego.values import UNDEFINED, RegoSet, equal
 
 SOAK = os.environ.get("GUARDRAILS_SOAK") == "1"
@@ -59,6 +60,8 @@ def test_a_builtin_changes_no_argument_and_raises_nothing_but_its_own_error(name
         call(name, *args)
     except BuiltinError as error:
         failure = str(error)
+    except UnsupportedTemplate:
+        assert name == "strings.render_template"
     assert not failure or failure.startswith(f"{name}: ")
     assert equal(args, before)
 

@@ -54,6 +54,8 @@ OWN_WORDS = (
     "json.patch",
     "io.jwt.",
     "crypto.x509.",
+    "uri.",
+    "strings.render_template",
 )
 
 

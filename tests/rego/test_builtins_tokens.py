@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import ipaddress
 import json
 import os
 import shutil
@@ -290,6 +291,69 @@ def test_a_chain_ends_with_its_time():
         assert entry.call(context, chain)[0] is good
 
 
+SERVER_USES = x509.ExtendedKeyUsage([x509.oid.ExtendedKeyUsageOID.SERVER_AUTH])
+NAMES = x509.SubjectAlternativeName(
+    [
+        x509.DNSName("*.Example.com"),
+        x509.DNSName("host"),
+        x509.IPAddress(ipaddress.ip_address("10.0.0.1")),
+        x509.IPAddress(ipaddress.ip_address("::1")),
+    ]
+)
+AT = NOW_S * 10**9
+OPTIONS: list[tuple[dict[str, Any], bool | None]] = [
+    ({}, True),
+    ({"CurrentTime": AT}, True),
+    ({"CurrentTime": AT + 2 * 86_400 * 10**9}, False),
+    ({"CurrentTime": 1}, False),
+    ({"KeyUsages": ["KeyUsageServerAuth"]}, True),
+    ({"KeyUsages": ["KeyUsageCodeSigning"]}, False),
+    ({"KeyUsages": ["KeyUsageCodeSigning", '"KeyUsageServerAuth"']}, True),
+    ({"KeyUsages": ["KeyUsageAny"]}, True),
+    ({"KeyUsages": []}, True),
+    ({"KeyUsages": [1]}, True),
+    ({"KeyUsages": ["Any"]}, None),
+    ({"KeyUsages": "KeyUsageAny"}, None),
+    ({"DNSName": "a.example.COM"}, True),
+    ({"DNSName": "a.example.com."}, True),
+    ({"DNSName": "a.b.example.com"}, False),
+    ({"DNSName": "example.com"}, False),
+    ({"DNSName": "*.example.com"}, True),
+    ({"DNSName": "host"}, True),
+    ({"DNSName": '"host"'}, True),
+    ({"DNSName": "-host"}, False),
+    ({"DNSName": "leaf"}, False),
+    ({"DNSName": "10.0.0.1"}, True),
+    ({"DNSName": "[10.0.0.1]"}, True),
+    ({"DNSName": "::ffff:10.0.0.1"}, True),
+    ({"DNSName": "[::1]"}, True),
+    ({"DNSName": "10.0.0.2"}, False),
+    ({"DNSName": "::1%1"}, False),
+    ({"DNSName": ""}, True),
+    ({"DNSName": 1}, None),
+    ({"MaxConstraintComparisons": 5}, True),
+    ({"MaxConstraintComparisons": "5"}, None),
+    ({"CurrentTime": 1.5}, None),
+    ({"CurrentTime": "1"}, None),
+    ({"Roots": []}, None),
+]
+NAMED_CHAIN = ROOT_PEM + certified(KEYS["ES256"], extensions=[SERVER_USES, NAMES])
+
+
+@pytest.mark.parametrize(("options", "good"), OPTIONS)
+def test_a_verification_does_what_its_options_say(options, good):
+    entry = BUILTINS["crypto.x509.parse_and_verify_certificates_with_options"]
+    context = EvaluationContext(lambda: AT)
+    if good is None:
+        with pytest.raises(BuiltinError):
+            entry.call(context, NAMED_CHAIN, from_json(options))
+        assert entry.call(context, "no certificates", from_json(options)) == [False, []]
+        return
+    done, shown = entry.call(context, NAMED_CHAIN, from_json(options))
+    assert done is good
+    assert [cert["Subject"]["CommonName"] for cert in shown] == (["leaf", "root"] if good else [])
+
+
 def test_nothing_heavy_is_loaded_before_it_is_called():
     code = "import sys, guardrails.rego; sys.exit('cryptography' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -335,6 +399,12 @@ def calls():
         found.append(("crypto.x509.parse_keypair", *own))
         found.append(("crypto.x509.parse_keypair", ROOT_PEM, own[1]))
     found += [("io.jwt.decode", text) for text in ("", ".", "..", "a.b.c", "e30.e30.", "e30.W10.")]
+    options = "crypto.x509.parse_and_verify_certificates_with_options"
+    found += [
+        (options, chain, {"CurrentTime": AT, **asked})
+        for asked, _good in OPTIONS
+        for chain in (NAMED_CHAIN, ROOT_PEM + certified(KEYS["ES256"]), ROOT_PEM, "junk")
+    ]
     secret = {"kty": "oct", "k": "c2VjcmV0"}
     found += [
         ("io.jwt.encode_sign", headers, {"a": [1.5, "<"], "b": None}, secret)

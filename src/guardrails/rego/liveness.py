@@ -75,10 +75,10 @@ class Liveness:
             case ir.Block(blocks=blocks):
                 return self._blocks(blocks, after)
             case ir.Scan(body=body):
-                # The next round reads what this one left.
-                once = self._body(body, after)
-                again = self._body(body, after | once)
-                live = (after | again) - (written - after) | self._wants(statement)
+                # The next round reads what this one left, but for what the loop itself gives.
+                once = self._body(body, after) - (written - after)
+                again = self._body(body, after | once) - (written - after)
+                live = after | again | self._wants(statement)
             case ir.Not(body=body):
                 live = self._body(body, after)
             case ir.With(body=body):

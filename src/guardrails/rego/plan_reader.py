@@ -116,6 +116,9 @@ class PlanReader:
         key = (raw.get("file"), raw.get("row"), raw.get("col"))
         if key[0] is None and key[1] is None and key[2] is None:
             return ir.NOWHERE
+        # OPA writes no table of files where no rule is planned, but still points into it.
+        if not self.files and self.planner == "opa":
+            return ir.NOWHERE
         # Only exact integers are looked up: True and 1 are one dictionary key.
         if all(type(part) is int for part in key):
             found = self._locations.get(key)

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 MAX_DEPTH: Final = 100
 """Deepest nesting of blocks that is accepted; OPA's conformance cases reach 13."""
 
+_TAKEN_FOR_FUNCTIONS: Final = frozenset({"strings.split_n", "trace"})
+"""Builtins that regopy does not know: it calls them as functions of the policy, with input and
+data first. What else it does not know OPA refuses, or regopy itself does."""
+
 
 class StatementDecoder:
     """Decodes the blocks of one function or plan, and numbers its locals densely.
@@ -184,7 +188,10 @@ class StatementDecoder:
         name = self.reader.string(raw, "func")
         arity = self.arities.get(name)
         if arity is None:
-            return ir.CallBuiltin(where, name, self.arguments(raw), self.target(raw, "result"))
+            given = self.arguments(raw)
+            if self.reader.planner == "regopy" and name in _TAKEN_FOR_FUNCTIONS:
+                given = self.call_arguments(raw)[ir.RULE_PARAMETERS :]
+            return ir.CallBuiltin(where, name, given, self.target(raw, "result"))
         args = self.call_arguments(raw)
         if self.reader.planner == "regopy" and arity == ir.RULE_PARAMETERS:
             # A function that is mocked by a rule is called with its arguments all the same.

@@ -6,11 +6,11 @@ import base64
 import contextlib
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from guardrails.rego.builtins import certforms, chains, pem
+from guardrails.rego.builtins import certforms, chains, pem, verifyoptions
 from guardrails.rego.builtins.base import BuiltinError, builtin
 from guardrails.rego.builtins.der import elements
 from guardrails.rego.builtins.encoding import from_base64
-from guardrails.rego.builtins.operands import string
+from guardrails.rego.builtins.operands import object_, string
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,6 +89,31 @@ def parse_and_verify_certificates(context: EvaluationContext, text: Value) -> Va
         found = [_read(_MALFORMED, _load, data) for data in _certificates(source)]
         chain = chains.verified(found, context.now_ns)
         shown = [_read(_MALFORMED, _certificate, cert) for cert in chain or ()]
+    except BuiltinError:
+        return [False, []]
+    return [bool(chain), shown]
+
+
+@builtin(
+    "crypto.x509.parse_and_verify_certificates_with_options",
+    arity=2,
+    needs_context=True,
+    extra="jwt",
+)
+def parse_and_verify_certificates_with_options(
+    context: EvaluationContext, text: Value, options: Value
+) -> Value:
+    """As without options, at another time, for other uses, and for one host."""
+    source, wanted = string(text, 1), object_(options, 2)
+    try:
+        found = [_read(_MALFORMED, _load, data) for data in _certificates(source)]
+    except BuiltinError:
+        return [False, []]
+    asked = verifyoptions.read(wanted)
+    now = context.now_ns if asked.now_ns is None else asked.now_ns
+    chain = chains.verified(found, now, asked.uses, asked.host)
+    try:
+        shown = [_read(_MALFORMED, certforms.certificate, cert) for cert in chain or ()]
     except BuiltinError:
         return [False, []]
     return [bool(chain), shown]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ast
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeGuard
 
 from guardrails.rego.emit.runtime import HELPERS
 
@@ -57,10 +57,8 @@ METHODS: Final = frozenset(
         "keys",
         "lower",
         "replace",
-        "setdefault",
         "split",
         "startswith",
-        "update",
         "upper",
         "values",
     }
@@ -74,11 +72,11 @@ _NODES: Final = (
     *(ast.Module, ast.FunctionDef, ast.arguments, ast.arg),
     *(ast.Return, ast.Assign, ast.For, ast.While, ast.If, ast.Expr),
     *(ast.Pass, ast.Break, ast.Continue),
-    *(ast.BoolOp, ast.And, ast.Or, ast.UnaryOp, ast.Not, ast.BinOp, ast.Sub, ast.BitAnd, ast.BitOr),
+    *(ast.BoolOp, ast.And, ast.Or, ast.UnaryOp, ast.Not, ast.BinOp, ast.Sub),
     *(ast.Compare, ast.Is, ast.IsNot, ast.In, ast.NotIn),
     *(ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE),
     *(ast.IfExp, ast.NamedExpr, ast.Call, ast.keyword, ast.Attribute, ast.Subscript, ast.Slice),
-    *(ast.List, ast.Tuple, ast.Dict, ast.Set, ast.Starred),
+    *(ast.List, ast.Tuple, ast.Dict, ast.Set),
     *(ast.Name, ast.Load, ast.Store, ast.Constant),
 )
 NODES: Final = frozenset(_NODES)
@@ -117,7 +115,15 @@ def check(name: str, text: str, known: Collection[str]) -> None:
         if node is not function and not _is_allowed(node, known):
             msg = f"`{name}` holds `{ast.dump(node)[:80]}`"
             raise NotAllowed(msg)
-        waiting.extend(ast.iter_child_nodes(node))
+        # `type` stands only in front of its one argument: it could make classes.
+        waiting.extend(node.args if _is_type_of(node) else ast.iter_child_nodes(node))
+
+
+def _is_type_of(node: ast.AST) -> TypeGuard[ast.Call]:
+    match node:
+        case ast.Call(func=ast.Name(id="type"), args=[_], keywords=[]):
+            return True
+    return False
 
 
 def _decorated(function: ast.FunctionDef) -> bool:
@@ -128,7 +134,7 @@ def _decorated(function: ast.FunctionDef) -> bool:
     )
 
 
-def _is_allowed(node: ast.AST, known: Collection[str]) -> bool:  # noqa: C901  # one case a kind
+def _is_allowed(node: ast.AST, known: Collection[str]) -> bool:
     if type(node) not in NODES:
         return False
     match node:
@@ -141,7 +147,7 @@ def _is_allowed(node: ast.AST, known: Collection[str]) -> bool:  # noqa: C901  #
                 LOCAL.fullmatch(name) is not None
                 or name in known
                 or name in HELPERS
-                or name in PYTHON_NAMES
+                or (name in PYTHON_NAMES and name != "type")
                 or name == MEMO
             )
         case ast.arg(arg=name, annotation=annotation):
@@ -156,8 +162,6 @@ def _is_allowed(node: ast.AST, known: Collection[str]) -> bool:  # noqa: C901  #
             )
         case ast.keyword(arg=name):
             return name == "key"
-        case ast.Call(func=ast.Name(id="type"), args=args):
-            return len(args) == 1 and not isinstance(args[0], ast.Starred)
         case ast.Subscript(value=value, ctx=ast.Store()):
             return isinstance(value, ast.Name) and LOCAL.fullmatch(value.id) is not None
         case ast.Assign(targets=targets, type_comment=None):

@@ -45,7 +45,8 @@ def rule_value(walk: Walk, name: str) -> Abstract:
     found = walk.lasting.get(fact) or walk.facts.get(fact)
     if isinstance(found, Known | Variable | Missing):
         return found
-    if walk.unit.is_cheap(name) and walk.scope.shaped and walk.scope.memo == "m0":
+    several = not walk.unit.used_once(name) or walk.loops
+    if several and walk.unit.is_cheap(name) and walk.scope == walk.outermost:
         return _before_all(walk, name, fact)
     value = walk.facts[fact] = _value(walk, walk.unit.policy.functions[name], ())
     return value

@@ -1,92 +1,128 @@
-"""From a written program to functions that run.
+"""From a compiled policy to functions that run.
 
-Each function is compiled by itself, so that no step holds the interpreter for long, and is
-registered with :mod:`linecache`, so that tracebacks and debuggers show its lines.
+Each function is compiled by itself, so that no step holds the interpreter for long: Python hands
+its lock on between two of them, when another thread asks for it. Each is registered with
+:mod:`linecache`, so that tracebacks and debuggers show its lines, for as long as it lives.
 """
 
 from __future__ import annotations
 
+import builtins
 import hashlib
 import linecache
+import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, final
 
 from guardrails.errors import EvaluationError
-from guardrails.rego import ir
 from guardrails.rego.builtins import BUILTINS
 from guardrails.rego.builtins.determinate import search_for
 from guardrails.rego.builtins.regex import compiled
-from guardrails.rego.emit.render import render
+from guardrails.rego.emit.allowed import MEMO, PYTHON_NAMES
 from guardrails.rego.emit.runtime import HELPERS, lenient
+from guardrails.rego.emit.walk import CannotEmit
 from guardrails.rego.operations import dot
 from guardrails.rego.values import UNDEFINED, RegoSet, to_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-    from guardrails.rego.emit.render import Rendered
-    from guardrails.rego.emit.unit import Constant, Program
+    from guardrails.rego import ir
+    from guardrails.rego.emit.artefact import Artefact, Constant, Function
     from guardrails.rego.values import Value
 
+PYTHON: Final = {name: getattr(builtins, name) for name in sorted(PYTHON_NAMES)}
+"""All that compiled functions see of Python's builtins."""
 
-@dataclass(frozen=True, slots=True)
+
+@final
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Linked:
     """A compiled policy, ready to run.
 
     Attributes:
         entries: For each plan, its function: input, data, context to what it gives.
         single: The plans whose function gives a value, and not a list of results.
-        places: For each line of each source, by the source's name, the place in the policy.
-        sources: The texts by their names.
+        artefact: What it was made of.
+        functions: The functions by the names that Python knows their sources by.
     """
 
     entries: Mapping[str, Callable[[Value, Value, Any], Value]]
     single: frozenset[str]
-    places: Mapping[str, tuple[ir.Location, ...]]
-    sources: Mapping[str, str]
+    artefact: Artefact
+    functions: Mapping[str, Function]
+
+    def place(self, file: str, line: int) -> ir.Location | None:
+        """The place in the policy of a line of Python; None if it is not of this program."""
+        function = self.functions.get(file)
+        return None if function is None else self.artefact.place(function, line)
 
 
-def link(program: Program, data: Value, *, strict: bool) -> Linked:
-    """The functions of `program`, bound to `data`."""
-    rendered = [render(each.name, each.params, each.body) for each in program.functions]
-    plans = {
-        name: render(each.name, each.params, each.body) for name, each in program.entries.items()
-    }
-    space = dict(HELPERS)
+def link(artefact: Artefact, data: Value, *, strict: bool) -> Linked:
+    """The functions of `artefact`, bound to `data`.
+
+    Args:
+        artefact: Made here, or held against the allow-list when it was read.
+        data: The documents that it was compiled for.
+        strict: Errors of builtins are errors of the evaluation; else they are undefined.
+
+    Raises:
+        CannotEmit: Python cannot compile one of them.
+        EvaluationError: A constant is not in the data.
+    """
+    space: dict[str, Any] = dict(HELPERS)
     space["__builtins__"] = PYTHON
-    space["MEMO"] = [HELPERS["N"]] * program.memo
-    for constant in program.constants:
+    space[MEMO] = [HELPERS["N"]] * artefact.memo
+    for constant in artefact.constants:
         space[constant.name] = bound(constant, data)
-    for text, name in program.builtins.items():
+    for text, name in artefact.builtins.items():
         call = BUILTINS[name].call
         space[text] = call if strict else lenient(call)
-    digest = hashlib.sha256("".join(each.text for each in (*rendered, *plans.values())).encode())
+    digest = hashlib.sha256()
+    for function in artefact.functions:
+        digest.update(function.text.encode())
     prefix = digest.hexdigest()[:12]
-    places: dict[str, tuple[ir.Location, ...]] = {}
-    sources: dict[str, str] = {}
-    for each in (*rendered, *plans.values()):
-        file = f"<rego {prefix} {each.name}>"
-        _define(each, file, space)
-        places[file], sources[file] = each.places, each.text
-    for table, chosen in program.tables.items():
-        space[table] = {space[key]: space[function] for key, function in chosen.items()}
-    entries = {name: space[each.name] for name, each in plans.items()}
-    single = frozenset(name for name, each in plans.items() if not each.name.endswith("S"))
-    return Linked(entries, single, places, sources)
+    functions: dict[str, Function] = {}
+    for function in artefact.functions:
+        file = f"<rego {prefix} {function.name}>"
+        _define(function, file, space)
+        functions[file] = function
+    for name, table in artefact.tables.items():
+        space[name] = {space[key]: space[function] for key, function in table.items()}
+    entries = {name: space[function] for name, function in artefact.entries.items()}
+    single = frozenset(
+        name for name, function in artefact.entries.items() if not function.endswith("S")
+    )
+    linked = Linked(entries, single, artefact, functions)
+    _register(linked, functions)
+    return linked
 
 
-def _define(each: Rendered, file: str, space: dict[str, Any]) -> None:
-    code = compile(each.text, file, "exec", dont_inherit=True)
-    exec(code, space)  # noqa: S102  # only names of this module's making stand in the text
-    linecache.cache[file] = (len(each.text), None, each.text.splitlines(keepends=True), file)
+def _define(function: Function, file: str, space: dict[str, Any]) -> None:
+    try:
+        code = compile(function.text, file, "exec", dont_inherit=True)
+    except (SyntaxError, RecursionError, MemoryError, OverflowError) as error:
+        msg = f"Python cannot compile a function: {error}"
+        raise CannotEmit(msg) from error
+    exec(code, space)  # noqa: S102  # made by the emitter, or held against its allow-list
 
 
-PYTHON: Final = {
-    name: getattr(__builtins__, name, None) or __builtins__[name]  # type: ignore[index]
-    for name in ("dict", "enumerate", "frozenset", "len", "list", "map", "set", "sorted", "str")
-    + ("bool", "type")
-}
-"""All that compiled functions see of Python's builtins."""
+def _register(linked: Linked, functions: Mapping[str, Function]) -> None:
+    """Show the lines in tracebacks until `linked` is gone."""
+    entries = []
+    for file, function in functions.items():
+        lines = function.text.splitlines(keepends=True)
+        entry = (len(function.text), None, lines, file)
+        linecache.cache[file] = entry
+        entries.append((file, entry))
+    weakref.finalize(linked, _forget, entries).atexit = False
+
+
+def _forget(entries: Iterable[tuple[str, Any]]) -> None:
+    for file, entry in entries:
+        # The same text may have been registered again since.
+        if linecache.cache.get(file) is entry:
+            linecache.cache.pop(file, None)
 
 
 def bound(constant: Constant, data: Value) -> Any:
@@ -108,5 +144,13 @@ def bound(constant: Constant, data: Value) -> Any:
     if constant.form == "pattern":
         return compiled(value).search
     if constant.form == "plain pattern":
-        return search_for(value)
+        return _plain_search(value)
     return value
+
+
+def _plain_search(pattern: str) -> Any:
+    search = search_for(pattern)
+    if search is None:
+        msg = "a pattern is none that Python's own engine may match"
+        raise CannotEmit(msg)
+    return search

@@ -52,6 +52,10 @@ _COLLECTION: Final = Kind.ARRAY | Kind.OBJECT | Kind.SET
 def scan(walk: Walk, statement: ir.Scan) -> None:
     """Write the loop of `statement`."""
     source = walk.held(walk.read(statement.source))
+    if isinstance(source, Variable) and source.raw:
+        source = walk.defined(source)
+        if walk.leaving is not None:
+            return
     shape = walk.shape(source)
     if not shape.may_be(_COLLECTION):
         walk.fail()
@@ -111,9 +115,14 @@ def _wanted_key(walk: Walk, statement: ir.Scan) -> Abstract | None:
     """The one key that a body goes on with, if it is a string that is known before the loop."""
     frame, body = walk.frame, statement.body
     own = written(body)
+    seen = frame.live.behind[id(body)]
+    if {statement.key, statement.value} & seen:
+        return None
     keys = {statement.key}
     found: dict[int, Abstract] = {}
     for each in body:
+        if any(local in frame.live.behind[id(body)] for local in ir.writes(each)):
+            return None
         match each:
             case ir.AssignVar(source=ir.Local(index=index), target=target):
                 if index in keys:

@@ -67,9 +67,9 @@ def members(keys: Iterable[Key]) -> list[Value]:
     return sorted_values(map(from_key, keys))
 
 
-def as_set(keys: set[Key]) -> RegoSet:
-    """The set with these keys."""
-    return RegoSet.of_keys(keys)
+def as_set(keys: Any) -> Value:
+    """The set with these keys; UNDEFINED if there are none, not even no keys."""
+    return UNDEFINED if keys is UNDEFINED else RegoSet.of_keys(keys)
 
 
 def once(before: Value, value: Value) -> Value:

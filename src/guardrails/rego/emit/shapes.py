@@ -188,8 +188,20 @@ def join(a: Shape, b: Shape) -> Shape:
     """What holds of every value of which either holds."""
     if a is b:
         return a
-    same = a.only is b.only or _same_text(a.only, b.only)
+    if b.kinds == a.kinds and not a.fields and a.only is UNKNOWN and _same_parts(a, b):
+        return a
     fields = _joined_fields(a, b)
+    if a.kinds | b.kinds == a.kinds and fields is a.fields and a.item is b.item:
+        return a if (a.json, a.named, a.only) == (b.json, b.named, UNKNOWN) else _joint(a, b, fields)
+    return _joint(a, b, fields)
+
+
+def _same_parts(a: Shape, b: Shape) -> bool:
+    return not b.fields and a.item is b.item and (a.json, a.named) == (b.json, b.named)
+
+
+def _joint(a: Shape, b: Shape, fields: Mapping[str, Shape]) -> Shape:
+    same = a.only is b.only or _same_text(a.only, b.only)
     return Shape(
         a.kinds | b.kinds,
         _joined_items(a, b, fields),
@@ -234,7 +246,10 @@ def _joined_fields(a: Shape, b: Shape) -> Mapping[str, Shape]:
     names = dict.fromkeys((*a.fields, *b.fields))
     if len(names) > _WIDEST:
         return {}
-    return {name: join(a.field(name), b.field(name)) for name in names}
+    found = {name: join(a.field(name), b.field(name)) for name in names}
+    if len(found) == len(a.fields) and all(found[name] is each for name, each in a.fields.items()):
+        return a.fields
+    return found
 
 
 def joined(shapes: Iterable[Shape]) -> Shape | None:
@@ -245,37 +260,80 @@ def joined(shapes: Iterable[Shape]) -> Shape | None:
     return found
 
 
-_DEEPEST: Final = 8
 _NO_ITEMS: Final = Shape(Kind(0), json=True)
+_SCALARS: Final = {
+    kind: Shape(kind, json=True)
+    for kind in (Kind.NULL, Kind.FALSE, Kind.TRUE, Kind.NUMBER, Kind.STRING)
+}
+_MANY: Final = 16
+"""Items of which the values are not kept apart."""
 
 
-def shape_of(value: Value, depth: int = 0) -> Shape:
-    """What is known of a known value, down to some depth."""
-    kind = kind_of(value)
-    if depth >= _DEEPEST and kind in _COLLECTIONS:
-        return Shape(kind)
-    if kind is Kind.OBJECT:
-        return _shape_of_object(value, depth)
-    if kind in _COLLECTIONS:
-        items = joined(shape_of(item, depth + 1) for item in value) or _NO_ITEMS
-        return Shape(kind, items, json=items.json and kind is Kind.ARRAY)
-    return Shape(kind, json=True, only=value)
+class Shapes:
+    """What is known of known values; each collection is looked at once."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[int, bool], tuple[object, Shape]] = {}
+        self._same: dict[object, Shape] = {}
+
+    def of(self, value: Value, *, loose: bool = False, depth: int = 0) -> Shape:
+        """What is known of `value`.
+
+        Args:
+            value: The value.
+            loose: Keep the kinds of scalars alone, not their values.
+            depth: How deep it stands in what is looked at.
+        """
+        kind = kind_of(value)
+        if kind not in _COLLECTIONS:
+            return _SCALARS[kind] if loose else Shape(kind, json=True, only=value)
+        if depth >= _DEEPEST:
+            return Shape(kind)
+        found = self._found.get((id(value), loose))
+        if found is None:
+            shape = self._of_collection(value, kind, loose=loose, depth=depth)
+            found = self._found[id(value), loose] = (value, shape)
+        return found[1]
+
+    def of_items(self, value: Value) -> Shape:
+        """What an item of a known collection is, whichever it is."""
+        return self._joined(value, loose=len(value) > _MANY, depth=0)
+
+    def _of_collection(self, value: Value, kind: Kind, *, loose: bool, depth: int) -> Shape:
+        loose = loose or len(value) > _MANY
+        if kind is not Kind.OBJECT:
+            items = self._joined(value, loose=loose, depth=depth)
+            return self._one(Shape(kind, items, json=items.json and kind is Kind.ARRAY))
+        named = all(type(key) is str for key in value)
+        if not named or len(value) > _WIDEST:
+            items = self._joined(value, loose=loose, depth=depth)
+            return self._one(Shape(kind, items, json=named and items.json, named=named))
+        fields = {
+            str(key): self.of(item, loose=loose, depth=depth + 1) for key, item in value.items()
+        }
+        json = all(shape.json for shape in fields.values())
+        return self._one(Shape(kind, _NO_ITEMS, fields, json, named=True))
+
+    def _joined(self, value: Value, *, loose: bool, depth: int) -> Shape:
+        items = value.values() if type(value) is dict else value
+        shapes = {
+            id(shape): shape for shape in (self.of(each, loose=loose, depth=depth + 1) for each in items)
+        }
+        return joined(shapes.values()) or _NO_ITEMS
+
+    def _one(self, shape: Shape) -> Shape:
+        """The one shape that is like `shape`, so that joining it with itself costs nothing."""
+        parts = tuple((name, id(each)) for name, each in shape.fields.items())
+        key = (shape.kinds, id(shape.item), parts, shape.json, shape.named)
+        return self._same.setdefault(key, shape)
 
 
-def _shape_of_object(value: dict[object, Value], depth: int) -> Shape:
-    named = all(type(key) is str for key in value)
-    shapes = {key: shape_of(item, depth + 1) for key, item in value.items()}
-    json = named and all(shape.json for shape in shapes.values())
-    if not named or len(value) > _WIDEST:
-        return Shape(Kind.OBJECT, joined(shapes.values()), json=json, named=named)
-    fields = {str(key): each for key, each in shapes.items()}
-    return Shape(Kind.OBJECT, _NO_ITEMS, fields, json, named=True)
+_DEEPEST: Final = 64
 
 
-def shape_of_items(value: Value) -> Shape:
-    """What an item of a known collection is, whichever it is."""
-    items = value.values() if type(value) is dict else value
-    return joined(shape_of(item, 1) for item in items) or _NO_ITEMS
+def shape_of(value: Value) -> Shape:
+    """What is known of a known value."""
+    return Shapes().of(value)
 
 
 def shape_of_keys(value: dict[object, Value]) -> Shape:

@@ -14,6 +14,9 @@ from guardrails.rego.emit.residual import Do, For, Group, If, Jump, Node, Return
 from guardrails.rego.emit.walk import negated
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from guardrails.rego import ir
     from guardrails.rego.emit.residual import Body, Text
     from guardrails.rego.emit.unit import Unit
 
@@ -222,7 +225,11 @@ def _hand_on(before: Body, node: Node, uses: Counter[str]) -> None:
         return
     if text != last.name and re.fullmatch(r"\w+", last.value) is None:
         return
+    where = _joint_place([last, node])
+    if where is None:
+        return
     given = re.sub(rf"\b{last.name}\b", last.value, text)
+    node.where = where
     if isinstance(node, If):
         node.condition = given
     elif isinstance(node, Set | Do | Return):
@@ -303,7 +310,7 @@ def _is_either(unit: Unit, before: Body, node: If, uses: Counter[str]) -> bool:
     condition = f"{_operand(last.condition)} or {_operand(node.condition)}"
     if len(condition) > _LONGEST:
         return False
-    last.condition = condition
+    last.condition = condition  # the second cannot fail
     return True
 
 
@@ -319,10 +326,23 @@ def _draw_in(outer: If, uses: Counter[str]) -> None:
             if drawn is None:
                 return
             condition = drawn
+        where = _joint_place([outer, *outer.body[:-1], inner])
         condition = f"{_operand(outer.condition)} and {_operand(condition)}"
-        if len(condition) > _LONGEST:
+        if len(condition) > _LONGEST or where is None:
             return
-        outer.condition, outer.body = condition, inner.body
+        outer.condition, outer.body, outer.where = condition, inner.body, where
+
+
+def _joint_place(nodes: Sequence[Node]) -> ir.Location | None:
+    """The place of the one that may fail; None if several may that stand in different ones."""
+    found = [
+        node.where
+        for node in nodes
+        if any(residual.fallible(text) for text in residual.texts(node))
+    ]
+    if any(where != found[0] for where in found):
+        return None
+    return found[0] if found else nodes[0].where
 
 
 def with_assignment(condition: Text, name: str, value: Text, uses: int) -> Text | None:
@@ -368,7 +388,10 @@ def _unflag(unit: Unit, before: Body, node: If, uses: Counter[str]) -> None:
     if wanted is None:
         return
     condition = setting.condition  # type: ignore[attr-defined]  # it is an If
+    where = _joint_place([setting, *before[start : start + 1]])
     node.condition = condition if wanted else negated(condition)
+    if residual.fallible(condition) and where is not None:
+        node.where = where
     del before[place]
     del before[start]
     uses[name] = 0

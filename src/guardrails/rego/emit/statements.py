@@ -91,6 +91,13 @@ def _not(walk: Walk, statement: ir.Not) -> None:
 
 def _with(walk: Walk, statement: ir.With) -> None:
     frame = walk.frame
+    if any(
+        statement.local in ir.writes(each)
+        for each in ir.statements((statement.body,))
+        if not isinstance(each, ir.With)
+    ):
+        msg = "a local is written while it stands for something else"
+        raise CannotEmit(msg)
     region = frame.regions[-1]
     for level in range(max(1, reach(statement.body, 1))):
         walk.conditional(frame.regions[-1 - level])
@@ -268,7 +275,9 @@ def _set_add(walk: Walk, statement: ir.SetAdd) -> None:
     if isinstance(held, SetLiteral):
         walk.write(local, SetLiteral((*held.members, value)))
     elif isinstance(held, Variable) and held.raw:
-        walk.add_member(held.name, value)
+        walk.defined(held)
+        if walk.leaving is None:
+            walk.add_member(held.name, value)
     elif isinstance(held, Variable):
         name = _changeable(walk, held, Kind.SET)
         if name is not None:
@@ -320,7 +329,8 @@ def _merge(walk: Walk, statement: ir.ObjectMerge) -> None:
 
 
 def _dot(walk: Walk, statement: ir.Dot) -> None:
-    source, key = walk.read(statement.source), walk.read(statement.key)
+    source = walk.steady(walk.read(statement.source))
+    key = walk.steady(walk.read(statement.key))
     walk.forget(statement.target)
     value = look_up(walk, source, key)
     if value is not None:
@@ -334,8 +344,10 @@ def _len(walk: Walk, statement: ir.Len) -> None:
     if not shape.may_be(sized):
         walk.fail()
         return
-    value = walk.held(value)
-    if not shape.is_only(sized):
+    value = walk.defined(walk.held(value))
+    if walk.leaving is not None:
+        return
+    if not shape.without(Kind.UNDEFINED).is_only(sized):
         walk.require(f"type({walk.text(value)}) in SIZED")
     text = walk.raw_text(value) or walk.text(value)
     walk.write(statement.target, walk.bind(f"len({text})", Shape(Kind.NUMBER)))
@@ -403,7 +415,7 @@ def _call(walk: Walk, statement: ir.CallFunction) -> None:
 def _builtin(walk: Walk, statement: ir.CallBuiltin) -> None:
     args = []
     for operand in statement.args:
-        args.append(walk.defined(walk.held(walk.read(operand))))
+        args.append(walk.defined(walk.steady(walk.held(walk.read(operand)))))
         if walk.leaving is not None:
             return
     walk.forget(statement.target)

@@ -27,9 +27,8 @@ from guardrails.rego.emit.shapes import (
     NOTHING,
     Kind,
     Shape,
+    Shapes,
     join,
-    shape_of,
-    shape_of_items,
 )
 from guardrails.rego.emit.simplify import simplified
 from guardrails.rego.emit.statements import Writer
@@ -126,8 +125,7 @@ class Unit:
         self.wanted: frozenset[str] = frozenset()
         self.assumed: dict[tuple[str, bool], tuple[Shape, ...]] = {}
         self._live: dict[str, Liveness] = {}
-        self._shapes: dict[int, tuple[object, Shape]] = {}
-        self._items: dict[int, tuple[object, Shape]] = {}
+        self._shapes = Shapes()
         self.restart()
 
     def restart(self) -> None:
@@ -276,19 +274,11 @@ class Unit:
 
     def shape_of(self, known: Known) -> Shape:
         """What is known of a known value."""
-        if type(known.value) not in (dict, list, RegoSet):
-            return shape_of(known.value)
-        found = self._shapes.get(id(known.value))
-        if found is None:
-            found = self._shapes[id(known.value)] = (known.value, shape_of(known.value))
-        return found[1]
+        return self._shapes.of(known.value)
 
     def shape_of_items(self, known: Known) -> Shape:
         """What an item of a known collection is, whichever it is."""
-        found = self._items.get(id(known.value))
-        if found is None:
-            found = self._items[id(known.value)] = (known.value, shape_of_items(known.value))
-        return found[1]
+        return self._shapes.of_items(known.value)
 
     def outcome(self, shape: Shape) -> Shape:
         """What a builtin gives that gives `shape` if it does not refuse its arguments."""
@@ -302,13 +292,8 @@ class Unit:
 
     def may_raise(self, text: Text) -> bool:
         """Whether evaluating `text` may end in an error."""
-        return any(name not in self.functions_that_never for name in residual.fallible(text))
-
-    @property
-    def functions_that_never(self) -> frozenset[str]:
-        """The functions of Python that never raise an error of the policy."""
-        return frozenset(
-            each.name for each in self.functions.values() if each.name not in self.fallible
+        return any(
+            name[0] != "F" or name in self.fallible for name in residual.fallible(text)
         )
 
     # The whole.

@@ -137,12 +137,14 @@ class Walk:
         where: The place of the statement of the plan that is being written.
         leaving: How many blocks around the innermost one are left here, too; None where the
             next statement is reached.
+        outermost: The scope in which the function begins.
         loops: How many loops stand around here.
     """
 
     def __init__(self, unit: Unit, scope: Scope) -> None:
         self.unit = unit
         self.scope = scope
+        self.outermost = scope
         self.head = residual.Slot(ir.NOWHERE)
         self.nodes: Body = [self.head]
         self.out: Body = self.nodes
@@ -363,6 +365,8 @@ class Walk:
 
     def _pinned(self, local: int, pin: Variable, value: Abstract) -> Variable:
         text = self.own_text(local, value)
+        if not self.is_own(value):
+            self.own.discard(pin.name)
         if text != pin.name:
             self.put(residual.Set(self.where, pin.name, text))
         shape = self.shape(value)
@@ -540,6 +544,8 @@ class Walk:
             self.members[name] = self._members(values)
         if not raw and all(map(self.is_own, values)):
             self.own.add(name)
+        else:
+            self.own.discard(name)
         if raw or local in self.frame.live.changed:
             shape = shape.plain()  # what it holds may change in place
         return Variable(name, shape, changes=True, raw=raw)
