@@ -89,7 +89,6 @@ class Liveness:
         # It may be undefined, and leave its block.
         return live | self._exits[-1]
 
-
     def _wants(self, statement: ir.Statement) -> Locals:
         """The locals that `statement` reads; or changes, where that is what is asked for."""
         if self._changing:

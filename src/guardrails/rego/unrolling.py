@@ -38,9 +38,7 @@ def unrolled(policy: ir.Policy) -> ir.Policy:
     }
     if not packages:
         return policy
-    functions = {
-        name: _unrolled(function, packages) for name, function in policy.functions.items()
-    }
+    functions = {name: _unrolled(function, packages) for name, function in policy.functions.items()}
     by_path = {path: functions[each.name] for path, each in policy.by_path.items()}
     return replace(policy, functions=functions, by_path=by_path)
 
@@ -105,7 +103,9 @@ def _base(block: ir.Block, target: int) -> tuple[str, ...]:
     return ()
 
 
-def _read(body: ir.Body, made: dict[int, Tree | str]) -> bool:
+def _read(  # noqa: C901, PLR0912  # one branch a kind of statement
+    body: ir.Body, made: dict[int, Tree | str]
+) -> bool:
     """Take in one block of a construction; whether it was understood."""
     for statement in body:
         match statement:
@@ -210,7 +210,12 @@ class _Unrolling:
         base = self.locals
         self.locals += len(package.base)
         steps = [
-            ir.Dot(where, ir.Local(base + place - 1 if place else ir.DATA), ir.Constant(name), base + place)
+            ir.Dot(
+                where,
+                ir.Local(base + place - 1 if place else ir.DATA),
+                ir.Constant(name),
+                base + place,
+            )
             for place, name in enumerate(package.base)
         ]
         found = ir.Local(base + len(steps) - 1)

@@ -20,7 +20,7 @@ from guardrails.rego.values import UNDEFINED, RegoSet
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from guardrails.rego.emit.unit import Program
+    from guardrails.rego.emit.program import Program
     from guardrails.rego.values import Value
 
 FORMAT: Final = 1

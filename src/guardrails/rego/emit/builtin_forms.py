@@ -6,6 +6,7 @@ does; what it gives for other arguments, errors included, is the builtin's own a
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from guardrails.rego.builtins import BUILTINS
@@ -18,7 +19,9 @@ from guardrails.rego.emit.abstract import (
     Test,
     Variable,
 )
+from guardrails.rego.emit.conditions import negated
 from guardrails.rego.emit.equality import same
+from guardrails.rego.emit.known import known_value
 from guardrails.rego.emit.lookups import look_up
 from guardrails.rego.emit.shapes import (
     ANYTHING,
@@ -30,7 +33,6 @@ from guardrails.rego.emit.shapes import (
     array_of,
     set_of,
 )
-from guardrails.rego.emit.walk import known_value, negated
 from guardrails.rego.values import UNDEFINED, RegoSet
 
 if TYPE_CHECKING:
@@ -38,7 +40,6 @@ if TYPE_CHECKING:
 
     from guardrails.rego.emit.abstract import Abstract
     from guardrails.rego.emit.walk import Walk
-    from guardrails.rego.values import Value
 
 Form: TypeAlias = "Callable[[Walk, Sequence[Abstract]], Abstract | None]"
 """Gives the value of a call with these arguments; None where it has no form for them."""
@@ -95,9 +96,9 @@ def _is_kind(kind: Kind, python: str) -> Form:
         (value,) = args
         shape = walk.shape(value)
         if shape.is_only(kind):
-            return Known(True)
+            return Known(value=True)
         if not shape.may_be(kind):
-            return Known(False)
+            return Known(value=False)
         holds, fails = {}, {}
         if isinstance(value, Variable) and not value.changes:
             holds = {value.name: shape.within(kind)}
@@ -162,12 +163,12 @@ def _member(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
     value, source = args
     shape, sort = walk.shape(value), walk.shape(source)
     if not sort.may_be(Kind.ARRAY | Kind.OBJECT | Kind.SET):
-        return Known(False)
+        return Known(value=False)
     text = walk.text(value)
     if isinstance(source, Known):
         keys = walk.unit.constant_keys(source)
         if not source.value:
-            return Known(False)
+            return Known(value=False)
         if shape.is_only(Kind.PLAIN):
             return Test(f"{text} in {keys}")
         return Test(f"{walk.key_text(value)} in {keys}")
@@ -193,9 +194,9 @@ def _member_of_literal(
     listed = source.items if isinstance(source, ArrayLiteral) else source.members
     found = [same(walk, value, item) for item in listed]
     if any(isinstance(each, Known) and each.value is True for each in found):
-        return Known(True)
+        return Known(value=True)
     texts = [f"({walk.text(each)})" for each in found if not isinstance(each, Known)]
-    return Test(" or ".join(texts)) if texts else Known(False)
+    return Test(" or ".join(texts)) if texts else Known(value=False)
 
 
 def _affix(method: str) -> Form:
@@ -365,11 +366,33 @@ def _concat(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
     if isinstance(parts, ArrayLiteral):
         if not all(walk.shape(item).is_only(Kind.STRING) for item in parts.items):
             return None
-    elif not walk.shape(parts).is_only(Kind.ARRAY):
-        return None
-    elif not walk.shape(parts).items().is_only(Kind.STRING):
-        return None
+    else:
+        shape = walk.shape(parts)
+        if not shape.is_only(Kind.ARRAY) or not shape.items().is_only(Kind.STRING):
+            return None
     return walk.bind(f"{walk.text(delimiter)}.join({walk.text(parts)})", STRING)
+
+
+def _sprintf(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
+    """Of a template that is known, with nothing but ``%s`` of texts and ``%v``."""
+    template, values = args
+    if not isinstance(template, Known) or not isinstance(values, ArrayLiteral):
+        return None
+    if type(template.value) is not str:
+        return None
+    pieces = re.split("(%[sv])", template.value)
+    verbs = pieces[1::2]
+    if len(verbs) != len(values.items) or any("%" in piece for piece in pieces[::2]):
+        return None
+    parts = []
+    for piece, verb, value in zip(pieces[::2], verbs, values.items, strict=False):
+        text = walk.shape(value).is_only(Kind.STRING)
+        if verb == "%s" and not text:
+            return None
+        parts += [walk.text(Known(piece))] if piece else []
+        parts.append(walk.text(value) if text else f"shown({walk.text(value)})")
+    parts += [walk.text(Known(pieces[-1]))] if pieces[-1] else []
+    return walk.bind(f"{walk.text(Known(''))}.join([{', '.join(parts)}])", STRING)
 
 
 def _substring(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
@@ -425,6 +448,7 @@ FORMS: Final[dict[str, Form]] = {
     "regex.match": _match,
     "replace": _text_form("{0}.replace({1}, {2})", known=frozenset({1})),
     "sort": _sort,
+    "sprintf": _sprintf,
     "split": _text_form("{0}.split({1})", known=frozenset({1})),
     "startswith": _affix("startswith"),
     "substring": _substring,
@@ -435,4 +459,3 @@ FORMS: Final[dict[str, Form]] = {
     "upper": _text_form("({0}.upper() if {0}.isascii() else upper({0}))"),
 }
 """The builtins that have a form in Python."""
-

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Final
 from guardrails.rego import ir
 from guardrails.rego.emit import residual
 from guardrails.rego.emit.abstract import MISSING, Known, Missing, Variable
+from guardrails.rego.emit.frames import Frame
 from guardrails.rego.emit.loops import carry, order_shows, release
 from guardrails.rego.emit.plain import reach
 from guardrails.rego.emit.shapes import DEFINED, UNKNOWN, Kind, join, set_of
-from guardrails.rego.emit.walk import Frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -58,8 +58,8 @@ def _value(walk: Walk, function: ir.Function, args: Sequence[Abstract]) -> Abstr
         given = returned(function)
         if given is not None:
             return in_place(walk, function, args, given)
-    walk.unit.note_arguments(function.name, walk.scope.shaped, [walk.shape(arg) for arg in args])
-    callee = walk.unit.function(function.name, walk.scope.shaped)
+    walk.unit.note_arguments(function.name, list(map(walk.shape, args)), shaped=walk.scope.shaped)
+    callee = walk.unit.function(function.name, shaped=walk.scope.shaped)
     if callee.constant is not None:
         return callee.constant
     call = callee.call(walk.scope, [walk.text(arg) for arg in args])
@@ -169,7 +169,7 @@ def fused(walk: Walk, statement: ir.CallFunction, rest: Sequence[ir.Statement]) 
     if ("rule", walk.scope.memo, name) in walk.facts:
         return 0
     place = 0
-    if rest and rest[0] == ir.NotEqual(rest[0].where, ir.Local(target), ir.Constant(False)):
+    if rest and rest[0] == ir.NotEqual(rest[0].where, ir.Local(target), ir.Constant(value=False)):
         place = 1
     loop = rest[place] if place < len(rest) else None
     if not isinstance(loop, ir.Scan) or loop.source.index != target:
@@ -221,14 +221,9 @@ def _only_adds(function: ir.Function, local: int) -> bool:
     for statement in ir.statements(function.blocks):
         if isinstance(statement, ir.MakeSet) and statement.target == local:
             made += 1
-        elif isinstance(statement, ir.ResetLocal) and statement.target == local:
-            continue
-        elif isinstance(statement, ir.SetAdd) and statement.set.index == local:
-            continue
-        elif isinstance(statement, ir.ReturnLocal | ir.IsDefined):
-            continue
+        elif isinstance(statement, ir.ResetLocal | ir.SetAdd | ir.ReturnLocal | ir.IsDefined):
+            if isinstance(statement, ir.SetAdd) and statement.value == ir.Local(local):
+                return False
         elif local in ir.reads(statement) or local in ir.writes(statement):
             return False
     return made == 1
-
-

@@ -34,7 +34,7 @@ def same(walk: Walk, a: Abstract, b: Abstract) -> Known | Test | Variable:
         a, b = b, a
     one, other = walk.shape(a).without(Kind.UNDEFINED), walk.shape(b).without(Kind.UNDEFINED)
     if not _classes(one) & _classes(other):
-        return Known(False)
+        return Known(value=False)
     if isinstance(b, Known):
         found = _with_constant(walk, a, b, one)
         if found is not None:
@@ -53,7 +53,9 @@ def _classes(shape: Shape) -> Kind:
     return shape.kinds
 
 
-def _with_constant(walk: Walk, a: Abstract, b: Known, shape: Shape) -> Known | Test | None:
+def _with_constant(  # noqa: C901, PLR0912  # one branch a kind of constant
+    walk: Walk, a: Abstract, b: Known, shape: Shape
+) -> Known | Test | None:
     value = b.value
     kind = type(value)
     if kind is bool:
@@ -61,7 +63,7 @@ def _with_constant(walk: Walk, a: Abstract, b: Known, shape: Shape) -> Known | T
             return a if value else Test(f"not ({a.text})", a.fails, a.holds)
         only = Kind.TRUE if value else Kind.FALSE
         if shape.is_only(only):
-            return Known(True)
+            return Known(value=True)
         return Test(f"{walk.text(a)} is {value}", _learnt(a, exactly(value)))
     if value is None:
         return Test(f"{walk.text(a)} is None", _learnt(a, exactly(value)))

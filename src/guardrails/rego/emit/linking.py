@@ -19,8 +19,8 @@ from guardrails.rego.builtins import BUILTINS
 from guardrails.rego.builtins.determinate import search_for
 from guardrails.rego.builtins.regex import compiled
 from guardrails.rego.emit.allowed import MEMO, PYTHON_NAMES
+from guardrails.rego.emit.frames import CannotEmit
 from guardrails.rego.emit.runtime import HELPERS, lenient
-from guardrails.rego.emit.walk import CannotEmit
 from guardrails.rego.operations import dot
 from guardrails.rego.values import UNDEFINED, RegoSet, to_key
 

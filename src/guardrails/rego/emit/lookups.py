@@ -166,5 +166,3 @@ def _beneath(shape: Shape) -> Shape:
 
 def _or_not(shape: Shape) -> Shape:
     return replace(shape, kinds=shape.kinds | Kind.UNDEFINED)
-
-

@@ -21,7 +21,7 @@ from guardrails.rego.emit.abstract import (
     SetLiteral,
     Variable,
 )
-from guardrails.rego.liveness import changes, written
+from guardrails.rego.emit.frames import CannotEmit
 from guardrails.rego.emit.lookups import look_up
 from guardrails.rego.emit.plain import reach
 from guardrails.rego.emit.shapes import (
@@ -35,7 +35,7 @@ from guardrails.rego.emit.shapes import (
     join,
     shape_of_keys,
 )
-from guardrails.rego.emit.walk import CannotEmit
+from guardrails.rego.liveness import changes, written
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,7 +70,7 @@ def scan(walk: Walk, statement: ir.Scan) -> None:
         msg = f"more than {DEEPEST} loops stand within one another"
         raise CannotEmit(msg)
     ordered = order_shows(walk, statement)
-    loop = _Loop(walk, statement, source, ordered)
+    loop = _Loop(walk, statement, source, ordered=ordered)
     if not shape.is_only(_COLLECTION) or len(loop.kinds) > 1:
         items = walk.bind(f"items({walk.text(source)})", DEFINED)
         walk.require(f"{items.name} is not None")
@@ -111,7 +111,9 @@ def joined_by_key(walk: Walk, statement: ir.Scan, source: Abstract) -> bool:
     return True
 
 
-def _wanted_key(walk: Walk, statement: ir.Scan) -> Abstract | None:
+def _wanted_key(  # noqa: C901, PLR0912  # one branch a kind of statement
+    walk: Walk, statement: ir.Scan
+) -> Abstract | None:
     """The one key that a body goes on with, if it is a string that is known before the loop."""
     frame, body = walk.frame, statement.body
     own = written(body)
@@ -178,7 +180,7 @@ class _Loop:
         kinds: Of what it goes through.
     """
 
-    def __init__(self, walk: Walk, statement: ir.Scan, source: Abstract, ordered: bool) -> None:
+    def __init__(self, walk: Walk, statement: ir.Scan, source: Abstract, *, ordered: bool) -> None:
         self.walk = walk
         self.statement = statement
         self.source = source
@@ -225,7 +227,9 @@ class _Loop:
         elif plain:
             self.head = f"{text}.copy()" if self._grows() else text
         else:
-            self.head = f"map(from_key, {text}.copy())" if self._grows() else f"map(from_key, {text})"
+            self.head = (
+                f"map(from_key, {text}.copy())" if self._grows() else f"map(from_key, {text})"
+            )
 
     def _object(self, shape: Shape) -> None:
         walk = self.walk
@@ -238,7 +242,9 @@ class _Loop:
         if not keys.is_only(Kind.PLAIN):
             self.head = f"fields({text})"
         elif self.ordered or self._grows():
-            self.head = f"sorted({text}.items(), key=first)" if keys == STRING else f"fields({text})"
+            self.head = (
+                f"sorted({text}.items(), key=first)" if keys == STRING else f"fields({text})"
+            )
         elif self.keyed:
             self.head = f"{text}.items()"
         else:
@@ -252,8 +258,7 @@ class _Loop:
     def write(self) -> None:
         """Write the loop."""
         walk, statement = self.walk, self.statement
-        if self.statement.where:
-            walk.where = statement.where
+        walk.where = statement.where
         out, facts = walk.out, dict(walk.facts)
         walk.loops += 1
         region = walk.enter(statement.body)
@@ -287,7 +292,7 @@ def carry(walk: Walk, statement: ir.Scan) -> dict[int, tuple[Variable | None, Sh
     heads = _heads(body)
     carried: dict[int, tuple[Variable | None, Shape]] = {}
     for local in written(body):
-        if local in {statement.key, statement.value} or local not in before | behind:
+        if local not in (behind if local in {statement.key, statement.value} else before | behind):
             continue
         value = frame.env[local]
         entry = walk.shape(value)
@@ -354,4 +359,3 @@ def order_shows(walk: Walk, statement: ir.Scan) -> bool:
         ):
             return True
     return False
-

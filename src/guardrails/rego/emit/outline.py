@@ -165,7 +165,9 @@ class _Outliner:
         inside = list(residual.walk(nodes))
         groups = {id(node.body if isinstance(node, For) else node) for node in inside}
         for node in inside:
-            if isinstance(node, Return) or (isinstance(node, Jump) and id(node.group) not in groups):
+            if isinstance(node, Return) or (
+                isinstance(node, Jump) and id(node.group) not in groups
+            ):
                 return False
         reads, writes = _counts(nodes)
         return not _stops(nodes) and all(

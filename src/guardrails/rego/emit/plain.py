@@ -22,9 +22,7 @@ def plain(policy: ir.Policy) -> ir.Policy:
         name: replace(function, blocks=_plain(function.blocks))
         for name, function in policy.functions.items()
     }
-    plans = {
-        name: replace(plan, blocks=_plain(plan.blocks)) for name, plan in policy.plans.items()
-    }
+    plans = {name: replace(plan, blocks=_plain(plan.blocks)) for name, plan in policy.plans.items()}
     by_path = {path: functions[each.name] for path, each in policy.by_path.items()}
     return replace(policy, functions=functions, plans=plans, by_path=by_path)
 
@@ -78,10 +76,11 @@ def _asserting(body: ir.Body) -> ir.Body:
 
 
 def _asserted(block: ir.Block) -> ir.Body | None:
-    """What must hold for `block` to be passed, if it only asks that: ``{{s; break 1}; break 1}``."""
+    """What must hold for `block` to be passed, if it only asks: ``{{s; break 1}; break 1}``."""
     match block.blocks:
         case ((ir.Block(blocks=((*held, ir.Break(index=1)),)), ir.Break(index=1)),):
-            if not any(isinstance(each, ir.Break | ir.CallDynamic) for each in ir.statements((tuple(held),))):
+            inside = ir.statements((tuple(held),))
+            if not any(isinstance(each, ir.Break | ir.CallDynamic) for each in inside):
                 return tuple(held)
     return None
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from guardrails.rego import ir
+from guardrails.rego.emit.frames import CannotEmit
 from guardrails.rego.emit.residual import Do, For, Group, If, Jump, Node, Return, Set, Slot, Stop
-from guardrails.rego.emit.walk import CannotEmit
 
 if TYPE_CHECKING:
     from guardrails.rego.emit.residual import Body

@@ -12,17 +12,19 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from guardrails.rego import ir
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from guardrails.rego import ir
 
 Text: TypeAlias = str
 """A Python expression in the names of this module."""
 
 _LOCAL: Final = re.compile(r"\b[a-z][0-9]+\b")
 _GLOBAL: Final = re.compile(r"\b[A-Z][0-9]+\b")
-_FALLIBLE: Final = re.compile(r"\b(?:[BF][0-9]+|once|put_once|gap|difference|product|total|floor|date|number_in)\b")
+_FALLIBLE: Final = re.compile(
+    r"\b(?:[BF][0-9]+|once|put_once|gap|difference|product|total|floor|date|number_in)\b"
+)
 
 
 def names(text: Text) -> list[str]:
@@ -165,3 +167,8 @@ def assigned(node: Node) -> list[str]:
     for text in texts(node):
         found += re.findall(r"\(([a-z][0-9]+) :=", text)
     return found
+
+
+def used(nodes: Iterable[Node]) -> set[str]:
+    """The locals that `nodes` read, at any depth."""
+    return {name for node in walk(nodes) for text in texts(node) for name in names(text)}

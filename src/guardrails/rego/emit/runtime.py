@@ -6,7 +6,7 @@ locals, the constants, functions and builtins of its program, and a few of Pytho
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import functools
 from decimal import Decimal
 from operator import itemgetter
@@ -40,6 +40,7 @@ plus: Final = BUILTINS["plus"]
 whole: Final = BUILTINS["floor"]
 date_in: Final = BUILTINS["time.date"]
 to_number: Final = BUILTINS["to_number"]
+written: Final = BUILTINS["sprintf"]
 trimmed: Final = BUILTINS["trim_space"]
 
 
@@ -188,7 +189,7 @@ def date(now_ns: Value) -> Value:
 
 @functools.lru_cache(maxsize=16)
 def _day(days: int) -> tuple[int, int, int]:
-    found = datetime.date(1970, 1, 1) + datetime.timedelta(days=days)
+    found = dt.date(1970, 1, 1) + dt.timedelta(days=days)
     return found.year, found.month, found.day
 
 
@@ -203,6 +204,16 @@ def number_in(text: str) -> Value:
 
 
 _FEW: Final = 16
+
+
+def shown(value: Value) -> str:
+    """A value as ``%v`` writes it."""
+    if type(value) is str:
+        return value
+    if type(value) is int:
+        return str(value)
+    text: str = written.call("%v", [value])
+    return text
 
 
 def trim_space(text: str) -> Value:
@@ -261,6 +272,7 @@ HELPERS: Final = {
     "lower": BUILTINS["lower"].call,
     "number_in": number_in,
     "product": product,
+    "shown": shown,
     "total": total,
     "trim_space": trim_space,
     "upper": BUILTINS["upper"].call,

@@ -192,7 +192,9 @@ def join(a: Shape, b: Shape) -> Shape:
         return a
     fields = _joined_fields(a, b)
     if a.kinds | b.kinds == a.kinds and fields is a.fields and a.item is b.item:
-        return a if (a.json, a.named, a.only) == (b.json, b.named, UNKNOWN) else _joint(a, b, fields)
+        return (
+            a if (a.json, a.named, a.only) == (b.json, b.named, UNKNOWN) else _joint(a, b, fields)
+        )
     return _joint(a, b, fields)
 
 
@@ -317,7 +319,8 @@ class Shapes:
     def _joined(self, value: Value, *, loose: bool, depth: int) -> Shape:
         items = value.values() if type(value) is dict else value
         shapes = {
-            id(shape): shape for shape in (self.of(each, loose=loose, depth=depth + 1) for each in items)
+            id(shape): shape
+            for shape in (self.of(each, loose=loose, depth=depth + 1) for each in items)
         }
         return joined(shapes.values()) or _NO_ITEMS
 

@@ -10,8 +10,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from guardrails.rego.emit import residual
+from guardrails.rego.emit.conditions import negated
 from guardrails.rego.emit.residual import Do, For, Group, If, Jump, Node, Return, Set, Slot, Stop
-from guardrails.rego.emit.walk import negated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -114,7 +114,9 @@ def _flat(nodes: Body, left: set[int]) -> Body:
     return found
 
 
-def _without_idle(unit: Unit, nodes: Body, uses: Counter[str]) -> Body:
+def _without_idle(  # noqa: C901, PLR0912  # one branch a kind of statement
+    unit: Unit, nodes: Body, uses: Counter[str]
+) -> Body:
     """`nodes` without values that nobody reads and conditions that decide nothing."""
     found: Body = []
     skip = -1
@@ -239,7 +241,7 @@ def _hand_on(before: Body, node: Node, uses: Counter[str]) -> None:
 
 def _is_otherwise(before: Body, node: If) -> bool:
     """``v = U; if a: v = x; if v is U: v = y`` is ``if a: v = x; else: v = y``, if x is defined."""
-    if len(before) < 2 or not node.body:
+    if not before[:-1] or not node.body:
         return False
     first, second, last = before[-2], before[-1], node.body[-1]
     if not isinstance(first, Set) or first.value != "U" or not isinstance(second, If):
@@ -348,6 +350,8 @@ def _joint_place(nodes: Sequence[Node]) -> ir.Location | None:
 def with_assignment(condition: Text, name: str, value: Text, uses: int) -> Text | None:
     """`condition`, giving `name` its value where it is first read; None if that is not sure."""
     place = re.search(rf"\b{name}\b", condition)
+    if name[0] != "t":
+        return None  # others may be read behind the condition, whichever way it goes
     if place is None or f"({name} :=" in condition:
         return None
     before = condition[: place.start()]
@@ -461,7 +465,9 @@ def _stop_early(unit: Unit, loop: For) -> None:
         if set(residual.names(residual.texts(node)[0])) & changing:
             return
     # What it sets must not be read by a later round.
-    read = {name for node in inside for text in residual.texts(node) for name in residual.names(text)}
+    read = {
+        name for node in inside for text in residual.texts(node) for name in residual.names(text)
+    }
     if not done & read:
         leaf.append(Stop(leaf[-1].where))
 
@@ -480,5 +486,3 @@ def _effects(body: Body, changing: set[str]) -> bool:
     return any(
         isinstance(node, Do) or (isinstance(node, Set) and node.name[0] in "vn") for node in body
     )
-
-

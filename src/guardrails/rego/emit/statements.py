@@ -20,11 +20,13 @@ from guardrails.rego.emit.abstract import (
 from guardrails.rego.emit.builtin_forms import call_builtin
 from guardrails.rego.emit.calls import call_function, fused, rule_value
 from guardrails.rego.emit.equality import same
+from guardrails.rego.emit.frames import CannotEmit
+from guardrails.rego.emit.known import opened, opened_literal
 from guardrails.rego.emit.lookups import look_up
 from guardrails.rego.emit.loops import scan
 from guardrails.rego.emit.plain import reach
 from guardrails.rego.emit.shapes import DEFINED, UNKNOWN, Kind, Shape
-from guardrails.rego.emit.walk import CannotEmit, Walk, opened, opened_literal
+from guardrails.rego.emit.walk import Walk
 from guardrails.rego.values import to_key
 
 if TYPE_CHECKING:
@@ -205,9 +207,10 @@ def _opened(walk: Walk, local: int, kind: type[Any]) -> Abstract | None:
     """What `local` holds, to be changed; None if it is nothing of that kind."""
     value = walk.frame.env[local]
     if isinstance(value, Known):
-        value = opened_literal(value.value)
-        if value is None:
+        literal = opened_literal(value.value)
+        if literal is None:
             return None
+        value = literal
     if isinstance(value, LITERALS):
         if value in walk.unit.lent:
             msg = "a collection is changed that something else holds, too"

@@ -1,4 +1,4 @@
-"""The walk through a function that leaves a program behind: what is known is done, the rest is left.
+"""The walk through a function that leaves a program behind: what is known is done right here.
 
 A block of the plan can be left at each of its statements. Here that becomes an ``if`` in
 which the rest of the block stands; so behind the block both ways meet. Where they meet with
@@ -11,11 +11,9 @@ INVARIANT: what stands in a variable that does not change, and what is noted in
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from guardrails.errors import GuardrailsError
 from guardrails.rego import ir
 from guardrails.rego.emit import residual
 from guardrails.rego.emit.abstract import (
@@ -28,7 +26,9 @@ from guardrails.rego.emit.abstract import (
     Test,
     Variable,
 )
-from guardrails.rego.liveness import Liveness
+from guardrails.rego.emit.conditions import negated
+from guardrails.rego.emit.frames import Region
+from guardrails.rego.emit.known import known_size, known_value, opened_literal, same_form
 from guardrails.rego.emit.shapes import (
     ANYTHING,
     BOOLEAN,
@@ -40,82 +40,15 @@ from guardrails.rego.emit.shapes import (
     join,
     joined,
 )
-from guardrails.rego.values import UNDEFINED, RegoSet
+from guardrails.rego.values import UNDEFINED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from guardrails.rego.emit.abstract import Abstract, Literal
+    from guardrails.rego.emit.abstract import Abstract
+    from guardrails.rego.emit.frames import Frame, Scope
     from guardrails.rego.emit.residual import Body, Text
     from guardrails.rego.emit.unit import Unit
-    from guardrails.rego.values import Value
-
-
-class CannotEmit(GuardrailsError):
-    """The compiler has no form for something in a policy; the interpreter runs such a policy."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """What rules are worked out from: another one in each ``with``.
-
-    Attributes:
-        input: The variable that holds the input.
-        memo: The variable that holds the list of the rules' values.
-        data: The variable that holds the base documents; empty where they are known.
-        shaped: The input has the shape that was promised.
-    """
-
-    input: str = "i0"
-    memo: str = "m0"
-    data: str = ""
-    shaped: bool = True
-
-
-@dataclass(slots=True, eq=False)
-class Region:
-    """A block of the plan that is being written.
-
-    Attributes:
-        behind: The locals that are read after it was left.
-        group: The code of it, which a jump may leave.
-        conditional: It was perhaps left already.
-        env: The locals where it was first left.
-        facts: What was known there.
-        slot: A place just before that, for code.
-        writes: What was written since then into locals that are read behind it.
-    """
-
-    behind: frozenset[int]
-    group: residual.Group
-    conditional: bool = False
-    env: list[Abstract] = field(default_factory=list)
-    facts: dict[object, object] = field(default_factory=dict)
-    slot: residual.Slot | None = None
-    writes: dict[int, list[tuple[Abstract, residual.Slot]]] = field(default_factory=dict)
-
-
-@dataclass(slots=True, eq=False)
-class Frame:
-    """The locals of one function of the plan while it is walked through.
-
-    Attributes:
-        function: The function or plan.
-        env: What stands in its locals.
-        live: Which of them are still read.
-        regions: The blocks that are being written, from the outermost.
-        pins: The variables of the locals that a loop carries from round to round.
-        sink: Where the members of a set go instead of into it: the set's local, and what
-            takes a member.
-    """
-
-    function: ir.Function | ir.Plan
-    env: list[Abstract]
-    live: Liveness
-    regions: list[Region] = field(default_factory=list)
-    pins: dict[int, Variable] = field(default_factory=dict)
-    names: dict[int, str] = field(default_factory=dict)
-    sink: tuple[int, Callable[[Abstract], None]] | None = None
 
 
 class Walk:
@@ -124,7 +57,6 @@ class Walk:
     Args:
         unit: The program that it belongs to.
         scope: What its rules are worked out from.
-        strict: Errors of builtins are errors of the evaluation.
 
     Attributes:
         out: Where the next statement goes.
@@ -410,9 +342,7 @@ class Walk:
         self.put(residual.Do(self.where, text, idempotent=True))
         self.members[name] = join(self.members.get(name, DEFINED), self.shape(value))
 
-    def put_in(
-        self, name: str, value: Abstract, text: Text, key: Abstract | None = None
-    ) -> None:
+    def put_in(self, name: str, value: Abstract, text: Text, key: Abstract | None = None) -> None:
         """Change the collection in the variable `name`, by `text`, so that it holds `value`."""
         self.members[name] = join(self.members.get(name, DEFINED), self.shape(value))
         if key is not None and not self.shape(key).is_only(Kind.STRING):
@@ -505,7 +435,7 @@ class Walk:
         """Give `local` one form behind `region`, whichever way was taken."""
         env = self.frame.env
         values = [env[local], *(value for value, _ in writes)]
-        same = _same(values)
+        same = same_form(values)
         if same is None:
             same = self._variable(region, local, values, writes)
         env[local] = same
@@ -523,9 +453,16 @@ class Walk:
             values = [self.listed(value) for value in values]
         raws = [self.raw_text(value) for value in values]
         raw = all(text is not None for text in raws) and not all(text == "U" for text in raws)
-        name = self.frame.names.get(local)
-        if name is None or raw:
-            name = self.frame.names[local] = self.name("v")
+        # A variable that holds one of them already may as well hold the others.
+        name = next(
+            (
+                value.name
+                for value in values
+                if isinstance(value, Variable) and value.changes and value.raw is raw
+            ),
+            "",
+        )
+        name = name or self.name("v")
         assert region.slot is not None  # noqa: S101  # it was left, so there is one
         slots = [region.slot, *(slot for _, slot in writes)]
         fresh = isinstance(values[0], SetLiteral) and not values[0].members
@@ -580,104 +517,3 @@ class Walk:
     def body(self, body: Sequence[ir.Statement]) -> None:
         """Write statements until none is left, or none is reached."""
         raise NotImplementedError
-
-
-def opened_literal(value: Value) -> Literal | None:
-    """A known collection as a literal of its parts; None for a scalar."""
-    if type(value) is dict:
-        return ObjectLiteral({key: Known(item) for key, item in value.items()})
-    if type(value) is list:
-        return ArrayLiteral(tuple(Known(item) for item in value))
-    if type(value) is RegoSet:
-        return SetLiteral(tuple(Known(item) for item in value))
-    return None
-
-
-def opened(value: Abstract) -> Abstract:
-    """A known array or object as a literal, down to its scalars; other values as they are."""
-    literal = opened_literal(value.value) if isinstance(value, Known) else None
-    if isinstance(literal, ArrayLiteral):
-        return ArrayLiteral(tuple(map(opened, literal.items)))
-    if isinstance(literal, ObjectLiteral):
-        return ObjectLiteral({key: opened(item) for key, item in literal.fields.items()})
-    return value
-
-
-def known_size(value: Literal) -> int:
-    """How many items a literal has."""
-    if isinstance(value, ObjectLiteral):
-        return len(value.fields)
-    return len(value.items) if isinstance(value, ArrayLiteral) else len(value.members)
-
-
-def known_value(value: Abstract) -> Value:
-    """What `value` is, if all of it is known; else UNDEFINED."""
-    if isinstance(value, Known):
-        return value.value
-    if isinstance(value, ObjectLiteral):
-        fields = {key: known_value(item) for key, item in value.fields.items()}
-        return UNDEFINED if any(item is UNDEFINED for item in fields.values()) else fields
-    if isinstance(value, ArrayLiteral | SetLiteral):
-        listed = value.items if isinstance(value, ArrayLiteral) else value.members
-        items = [known_value(item) for item in listed]
-        if any(item is UNDEFINED for item in items):
-            return UNDEFINED
-        return items if isinstance(value, ArrayLiteral) else RegoSet(items)
-    return UNDEFINED
-
-
-def negated(text: Text) -> Text:
-    """The opposite of a condition."""
-    if text.startswith("not (") and text.endswith(")") and _closes_last(text, 4):
-        return text[5:-1]
-    if text.startswith("not not "):
-        return text.removeprefix("not ")
-    simple = _COMPARISON.fullmatch(text)
-    if simple is not None:
-        return f"{simple[1]} {_OPPOSITE[simple[2]]} {simple[3]}"
-    return f"not ({text})"
-
-
-_PART: Final = r"[\w.]+(?:\[\w+\])*(?:\([\w, ]*\))?"
-_COMPARISON: Final = re.compile(rf"({_PART}) (is not|is|not in|in|==) ({_PART})")
-_OPPOSITE: Final = {"is": "is not", "is not": "is", "in": "not in", "not in": "in", "==": "!="}
-
-
-def _closes_last(text: Text, start: int) -> bool:
-    depth = 0
-    for place in range(start, len(text)):
-        depth += (text[place] == "(") - (text[place] == ")")
-        if depth == 0:
-            return place == len(text) - 1
-    return False
-
-
-def _same(values: Sequence[Abstract]) -> Abstract | None:
-    """The one form that all of `values` have; None if they differ."""
-    first = values[0]
-    if all(value is first for value in values):
-        return first
-    if all(isinstance(value, Missing) for value in values):
-        return first
-    if isinstance(first, Known) and all(
-        isinstance(value, Known) and _same_scalar(value.value, first.value) for value in values
-    ):
-        return first
-    if isinstance(first, Variable) and all(
-        isinstance(value, Variable) and value.name == first.name for value in values
-    ):
-        shape = first.shape
-        changes = first.changes
-        for value in values[1:]:
-            if isinstance(value, Variable):
-                shape = join(shape, value.shape)
-                changes = changes or value.changes
-        return replace(first, shape=shape, changes=changes)
-    return None
-
-
-_SCALARS: Final = (type(None), bool, int, str)
-
-
-def _same_scalar(a: object, b: object) -> bool:
-    return type(a) is type(b) and isinstance(a, _SCALARS) and a == b
