@@ -8,26 +8,35 @@ from typing import TYPE_CHECKING, Any, Final
 from guardrails.rego import ir
 from guardrails.rego.emit import residual
 from guardrails.rego.emit.abstract import (
-    LITERALS,
     MISSING,
-    ArrayLiteral,
     Known,
     Missing,
-    ObjectLiteral,
-    SetLiteral,
     Variable,
+)
+from guardrails.rego.emit.building import (
+    PYTHON,
+    append,
+    insert,
+    lend,
+    make_array,
+    make_null,
+    make_number,
+    make_object,
+    make_set,
+    merge,
+    own,
+    reset,
+    set_add,
 )
 from guardrails.rego.emit.builtin_forms import call_builtin
 from guardrails.rego.emit.calls import call_function, fused, rule_value
 from guardrails.rego.emit.equality import same
 from guardrails.rego.emit.frames import CannotEmit
-from guardrails.rego.emit.known import opened, opened_literal
 from guardrails.rego.emit.lookups import look_up
 from guardrails.rego.emit.loops import scan
 from guardrails.rego.emit.plain import reach
 from guardrails.rego.emit.shapes import DEFINED, UNKNOWN, Kind, Shape
 from guardrails.rego.emit.walk import Walk
-from guardrails.rego.values import to_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -135,22 +144,15 @@ def _with(walk: Walk, statement: ir.With) -> None:
 
 def _assign(walk: Walk, statement: ir.AssignVar) -> None:
     value = walk.steady(walk.held(walk.read(statement.source)))
-    _lend(walk, statement.source)
+    lend(walk, statement.source)
     walk.write(statement.target, value)
-
-
-def _lend(walk: Walk, operand: ir.Operand) -> None:
-    """Note that a literal now has a second holder: it must not be changed any more."""
-    value = walk.read(operand)
-    if isinstance(value, LITERALS):
-        walk.unit.lent.add(value)
 
 
 def _assign_once(walk: Walk, statement: ir.AssignVarOnce) -> None:
     value = walk.steady(walk.held(walk.read(statement.source)))
     before = walk.frame.env[statement.target]
     if isinstance(before, Missing):
-        _lend(walk, statement.source)
+        lend(walk, statement.source)
         walk.write(statement.target, value)
         return
     agreed = _agreed(walk, before, value)
@@ -167,168 +169,6 @@ def _agreed(walk: Walk, before: Abstract, value: Abstract) -> Known | None:
     if type(given) is type(there) and type(given) in {bool, str, type(None)} and given == there:
         return Known(given)
     return None
-
-
-def _make_null(walk: Walk, statement: ir.MakeNull) -> None:
-    walk.write(statement.target, Known(None))
-
-
-def _make_number(walk: Walk, statement: ir.MakeNumber) -> None:
-    walk.write(statement.target, Known(statement.value))
-
-
-def _make_array(walk: Walk, statement: ir.MakeArray) -> None:
-    walk.write(statement.target, ArrayLiteral(()))
-
-
-def _make_object(walk: Walk, statement: ir.MakeObject) -> None:
-    walk.write(statement.target, ObjectLiteral({}))
-
-
-def _make_set(walk: Walk, statement: ir.MakeSet) -> None:
-    walk.write(statement.target, SetLiteral(()))
-
-
-def _reset(walk: Walk, statement: ir.ResetLocal) -> None:
-    walk.write(statement.target, MISSING)
-
-
-def _own(walk: Walk, statement: ir.Own) -> None:
-    value = walk.frame.env[statement.target]
-    if not isinstance(value, Variable) or not walk.frame.live.needs(statement):
-        return
-    shape = walk.shape(value)
-    if not shape.is_only(Kind.SCALAR | Kind.UNDEFINED):
-        copy = walk.bind(f"own({walk.text(value)})", shape.plain())
-        walk.write(statement.target, copy)
-
-
-def _opened(walk: Walk, local: int, kind: type[Any]) -> Abstract | None:
-    """What `local` holds, to be changed; None if it is nothing of that kind."""
-    value = walk.frame.env[local]
-    if isinstance(value, Known):
-        literal = opened_literal(value.value)
-        if literal is None:
-            return None
-        value = literal
-    if isinstance(value, LITERALS):
-        if value in walk.unit.lent:
-            msg = "a collection is changed that something else holds, too"
-            raise CannotEmit(msg)
-        return value if isinstance(value, kind) else None
-    return value if isinstance(value, Variable) else None
-
-
-_PYTHON: Final = {Kind.ARRAY: "list", Kind.OBJECT: "dict", Kind.SET: "Set"}
-
-
-def _changeable(walk: Walk, value: Variable, kind: Kind) -> str | None:
-    """The variable of a collection that is changed in place; None if the block is left."""
-    shape = walk.shape(value)
-    if not shape.may_be(kind):
-        walk.fail()
-        return None
-    if not shape.is_only(kind):
-        walk.require(f"type({value.name}) is {_PYTHON[kind]}")
-    return value.name
-
-
-def _element(walk: Walk, operand: ir.Operand) -> Abstract | None:
-    """A value that goes into a collection; None if it is undefined, and the block left."""
-    value = walk.defined(walk.steady(walk.held(walk.read(operand))))
-    _lend(walk, operand)
-    return None if walk.leaving is not None else value
-
-
-def _part(walk: Walk, operand: ir.Operand) -> Abstract | None:
-    """A value that becomes a part of an array or object; what is known of little is made anew."""
-    value = _element(walk, operand)
-    if isinstance(value, Known) and walk.unit.is_small(value.value):
-        return opened(value)
-    return value
-
-
-def _append(walk: Walk, statement: ir.ArrayAppend) -> None:
-    local = statement.array.index
-    held = _opened(walk, local, ArrayLiteral)
-    value = _part(walk, statement.value)
-    if value is None:
-        return
-    if isinstance(held, ArrayLiteral):
-        walk.write(local, ArrayLiteral((*held.items, value)))
-    elif isinstance(held, Variable):
-        name = _changeable(walk, held, Kind.ARRAY)
-        if name is not None:
-            walk.put_in(name, value, f"{name}.append({walk.text(value)})")
-    else:
-        walk.fail()
-
-
-def _set_add(walk: Walk, statement: ir.SetAdd) -> None:
-    local = statement.set.index
-    value = _element(walk, statement.value)
-    if value is None:
-        return
-    sink = walk.frame.sink
-    if sink is not None and sink[0] == local:
-        sink[1](value)
-        return
-    value = walk.settled(value)
-    held = _opened(walk, local, SetLiteral)
-    if isinstance(held, SetLiteral):
-        walk.write(local, SetLiteral((*held.members, value)))
-    elif isinstance(held, Variable) and held.raw:
-        walk.defined(held)
-        if walk.leaving is None:
-            walk.add_member(held.name, value)
-    elif isinstance(held, Variable):
-        name = _changeable(walk, held, Kind.SET)
-        if name is not None:
-            text = f"{name}.add({walk.text(value)})"
-            walk.put(residual.Do(walk.where, text, idempotent=True))
-    else:
-        walk.fail()
-
-
-def _insert(walk: Walk, statement: ir.ObjectInsert | ir.ObjectInsertOnce) -> None:
-    local = statement.object.index
-    once = isinstance(statement, ir.ObjectInsertOnce)
-    held = _opened(walk, local, ObjectLiteral)
-    key = _element(walk, statement.key)
-    value = None if key is None else _part(walk, statement.value)
-    if key is None or value is None:
-        return
-    if isinstance(held, ObjectLiteral) and isinstance(key, Known):
-        name = to_key(key.value)
-        if name not in held.fields or not once:
-            walk.write(local, ObjectLiteral({**held.fields, name: value}))
-            return
-    if isinstance(held, Known | ObjectLiteral | ArrayLiteral | SetLiteral):
-        held = walk.contain(local, held)
-    if not isinstance(held, Variable):
-        walk.fail()
-        return
-    mapping = _changeable(walk, held, Kind.OBJECT)
-    if mapping is None:
-        return
-    if once:
-        text = f"put_once({mapping}, {walk.key_text(key)}, {walk.text(value)})"
-    else:
-        text = f"{mapping}.__setitem__({walk.key_text(key)}, {walk.text(value)})"
-    walk.put_in(mapping, value, text, key)
-
-
-def _merge(walk: Walk, statement: ir.ObjectMerge) -> None:
-    first, second = walk.read(statement.a), walk.read(statement.b)
-    for value in (first, second):
-        shape = walk.shape(value)
-        if not shape.may_be(Kind.OBJECT):
-            walk.fail()
-            return
-        if not shape.is_only(Kind.OBJECT):
-            walk.require(f"type({walk.text(value)}) is dict")
-    text = f"merged({walk.text(first)}, {walk.text(second)})"
-    walk.write(statement.target, walk.bind(text, Shape(Kind.OBJECT)))
 
 
 def _dot(walk: Walk, statement: ir.Dot) -> None:
@@ -372,7 +212,7 @@ def _is_kind(walk: Walk, statement: ir.IsArray | ir.IsObject | ir.IsSet) -> None
         holds = {}
         if isinstance(value, Variable) and not value.changes:
             holds = {value.name: shape.within(kind)}
-        walk.require(f"type({walk.text(value)}) is {_PYTHON[kind]}", holds)
+        walk.require(f"type({walk.text(value)}) is {PYTHON[kind]}", holds)
 
 
 def _is_defined(walk: Walk, statement: ir.IsDefined | ir.IsUndefined) -> None:
@@ -477,7 +317,7 @@ def _cannot(_walk: Walk, statement: ir.Statement) -> None:
 
 
 _WRITERS: Final[Mapping[type[ir.Statement], Callable[[Any, Any], None]]] = {
-    ir.ArrayAppend: _append,
+    ir.ArrayAppend: append,
     ir.AssignVar: _assign,
     ir.AssignVarOnce: _assign_once,
     ir.Block: _block,
@@ -493,22 +333,22 @@ _WRITERS: Final[Mapping[type[ir.Statement], Callable[[Any, Any], None]]] = {
     ir.IsSet: _is_kind,
     ir.IsUndefined: _is_defined,
     ir.Len: _len,
-    ir.MakeArray: _make_array,
-    ir.MakeNull: _make_null,
-    ir.MakeNumber: _make_number,
-    ir.MakeObject: _make_object,
-    ir.MakeSet: _make_set,
+    ir.MakeArray: make_array,
+    ir.MakeNull: make_null,
+    ir.MakeNumber: make_number,
+    ir.MakeObject: make_object,
+    ir.MakeSet: make_set,
     ir.Not: _not,
     ir.NotEqual: _equal,
-    ir.ObjectInsert: _insert,
-    ir.ObjectInsertOnce: _insert,
-    ir.ObjectMerge: _merge,
-    ir.Own: _own,
+    ir.ObjectInsert: insert,
+    ir.ObjectInsertOnce: insert,
+    ir.ObjectMerge: merge,
+    ir.Own: own,
     ir.Reference: _cannot,
-    ir.ResetLocal: _reset,
+    ir.ResetLocal: reset,
     ir.ResultSetAdd: _add_result,
     ir.ReturnLocal: _return,
     ir.Scan: scan,
-    ir.SetAdd: _set_add,
+    ir.SetAdd: set_add,
     ir.With: _with,
 }

@@ -28,30 +28,28 @@ from guardrails.rego.emit.abstract import (
 )
 from guardrails.rego.emit.conditions import negated
 from guardrails.rego.emit.frames import Region
-from guardrails.rego.emit.known import known_size, known_value, opened_literal, same_form
+from guardrails.rego.emit.known import known_size, same_form
 from guardrails.rego.emit.shapes import (
     ANYTHING,
     BOOLEAN,
     DEFINED,
-    NOTHING,
     UNKNOWN,
     Kind,
     Shape,
     join,
-    joined,
 )
-from guardrails.rego.values import UNDEFINED
+from guardrails.rego.emit.texts import Texts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from guardrails.rego.emit.abstract import Abstract
-    from guardrails.rego.emit.frames import Frame, Scope
+    from guardrails.rego.emit.frames import Scope
     from guardrails.rego.emit.residual import Body, Text
     from guardrails.rego.emit.unit import Unit
 
 
-class Walk:
+class Walk(Texts):
     """Writes one function of Python.
 
     Args:
@@ -62,10 +60,8 @@ class Walk:
         out: Where the next statement goes.
         head: What is done before all else: look-ups and small rules that cannot fail.
         lasting: What was worked out there.
-        facts: What is known here: values that were worked out already, shapes of variables.
         members: What was put into the collections that are built in variables.
         named: The objects that are built in variables: whether all keys are strings.
-        own: The variables whose collections hold nothing that something else holds, too.
         where: The place of the statement of the plan that is being written.
         leaving: How many blocks around the innermost one are left here, too; None where the
             next statement is reached.
@@ -74,7 +70,7 @@ class Walk:
     """
 
     def __init__(self, unit: Unit, scope: Scope) -> None:
-        self.unit = unit
+        super().__init__(unit)
         self.scope = scope
         self.outermost = scope
         self.head = residual.Slot(ir.NOWHERE)
@@ -83,9 +79,7 @@ class Walk:
         self.lasting: dict[object, Abstract] = {}
         shape = unit.settings.input if scope.shaped else ANYTHING
         self._roots: dict[str, Shape] = {"i0": shape}
-        self.facts: dict[object, object] = {}
         self.members: dict[str, Shape] = {}
-        self.own: set[str] = set()
         self.named: dict[str, bool] = {}
         self.where = ir.NOWHERE
         self.leaving: int | None = None
@@ -93,7 +87,6 @@ class Walk:
         self.inlined: list[str] = []
         self.size = 0
         self._temporaries = 0
-        self.frame: Frame
 
     # Code.
 
@@ -187,71 +180,6 @@ class Walk:
         self.leaving = 0
 
     # Values.
-
-    def shape(self, value: Abstract) -> Shape:
-        """What is known of a value here."""
-        if isinstance(value, Variable):
-            noted = None if value.changes else self.facts.get(("shape", value.name))
-            return noted if isinstance(noted, Shape) else value.shape
-        if isinstance(value, Known):
-            return self.unit.shape_of(value)
-        if isinstance(value, Missing):
-            return NOTHING
-        if isinstance(value, Test):
-            return BOOLEAN
-        if isinstance(value, ObjectLiteral):
-            named = {key: self.shape(item) for key, item in value.fields.items()}
-            if all(type(key) is str for key in named):
-                return Shape(Kind.OBJECT, Shape(Kind(0)), {str(k): s for k, s in named.items()})
-            return Shape(Kind.OBJECT, joined(named.values()))
-        items = value.items if isinstance(value, ArrayLiteral) else value.members
-        kind = Kind.ARRAY if isinstance(value, ArrayLiteral) else Kind.SET
-        return Shape(kind, joined(map(self.shape, items)) or Shape(Kind(0)))
-
-    def text(self, value: Abstract) -> Text:
-        """An expression for a value; a literal's is a new collection each time."""
-        if isinstance(value, Variable):
-            return f"as_set({value.name})" if value.raw else value.name
-        if isinstance(value, Known):
-            return self.unit.constant(value)
-        if isinstance(value, Missing):
-            return "U"
-        if isinstance(value, Test):
-            return f"({value.text})"
-        if isinstance(value, ArrayLiteral):
-            return f"[{', '.join(map(self.text, value.items))}]"
-        if isinstance(value, SetLiteral):
-            return f"as_set({self.raw_text(value)})"
-        fields = (
-            f"{self.unit.key_constant(key)}: {self.text(item)}"
-            for key, item in value.fields.items()
-        )
-        return f"{{{', '.join(fields)}}}"
-
-    def own_text(self, local: int, value: Abstract) -> Text:
-        """An expression for what is put into `local`, of which a constant is never changed."""
-        text = self.text(value)
-        if isinstance(value, Known) and local in self.frame.live.changed:
-            return f"own({text})"
-        return text
-
-    def raw_text(self, value: Abstract) -> Text | None:
-        """An expression for the keys of a set that was built here; None for other values."""
-        if isinstance(value, Variable):
-            return value.name if value.raw else None
-        if isinstance(value, SetLiteral):
-            if not value.members:
-                return "set()"
-            return f"{{{', '.join(map(self.key_text, value.members))}}}"
-        return "U" if isinstance(value, Missing) else None
-
-    def key_text(self, value: Abstract) -> Text:
-        """An expression for the key form of a value."""
-        if isinstance(value, Known):
-            return self.unit.key_constant(self.unit.key_of(value))
-        if self.shape(value).is_only(Kind.PLAIN):
-            return self.text(value)
-        return f"to_key({self.text(value)})"
 
     def steady(self, value: Abstract) -> Abstract:
         """The value as it is now, also after the variable that holds it got another one."""
@@ -350,42 +278,6 @@ class Walk:
         if not self.is_own(value):
             self.own.discard(name)
         self.put(residual.Do(self.where, text))
-
-    def is_own(self, value: Abstract) -> bool:
-        """Whether nothing else holds `value` or a part of it that could be changed."""
-        if isinstance(value, ArrayLiteral):
-            return all(map(self.is_own, value.items))
-        if isinstance(value, ObjectLiteral):
-            return all(map(self.is_own, value.fields.values()))
-        if isinstance(value, Variable) and (value.raw or value.name in self.own):
-            return True
-        return self.shape(value).is_only(Kind.SCALAR | Kind.UNDEFINED)
-
-    def fresh_text(self, value: Abstract) -> Text:
-        """An expression for `value` that shares nothing with anything."""
-        if isinstance(value, ArrayLiteral):
-            return f"[{', '.join(map(self.fresh_text, value.items))}]"
-        if isinstance(value, ObjectLiteral):
-            fields = (
-                f"{self.unit.key_constant(key)}: {self.fresh_text(item)}"
-                for key, item in value.fields.items()
-            )
-            return f"{{{', '.join(fields)}}}"
-        if isinstance(value, Known) and self.unit.is_small(value.value):
-            opened = opened_literal(value.value)
-            return self.text(value) if opened is None else self.fresh_text(opened)
-        return self.text(value) if self.is_own(value) else f"fresh({self.text(value)})"
-
-    def settled(self, value: Abstract) -> Abstract:
-        """A literal all of which is known, as what is known."""
-        found = known_value(value)
-        return value if found is UNDEFINED else Known(found)
-
-    def listed(self, value: Abstract) -> Abstract:
-        """A literal array or set all of which is known, as what is known."""
-        if isinstance(value, ArrayLiteral | SetLiteral) and known_size(value):
-            return self.settled(value)
-        return value
 
     # What a function gives back; a plan has results instead.
 
