@@ -36,10 +36,12 @@ class Liveness:
         self.changed = frozenset(local for body in blocks for local in changes(body))
         self._needed: set[int] = set()
         self._changing = True
+        self._wanted: dict[int, Locals] = {}
         self._blocks(blocks, _NONE)
         self.behind.clear()
         self.before.clear()
         self._changing = False
+        self._wanted.clear()
         self._blocks(blocks, _NONE)
 
     def needs(self, own: ir.Own) -> bool:
@@ -76,7 +78,7 @@ class Liveness:
                 return self._blocks(blocks, after)
             case ir.Scan(body=body):
                 # The next round reads what this one left, but for what the loop itself gives.
-                once = self._body(body, after) - (written - after)
+                once = self._exposed(body) - written
                 again = self._body(body, after | once) - (written - after)
                 live = after | again | self._wants(statement)
             case ir.Not(body=body):
@@ -88,6 +90,22 @@ class Liveness:
                 live |= {target}
         # It may be undefined, and leave its block.
         return live | self._exits[-1]
+
+    def _exposed(self, body: ir.Body) -> Locals:
+        """What `body` wants of what was written before it. Linear: each body is asked once."""
+        found = self._wanted.get(id(body))
+        if found is None:
+            live = _NONE
+            for statement in reversed(body):
+                live = (live - frozenset(ir.writes(statement))) | self._wants(statement)
+                for inner in ir.bodies(statement):
+                    live |= self._exposed(inner) - frozenset(
+                        ir.writes(statement) if isinstance(statement, ir.Scan) else ()
+                    )
+                if isinstance(statement, ir.AssignVarOnce):
+                    live |= {statement.target}
+            found = self._wanted[id(body)] = live
+        return found
 
     def _wants(self, statement: ir.Statement) -> Locals:
         """The locals that `statement` reads; or changes, where that is what is asked for."""
