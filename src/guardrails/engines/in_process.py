@@ -1,29 +1,43 @@
 """The embedded engine: Rego evaluated in this process.
 
-The policies are planned in a child process, so that a planner's crash or a long
-compile never touches the agent; the plan is checked and bound to its data here.
-Decisions run with strict builtin errors: a builtin that fails inside a `deny`
-would otherwise silence it.
+The policies are planned and compiled in a child process, so that a planner's crash or
+a long compile never touches the agent; here the functions are only put together, or
+taken from a cache. Decisions run with strict builtin errors: a builtin that fails
+inside a `deny` would otherwise silence it.
+
+What is compiled relies on the published shape of the input, which enforcement keeps.
+An engine does not take that on trust: a document of another shape is decided by the
+same policies, evaluated by the interpreter, which expects nothing of it.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
+import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
+from guardrails.engines.input_shape import fits, is_document
 from guardrails.engines.layers import read_layers
-from guardrails.errors import EvaluationError, Finding, PolicyLoadError
+from guardrails.errors import ConfigError, EvaluationError, Finding, PolicyLoadError
 from guardrails.model.canonical import canonical
 from guardrails.model.decision import Decision, MalformedDecision
 from guardrails.rego import UNDEFINED, Program
+from guardrails.rego.compile_cache import CompileCache
+from guardrails.rego.compile_request import CompileRequest
+from guardrails.rego.loading import load_entrypoint
+from guardrails.rego.program import Interpreted
 from guardrails.rego.values import dumps, from_json, to_json
+from guardrails.resources import policies_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
+    from guardrails.engines.input_shape import Test
     from guardrails.engines.layers import PolicyFiles
+    from guardrails.rego.compiled import Entrypoint
     from guardrails.rego.explain import RuleTrace
 
 ENTRYPOINT: Final = "guardrails/decision"
@@ -41,21 +55,63 @@ CONTRIBUTIONS: Final = frozenset({"deny", "shadow", "allow", "require_approval",
 _log: Final = logging.getLogger("guardrails")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Loaded:
     """The policies that an engine decides with, layers merged.
 
     Attributes:
-        program: They, planned and bound to the data.
+        decider: They, compiled for documents of the published shape.
+        fits: Whether a document is one.
+        reference: They as the interpreter evaluates them, for all else.
         revision: The digest of modules and data, as ``sha256:…``.
         modules: The Rego sources by file.
         data: The base documents.
     """
 
-    program: Program
+    decider: Entrypoint | Interpreted
+    fits: Test
+    reference: Reference
     revision: str
     modules: Mapping[str, str]
     data: Mapping[str, Any]
+
+
+class Reference:
+    """The interpreter of some loaded policies. It is made when it is first asked for.
+
+    Args:
+        request: What was loaded.
+        decider: What decides; if that is the interpreter, it is this one.
+    """
+
+    __slots__ = ("_lock", "_program", "_request")
+
+    def __init__(self, request: CompileRequest, decider: Entrypoint | Interpreted) -> None:
+        self._request = request
+        self._lock = threading.Lock()
+        self._program: Program | None = None
+        if isinstance(decider, Interpreted):
+            self._program = Program(decider.interpreter, request.data, request.checked)
+
+    @property
+    def program(self) -> Program:
+        """The program.
+
+        Raises:
+            PolicyLoadError: the policies cannot be planned any more, as without a planner.
+        """
+        with self._lock:
+            if self._program is None:
+                request = self._request
+                self._program = Program.from_modules(
+                    request.modules,
+                    request.entrypoints,
+                    data=request.data,
+                    planner=request.planner,
+                    opa=request.opa,
+                    compiled=False,
+                )
+            return self._program
 
 
 class InProcessEngine:
@@ -68,14 +124,23 @@ class InProcessEngine:
         files: Where the policies are.
         data: Gives what the policies read besides the data files, below
             ``data.guardrails_data``, as ``{"agents": …}``; asked again at every load.
+        cache: Where compiled policies are kept; ``user`` for the user's own cache directory,
+            None to compile at every load.
 
     Raises:
         PolicyLoadError: the policies cannot be used.
     """
 
-    def __init__(self, files: PolicyFiles, data: Callable[[], Mapping[str, Any]]) -> None:
+    def __init__(
+        self,
+        files: PolicyFiles,
+        data: Callable[[], Mapping[str, Any]],
+        *,
+        cache: CompileCache | Literal["user"] | None = "user",
+    ) -> None:
         self._files = files
         self._data = data
+        self._cache = CompileCache.of_user() if cache == "user" else cache
         self._loaded = self._load()
 
     @property
@@ -100,19 +165,23 @@ class InProcessEngine:
         return changed
 
     def decide(self, document: Mapping[str, Any], decision_id: str) -> Decision:
-        """The decision about one input document.
+        """The decision about one input document, which is not copied nor changed.
 
         Raises:
             EvaluationError: the evaluation failed.
             MalformedDecision: the result is undefined or no decision.
         """
         loaded = self._loaded
-        result = loaded.program.evaluate(ENTRYPOINT, document, strict_builtin_errors=True)
+        if _holds(loaded.fits, document):
+            result = loaded.decider.evaluate(document)
+        else:
+            program = loaded.reference.program
+            result = program.evaluate(ENTRYPOINT, document, strict_builtin_errors=True)
         if result is UNDEFINED:
             msg = f"`{ENTRYPOINT}` is undefined"
             raise MalformedDecision(msg)
         return Decision.from_document(
-            to_json(result), revision=loaded.revision, decision_id=decision_id
+            _json(result), revision=loaded.revision, decision_id=decision_id
         )
 
     async def decide_async(self, document: Mapping[str, Any], decision_id: str) -> Decision:
@@ -129,10 +198,11 @@ class InProcessEngine:
             rules: Ids of the rule packages to tell of; none for all of them.
         """
         try:
-            trace = self._loaded.program.explain(ENTRYPOINT, document, strict_builtin_errors=True)
+            program = self._loaded.reference.program
+            trace = program.explain(ENTRYPOINT, document, strict_builtin_errors=True)
             if trace.error is not None:
                 raise trace.error
-        except EvaluationError as error:
+        except (EvaluationError, PolicyLoadError) as error:
             return (Finding(f"{error.file or ENTRYPOINT}:{error.row or 0}", MERGE, error.message),)
         found: dict[Finding, None] = {}
         for rule in trace.rules():
@@ -149,13 +219,59 @@ class InProcessEngine:
             where = ", ".join(map(str, self._files.layers)) or "no directory"
             msg = f"there are no policies in {where}"
             raise PolicyLoadError(msg)
-        modules, data = layered.modules, from_json(layered.data)
-        program = Program.from_modules(
-            modules, [ENTRYPOINT], data=data, planner=self._files.planner, opa=self._files.opa
+        modules = layered.modules
+        request = CompileRequest(
+            modules,
+            (ENTRYPOINT,),
+            _exact(layered.data),
+            planner=self._files.planner,
+            opa=self._files.opa,
+            schema=_input_schema(),
         )
-        revision = _revision(modules, data)
+        decider = load_entrypoint(request, self._cache)
+        revision = _revision(modules, request.data)
         _log.info("policies loaded: %d modules, revision %s", len(modules), revision)
-        return Loaded(program, revision, modules, data)
+        return Loaded(
+            decider,
+            fits(request.shape()),
+            Reference(request, decider),
+            revision,
+            modules,
+            request.data,
+        )
+
+
+def _exact(data: Mapping[str, Any]) -> Any:
+    try:
+        return from_json(data)
+    except (TypeError, ValueError, RecursionError) as error:
+        msg = f"the data cannot be used: {error}"
+        raise PolicyLoadError(msg) from error
+
+
+def _input_schema() -> Mapping[str, Any] | None:
+    """The published shape of the input; None where this installation has none."""
+    try:
+        path = policies_directory() / "schemas" / "input" / "schema.json"
+        schema = json.loads(path.read_text(encoding="utf-8"))
+    except (ConfigError, OSError, ValueError) as error:
+        _log.warning("the schema of the input is not used: %s", error)
+        return None
+    return schema if isinstance(schema, dict) else None
+
+
+def _holds(test: Test, document: object) -> bool:
+    try:
+        return test(document)
+    except RecursionError:
+        return False  # whoever evaluates it says that it is nested too deeply
+
+
+def _json(result: Any) -> Any:
+    """The result as JSON types. Most are already; a transform's value has its keys in order."""
+    if type(result) is dict and result.get("obligations") == [] and is_document(result):
+        return result
+    return to_json(result)
 
 
 def _grants(rules: Collection[str], kind: str) -> bool:

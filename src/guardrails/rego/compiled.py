@@ -1,7 +1,7 @@
 """A policy as functions of Python, bound to its data: what decides in microseconds.
 
 The interpreter says what a policy means; this does the same in less time. What the compiler
-has no form for, it refuses (:class:`~guardrails.rego.emit.walk.CannotEmit`), and the interpreter
+has no form for, it refuses (:class:`~guardrails.rego.emit.frames.CannotEmit`), and the interpreter
 runs such a policy.
 """
 
@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 from guardrails.errors import EvaluationError
 from guardrails.rego import ir
+from guardrails.rego.builtins import BUILTINS
 from guardrails.rego.builtins.base import BuiltinError, EvaluationContext
+from guardrails.rego.emit.artefact import Artefact
 from guardrails.rego.emit.linking import link
 from guardrails.rego.emit.plain import plain
 from guardrails.rego.emit.unit import Unit
@@ -23,10 +25,11 @@ from guardrails.rego.unrolling import unrolled
 from guardrails.rego.values import UNDEFINED
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from guardrails.rego.emit.linking import Linked
-    from guardrails.rego.emit.unit import Settings
+    from guardrails.rego.emit.program import Settings
     from guardrails.rego.values import Value
 
 RESULT: Final = "result"
@@ -63,8 +66,8 @@ class Compiled:
         """
         try:
             found = self.linked.entries[entrypoint](document, data, context)
-        except Exception as error:  # noqa: BLE001  # the boundary: a fault is never a result
-            raise self._error(error) from error
+        except Exception as error:  # the boundary: a fault is never a result
+            raise self.error(error) from error
         if entrypoint in self.linked.single:
             return found
         return found[0][RESULT] if found else UNDEFINED
@@ -75,14 +78,22 @@ class Compiled:
         """The result set of a plan. Arguments and errors as :meth:`evaluate`."""
         try:
             found = self.linked.entries[entrypoint](document, data, context)
-        except Exception as error:  # noqa: BLE001  # the boundary: a fault is never a result
-            raise self._error(error) from error
+        except Exception as error:  # the boundary: a fault is never a result
+            raise self.error(error) from error
         if entrypoint not in self.linked.single:
             results: list[Value] = found
             return results
         return [] if found is UNDEFINED else [{RESULT: found}]
 
-    def _error(self, error: Exception) -> EvaluationError:
+    def entrypoint(self, name: str) -> Entrypoint:
+        """One plan, to be evaluated with the bound data."""
+        timed = any(BUILTINS[each].needs_context for each in self.linked.artefact.builtins.values())
+        return Entrypoint(
+            self, self.linked.entries[name], name in self.linked.single, self.data, timed
+        )
+
+    def error(self, error: Exception) -> EvaluationError:
+        """What an error inside the functions is to who asked: one at a place in the policy."""
         where = self._place(error.__traceback__)
         if isinstance(error, EvaluationError):
             if error.file is not None:
@@ -97,11 +108,52 @@ class Compiled:
         """Where in the policy an error arose."""
         found = ir.NOWHERE
         while traceback is not None:
-            places = self.linked.places.get(traceback.tb_frame.f_code.co_filename)
-            if places is not None and traceback.tb_lineno is not None:
-                found = places[traceback.tb_lineno - 1]
+            if traceback.tb_lineno is not None:
+                file = traceback.tb_frame.f_code.co_filename
+                found = self.linked.place(file, traceback.tb_lineno) or found
             traceback = traceback.tb_next
         return found
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Entrypoint:
+    """One compiled entrypoint with its data. Threads may share it.
+
+    Attributes:
+        compiled: What it belongs to.
+        call: Its function.
+        single: The function gives the value itself.
+        data: The base documents.
+        timed: Something in the policy asks for the time or for randomness.
+    """
+
+    compiled: Compiled
+    call: Callable[[Value, Value, Any], Value]
+    single: bool
+    data: Value
+    timed: bool
+
+    def evaluate(self, document: Value, context: EvaluationContext | None = None) -> Value:
+        """The value for one input, or UNDEFINED: it shares nothing that could be changed.
+
+        Args:
+            document: The input as a Rego value of the shape that was promised; not copied, and
+                not checked: what has another shape may give anything.
+            context: The time and the random source; None for those of the machine.
+
+        Raises:
+            EvaluationError: There is no value: a conflict, a builtin's error, a lack of room.
+        """
+        if context is None and self.timed:
+            context = EvaluationContext()
+        try:
+            found = self.call(document, self.data, context)
+        except Exception as error:  # the boundary: a fault is never a result
+            raise self.compiled.error(error) from error
+        if self.single:
+            return found
+        return found[0][RESULT] if found else UNDEFINED
 
 
 def _fault(error: Exception) -> tuple[str, str]:
@@ -116,6 +168,12 @@ def _fault(error: Exception) -> tuple[str, str]:
     return "eval_internal_error", message
 
 
+def artefact_of(policy: ir.Policy, data: Value, settings: Settings) -> Artefact:
+    """`policy` compiled for `data`, as plain data. Arguments and errors as `compile_policy`."""
+    unit = Unit(plain(with_exits(unrolled(shared(policy)))), data, settings)
+    return Artefact.from_program(unit.emit())
+
+
 def compile_policy(policy: ir.Policy, data: Value, settings: Settings) -> Compiled:
     """`policy` compiled for `data`.
 
@@ -127,7 +185,4 @@ def compile_policy(policy: ir.Policy, data: Value, settings: Settings) -> Compil
     Raises:
         CannotEmit: The compiler has no form for something in the policy.
     """
-    unit = Unit(plain(with_exits(unrolled(shared(policy)))), data, settings)
-    program = unit.emit()
-    return Compiled(link(program, data, strict=settings.strict), unit.data)
-
+    return Compiled(link(artefact_of(policy, data, settings), data, strict=settings.strict), data)

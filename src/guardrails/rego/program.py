@@ -6,18 +6,26 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self, final
 
 from guardrails.errors import EvaluationError, PolicyLoadError
-from guardrails.rego import analysis, decoder, ir
+from guardrails.rego import analysis, decoder
 from guardrails.rego import planner as planning
-from guardrails.rego.builtins import BUILTINS, extras
+from guardrails.rego.builtins import BUILTINS
 from guardrails.rego.builtins.base import EvaluationContext
+from guardrails.rego.called_builtins import check_builtins
+from guardrails.rego.emit.program import Settings
+from guardrails.rego.emit.schemas import with_parts
+from guardrails.rego.emit.shapes import ANYTHING, DOCUMENT, Kind
 from guardrails.rego.evaluation import Limits
 from guardrails.rego.explain import trace
 from guardrails.rego.interpreter import Interpreter
+from guardrails.rego.lazy_code import LazyCode, entrypoint_of
 from guardrails.rego.values import UNDEFINED, from_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from guardrails.rego import ir
+    from guardrails.rego.compiled import Compiled, Entrypoint
+    from guardrails.rego.emit.shapes import Shape
     from guardrails.rego.explain import Trace
     from guardrails.rego.values import Value
 
@@ -33,11 +41,16 @@ class Program:
     Immutable, and free of the state of any evaluation: threads may share it. Inputs and
     data are documents as a JSON decoder gives them (floats become exact decimals), or Rego
     values. Results are new values: changing one changes nothing else.
+
+    It is compiled to Python when it is first evaluated (:mod:`guardrails.rego.compiled`), once
+    for strict and once for lenient builtin errors. What has no compiled form is interpreted; so
+    is a program that was given limits, for compiled code does not count its steps.
     """
 
     interpreter: Interpreter
     data: Value
     checked: bool
+    code: LazyCode | None = None
 
     @classmethod
     def from_plan(  # noqa: PLR0913  # options, by name
@@ -49,6 +62,7 @@ class Program:
         planner: str | None = None,
         checked: bool = True,
         limits: Limits | None = None,
+        compiled: bool = True,
     ) -> Self:
         """The program that a ``plan.json`` document describes.
 
@@ -59,15 +73,18 @@ class Program:
             planner: ``opa`` or ``regopy``: who wrote it; None to tell by the document.
             checked: Refuse what OPA's compiler refuses and another planner may let through
                 (see :mod:`guardrails.rego.analysis`).
-            limits: What one evaluation may use.
+            limits: What one evaluation may use. They choose the checked mode, in which every
+                step is counted: the interpreter.
+            compiled: Compile it; else it is always interpreted.
 
         Raises:
             PolicyLoadError: The plan or the data cannot be used.
         """
         policy = decoder.decode(plan, planner=planner, origin=origin)
-        _check_builtins(policy, origin)
+        check_builtins(policy, origin)
         interpreter = Interpreter(policy, BUILTINS, limits or Limits())
-        return cls(interpreter, {}, checked).with_data({} if data is None else data)
+        code = LazyCode(policy, {}) if compiled and limits is None else None
+        return cls(interpreter, {}, checked, code).with_data({} if data is None else data)
 
     @classmethod
     def from_modules(  # noqa: PLR0913  # options, by name
@@ -80,6 +97,7 @@ class Program:
         opa: str | None = None,
         checked: bool = True,
         limits: Limits | None = None,
+        compiled: bool = True,
     ) -> Self:
         """The program of Rego modules, planned here.
 
@@ -90,14 +108,20 @@ class Program:
             planner: ``regopy``, or ``opa`` for an OPA binary.
             opa: Where the binary is; None to look for it.
             checked: As in :meth:`from_plan`.
-            limits: What one evaluation may use.
+            limits: As in :meth:`from_plan`.
+            compiled: As in :meth:`from_plan`.
 
         Raises:
             PolicyLoadError: A module cannot be planned, or the plan cannot be used.
         """
         plan = planning.plan_modules(modules, entrypoints, planner=planner, opa=opa)
         return cls.from_plan(
-            plan.document, data=data, planner=plan.planner, checked=checked, limits=limits
+            plan.document,
+            data=data,
+            planner=plan.planner,
+            checked=checked,
+            limits=limits,
+            compiled=compiled,
         )
 
     def __repr__(self) -> str:
@@ -125,7 +149,45 @@ class Program:
             raise PolicyLoadError(f"the data cannot be used: {error}") from error
         if self.checked:
             analysis.check(self.policy, bound)
-        return type(self)(self.interpreter, bound, self.checked)
+        code = None if self.code is None else LazyCode(self.policy, bound)
+        return type(self)(self.interpreter, bound, self.checked, code)
+
+    def compile(
+        self,
+        entrypoint: str,
+        *,
+        shape: Shape | None = None,
+        known: Mapping[str, object] | None = None,
+        strict: bool = True,
+    ) -> Entrypoint | Interpreted:
+        """One entrypoint with the bound data, compiled now for the inputs that it will get.
+
+        What has no compiled form is interpreted. Neither copies its input, which has to be a
+        Rego value as it is.
+
+        Args:
+            entrypoint: One of :attr:`entrypoints`.
+            shape: What is promised of every input
+                (:func:`~guardrails.rego.emit.schemas.shape_of_schema`); None for nothing. It is
+                not checked: what another input gives is not defined.
+            known: The values of some of the input's fields, promised likewise.
+            strict: Raise when a builtin fails; else its call is undefined.
+
+        Raises:
+            EvaluationError: No such entrypoint, or `known` has no JSON form.
+        """
+        plan = self._plan(entrypoint)
+        promised = ANYTHING if shape is None else shape
+        if known is not None:
+            given = _document(dict(known), "known part of the input")
+            within = DOCUMENT if shape is None else shape
+            promised = with_parts(within.within(Kind.OBJECT), given)
+        if self.code is not None:
+            settings = Settings(strict=strict, input=promised)
+            found = entrypoint_of(self.policy, plan, self.data, settings)
+            if found is not None:
+                return found
+        return Interpreted(self.interpreter, plan, self.data, strict)
 
     def run(
         self,
@@ -149,12 +211,13 @@ class Program:
             EvaluationError: There is no result: a conflict, a limit, a builtin's error in
                 strict mode, an input or data without JSON form, or no such entrypoint.
         """
+        plan, document, base = self._asked(entrypoint, input, data)
+        context = context or EvaluationContext()
+        code = self._code(data, strict=strict_builtin_errors)
+        if code is not None:
+            return code.run(entrypoint, document, base, context)
         return self.interpreter.run(
-            self._plan(entrypoint),
-            _document(input, "input"),
-            self._data(data),
-            context or EvaluationContext(),
-            strict_builtin_errors=strict_builtin_errors,
+            plan, document, base, context, strict_builtin_errors=strict_builtin_errors
         )
 
     def evaluate(
@@ -167,8 +230,13 @@ class Program:
         context: EvaluationContext | None = None,
     ) -> Value:
         """The value of `entrypoint`, or UNDEFINED. Arguments and errors as :meth:`run`."""
-        results = self.run(
-            entrypoint, input, data, strict_builtin_errors=strict_builtin_errors, context=context
+        plan, document, base = self._asked(entrypoint, input, data)
+        context = context or EvaluationContext()
+        code = self._code(data, strict=strict_builtin_errors)
+        if code is not None:
+            return code.evaluate(entrypoint, document, base, context)
+        results = self.interpreter.run(
+            plan, document, base, context, strict_builtin_errors=strict_builtin_errors
         )
         return results[0][RESULT] if results else UNDEFINED
 
@@ -188,11 +256,12 @@ class Program:
         Raises:
             EvaluationError: No such entrypoint, or an input or data without JSON form.
         """
+        plan, document, base = self._asked(entrypoint, input, data)
         return trace(
             self.interpreter,
-            self._plan(entrypoint),
-            _document(input, "input"),
-            self._data(data),
+            plan,
+            document,
+            base,
             context or EvaluationContext(),
             strict_builtin_errors=strict_builtin_errors,
         )
@@ -206,8 +275,36 @@ class Program:
             )
         return plan
 
-    def _data(self, data: object) -> Value:
-        return self.data if data is None else _document(data, "data")
+    def _asked(self, entrypoint: str, input: object, data: object) -> tuple[ir.Plan, Value, Value]:
+        """What is to be evaluated: the plan, the input, the base documents."""
+        plan = self._plan(entrypoint)
+        document = _document(input, "input")
+        return plan, document, self.data if data is None else _document(data, "data")
+
+    def _code(self, data: object, *, strict: bool) -> Compiled | None:
+        return None if self.code is None else self.code.get(strict=strict, bound=data is None)
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Interpreted:
+    """One entrypoint with its data, interpreted; used as the compiled one. Threads may share it."""
+
+    interpreter: Interpreter
+    plan: ir.Plan
+    data: Value
+    strict: bool
+
+    def evaluate(self, document: Value, context: EvaluationContext | None = None) -> Value:
+        """The value for one input, or UNDEFINED; see :meth:`.compiled.Entrypoint.evaluate`."""
+        results = self.interpreter.run(
+            self.plan,
+            document,
+            self.data,
+            context or EvaluationContext(),
+            strict_builtin_errors=self.strict,
+        )
+        return results[0][RESULT] if results else UNDEFINED
 
 
 def _document(document: object, name: str) -> Value:
@@ -217,34 +314,3 @@ def _document(document: object, name: str) -> Value:
         return from_json(document)
     except (TypeError, ValueError, RecursionError, MemoryError) as error:
         raise EvaluationError("invalid_document", f"the {name} cannot be used: {error}") from error
-
-
-def _check_builtins(policy: ir.Policy, origin: str) -> None:
-    """Refuse a policy that calls what is no builtin, is not installed, or takes other arguments."""
-    callers: list[ir.Function | ir.Plan] = [*policy.functions.values(), *policy.plans.values()]
-    for caller in callers:
-        for statement in ir.statements(caller.blocks):
-            if not isinstance(statement, ir.CallBuiltin):
-                continue
-            builtin = BUILTINS.get(statement.name)
-            if builtin is None:
-                msg = (
-                    f"the builtin `{statement.name}` is not supported;"
-                    f" it is called in `{caller.name}`"
-                )
-            elif builtin.arity != len(statement.args):
-                count = len(statement.args)
-                msg = (
-                    f"`{statement.name}` takes {builtin.arity} arguments, not {count};"
-                    f" it is called in `{caller.name}`"
-                )
-            elif builtin.extra and not extras.is_installed(builtin.extra):
-                msg = (
-                    f"the builtin `{statement.name}` needs the extra `{builtin.extra}`:"
-                    f" pip install 'guardrails-opa[{builtin.extra}]';"
-                    f" it is called in `{caller.name}`"
-                )
-            else:
-                continue
-            where = statement.where
-            raise PolicyLoadError(msg, file=where.file or origin, row=where.row, col=where.col)

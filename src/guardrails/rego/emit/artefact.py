@@ -27,7 +27,7 @@ FORMAT: Final = 1
 """The version of the text; another one is refused."""
 
 FORMS: Final = frozenset({"key", "keys", "path", "pattern", "plain pattern", "value"})
-"""What can be made of a constant's value; see :class:`~guardrails.rego.emit.unit.Constant`."""
+"""What can be made of a constant's value; see :class:`~guardrails.rego.emit.program.Constant`."""
 
 _LARGEST_MEMO: Final = 1_000_000
 _KIND: Final = "compiled policy"
@@ -136,7 +136,7 @@ class Artefact:
             "tables": {name: dict(table) for name, table in self.tables.items()},
         }
         functions = list(_gathered(map(_function_text, self.functions)))
-        yield json.dumps({**head, "functions": len(functions)})
+        yield json.dumps({**head, "functions": len(functions), "constants": len(self.constants)})
         yield from functions
         yield from _gathered(map(_constant_text, self.constants))
         yield _END
@@ -238,7 +238,7 @@ def _loaded(cls: type[Artefact], lines: Sequence[str], *, vouched: bool) -> Arte
     files, entries, builtins, tables = (
         head[name] for name in ("files", "entries", "builtins", "tables")
     )
-    memo, many = head["memo"], head["functions"]
+    memo, many = head["memo"], head["functions"]  # these many lines
     _need(type(memo) is type(many) is int and memo >= 0 and many >= 0, "a count is none")
     _need(memo <= _LARGEST_MEMO, "its memo is too large")
     _need(len(lines) > many + 2 and lines[-2:] == [_END, ""], "it is torn")
@@ -256,6 +256,7 @@ def _loaded(cls: type[Artefact], lines: Sequence[str], *, vouched: bool) -> Arte
             type(kind) is dict and all(type(each) is str for each in kind.values()),
             "a table is none",
         )
+    _need(len(constants) == head["constants"], "it is torn")
     names = {*defined, *builtins, *tables}
     _need(len(names) == len(defined) + len(builtins) + len(tables), "a name stands for two things")
     _need(all(allowed.GLOBAL.fullmatch(name) for name in names), "a name is none of a program's")

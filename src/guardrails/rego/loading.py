@@ -1,0 +1,97 @@
+"""A policy from its sources to what decides: from the cache, from the child, or interpreted."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from guardrails.errors import EvaluationError
+from guardrails.rego.compile_process import CompilerCrash, NoForm, compile_apart
+from guardrails.rego.compiled import Compiled
+from guardrails.rego.emit.frames import CannotEmit
+from guardrails.rego.emit.linking import link
+from guardrails.rego.program import Program
+
+if TYPE_CHECKING:
+    from guardrails.rego.compile_cache import CompileCache
+    from guardrails.rego.compile_request import CompileRequest
+    from guardrails.rego.compiled import Entrypoint
+    from guardrails.rego.emit.artefact import Artefact
+    from guardrails.rego.program import Interpreted
+
+_log: Final = logging.getLogger("guardrails")
+
+
+def load_entrypoint(
+    request: CompileRequest, cache: CompileCache | None = None
+) -> Entrypoint | Interpreted:
+    """What evaluates the one entrypoint of `request`, planned and compiled in a child process.
+
+    Where that gives nothing to run, the policy is interpreted: it decides the same, and slower.
+
+    Args:
+        request: The policy and what it is compiled for.
+        cache: Where compiled policies are kept; None to compile always.
+
+    Raises:
+        PolicyLoadError: The policy is refused.
+    """
+    (entrypoint,) = request.entrypoints
+    key = None if cache is None else _key(request)
+    if cache is not None and key is not None:
+        kept = cache.get(key)
+        found = None if kept is None else _linked(request, kept)
+        if found is not None:
+            return found.entrypoint(entrypoint)
+    try:
+        made = compile_apart(request)
+    except CompilerCrash as crash:
+        _log.warning("the policy is interpreted: %s", crash)
+        return _interpreted(request)
+    if isinstance(made, NoForm):
+        _log.info("the policy is interpreted: %s", made.reason)
+        return _interpreted(request, made.plan)
+    found = _linked(request, made)
+    if found is None:
+        return _interpreted(request)
+    if cache is not None and key is not None:
+        cache.put(key, made)
+    return found.entrypoint(entrypoint)
+
+
+def _key(request: CompileRequest) -> str | None:
+    try:
+        return request.digest()
+    except (TypeError, ValueError, RecursionError, OSError):
+        return None  # what is wrong with it is said where it is compiled
+
+
+def _linked(request: CompileRequest, artefact: Artefact) -> Compiled | None:
+    """The functions of `artefact`; None if they do not fit this process."""
+    try:
+        found = Compiled(link(artefact, request.data, strict=request.strict), request.data)
+        found.entrypoint(request.entrypoints[0])
+    except (CannotEmit, EvaluationError, KeyError, RecursionError, MemoryError) as error:
+        _log.warning("a compiled policy cannot be used: %r", error)
+        return None
+    return found
+
+
+def _interpreted(request: CompileRequest, plan: object = None) -> Entrypoint | Interpreted:
+    """The interpreter, with the plan where there is one already."""
+    planner, checked, data = request.planner, request.checked, request.data
+    if plan is None:
+        program = Program.from_modules(
+            request.modules,
+            request.entrypoints,
+            data=data,
+            planner=planner,
+            opa=request.opa,
+            checked=checked,
+            compiled=False,
+        )
+    else:
+        program = Program.from_plan(
+            plan, data=data, planner=planner, checked=checked, compiled=False
+        )
+    return program.compile(request.entrypoints[0], strict=request.strict)
