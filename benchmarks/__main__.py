@@ -1,0 +1,91 @@
+"""Runs the benchmarks and prints what they gave: ``python -m benchmarks --help``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from benchmarks import results, tables
+from benchmarks.gates import Status
+from benchmarks.loading import measure_loads
+from benchmarks.policies import scaling
+from benchmarks.run import run
+from benchmarks.self_check import self_check
+from benchmarks.suite import benchmarks
+
+if TYPE_CHECKING:
+    from benchmarks.gates import Outcome
+    from benchmarks.loading import Loads
+    from benchmarks.run import Report
+
+_ROUNDS: Final = 200
+_QUICK_ROUNDS: Final = 40
+_LOADS: Final = 5
+_QUICK_LOADS: Final = 3
+_LOAD: Final = "load"
+_CHECK: Final = "self-check"
+_LINES: Final = 5000
+
+
+def main() -> int:
+    """0, or 1 where a gate fails."""
+    suite = {each.name: each for each in benchmarks()}
+    names = [_CHECK, *suite, _LOAD]
+    options = _options(names)
+    chosen = options.only or names
+    rounds = _QUICK_ROUNDS if options.quick else _ROUNDS
+    outcomes: list[Outcome] = []
+    reports: list[Report] = []
+    loads: dict[str, Loads] = {}
+    if _CHECK in chosen:
+        outcomes.append(self_check(rounds=rounds))
+    for name, benchmark in suite.items():
+        if name in chosen:
+            report = run(benchmark, rounds=rounds, only_gates=options.gates)
+            reports.append(report)
+            outcomes += report.outcomes
+            if not options.gates:
+                _say(tables.decisions(report))
+    if _LOAD in chosen:
+        policy = scaling.lines(_LINES)
+        repeats = _QUICK_LOADS if options.quick else _LOADS
+        loads[_LOAD] = measure_loads(_LOAD, policy, repeats=repeats, rounds=rounds)
+        outcomes += loads[_LOAD].outcomes
+        if not options.gates:
+            _say(tables.loads(f"{_LOAD}: a policy of {policy.name}", loads[_LOAD]))
+    _say(tables.gates(outcomes))
+    whole = not (options.only or options.gates or options.quick)
+    place = options.output or (results.PLACE if whole else None)
+    if place is not None:
+        results.write(results.document(reports, loads, outcomes, rounds), place)
+        _say(f"written to {place}")
+    failed = [outcome for outcome in outcomes if outcome.status is Status.FAILED]
+    return 1 if failed and options.gates else 0
+
+
+def _options(names: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="few rounds")
+    parser.add_argument(
+        "--gates", action="store_true", help="only the gates; exit 1 where one fails"
+    )
+    parser.add_argument("--only", action="append", choices=names, metavar="NAME", help=_list(names))
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="where the results go as JSON, whatever runs"
+    )
+    return parser.parse_args()
+
+
+def _list(names: list[str]) -> str:
+    return f"one of {', '.join(names)}; can be repeated"
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The reference policies, each beside hand-written Python that decides the same."""

@@ -1,0 +1,190 @@
+"""What is measured: the variants of each benchmark, and the gates that hold them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from benchmarks.gates import Gate
+from benchmarks.peers import cedar, cpp_rego, opa_server, rust_rego
+from benchmarks.policies import scaling
+from benchmarks.policies.reference import flat, library
+from benchmarks.variant import NotThereError, Variant, variant
+from benchmarks.variants import COMPILED, HOOKS, INTERPRETED, SHAPED, SPECIALISED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+    from contextlib import ExitStack
+
+    from benchmarks.policies.policy import Policy
+    from benchmarks.workload import Case
+
+BY_HAND: Final = "hand-written"
+"""The variant that the others are compared with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """The variants of one benchmark, ready to run.
+
+    Attributes:
+        variants: Those that are there.
+        absent: Why the others are not, by name.
+        cases: What they all decide about.
+    """
+
+    variants: tuple[Variant, ...]
+    absent: Mapping[str, str]
+    cases: tuple[Case, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """Variants that run together.
+
+    Attributes:
+        name: For ``--only``.
+        title: What is measured, in a few words.
+        open: Makes the field; what has to be closed goes on the stack. Of the variants only
+            those in the collection are made, all of them where it is None.
+        baseline: What the ratios in the table are to; None for the first variant.
+        gates: What has to hold.
+    """
+
+    name: str
+    title: str
+    open: Callable[[ExitStack, Collection[str] | None], Field]
+    baseline: str | None
+    gates: tuple[Gate, ...]
+
+
+def benchmarks() -> tuple[Benchmark, ...]:
+    """All that compare decisions, in the order in which they run."""
+    return (
+        Benchmark(
+            "flat",
+            "one package of about 45 lines",
+            lambda _, wanted: _beside_hand_written(flat(), wanted),
+            BY_HAND,
+            (Gate(SHAPED, BY_HAND, 1.25), Gate(SPECIALISED, BY_HAND, 0.6)),
+        ),
+        Benchmark(
+            "library",
+            "the shipped library with its merge, 16 agents",
+            lambda _, wanted: _beside_hand_written(library(), wanted),
+            BY_HAND,
+            (Gate(SHAPED, BY_HAND, 2), Gate(SPECIALISED, BY_HAND, 1)),
+        ),
+        Benchmark(
+            "peers",
+            "`flat`, beside other engines",
+            _beside_peers,
+            BY_HAND,
+            (
+                Gate(SHAPED, rust_rego.NAME, 1 / 30),
+                Gate(SHAPED, cedar.NAME, 1 / 50),
+                Gate(SHAPED, cpp_rego.NAME, 1 / 150),
+            ),
+        ),
+        _growing(
+            "rules",
+            "10 rules over 2 tools, 1,000 over 200: five apply to a call in both",
+            (lambda: scaling.rules(10, 2), lambda: scaling.rules(1000, 200)),
+            ("10 rules", "1,000 rules"),
+            3,
+        ),
+        _growing(
+            "packages",
+            "the same 500 rules in 1 and in 50 packages, merged",
+            (lambda: scaling.packages(1), lambda: scaling.packages(50)),
+            ("1 package", "50 packages"),
+            1.5,
+        ),
+        _growing(
+            "grants",
+            "the shipped library over a larger register",
+            (lambda: scaling.grants(10), lambda: scaling.grants(10_000)),
+            ("100 grants", "100,000 grants"),
+            1.5,
+        ),
+    )
+
+
+def _made(
+    makers: Mapping[str, Callable[[], Variant]], wanted: Collection[str] | None
+) -> tuple[list[Variant], dict[str, str]]:
+    """The variants that are there, and why the others are not."""
+    found, absent = [], {}
+    for name, make in makers.items():
+        if wanted is None or name in wanted:
+            try:
+                found.append(make())
+            except NotThereError as error:
+                absent[name] = str(error)
+    return found, absent
+
+
+def _by_hand(policy: Policy) -> Variant:
+    if policy.by_hand is None:
+        raise NotThereError("nobody wrote it by hand")
+    return variant(BY_HAND, policy.by_hand)
+
+
+def _beside_hand_written(policy: Policy, wanted: Collection[str] | None) -> Field:
+    makers: dict[str, Callable[[], Variant]] = {BY_HAND: lambda: _by_hand(policy)}
+    makers |= {name: lambda hook=hook: hook(policy) for name, hook in HOOKS.items()}  # type: ignore[misc]  # a lambda's default has no type
+    found, absent = _made(makers, wanted)
+    return Field(tuple(found), absent, policy.cases)
+
+
+def _beside_peers(stack: ExitStack, wanted: Collection[str] | None) -> Field:
+    policy = flat()
+    makers: dict[str, Callable[[], Variant]] = {
+        BY_HAND: lambda: _by_hand(policy),
+        SHAPED: lambda: HOOKS[SHAPED](policy),
+        INTERPRETED: lambda: HOOKS[INTERPRETED](policy),
+        rust_rego.NAME: lambda: rust_rego.regorus(policy),
+        cedar.NAME: lambda: cedar.cedarpy(policy),
+        cpp_rego.NAME: lambda: cpp_rego.regopy(policy),
+        opa_server.NAME: lambda: stack.enter_context(opa_server.opa_server(policy)),
+    }
+    found, absent = _made(makers, wanted)
+    return Field(tuple(found), absent, policy.cases)
+
+
+def _growing(
+    name: str,
+    title: str,
+    policies: tuple[Callable[[], Policy], Callable[[], Policy]],
+    sizes: tuple[str, str],
+    target: float,
+) -> Benchmark:
+    """A small policy beside a large one, by each variant; the shaped one is gated."""
+
+    def open_field(_: ExitStack, wanted: Collection[str] | None) -> Field:
+        small, large = (make() for make in policies)
+        makers: dict[str, Callable[[], Variant]] = {}
+        for kind in (SHAPED, COMPILED, INTERPRETED):
+            for size, policy in zip(sizes, (small, large), strict=True):
+                row = _row(kind, size)
+                makers[row] = lambda kind=kind, policy=policy, row=row: _sized(kind, policy, row)  # type: ignore[misc]  # as above
+        found, absent = _made(makers, wanted)
+        return Field(tuple(found), absent, small.cases)
+
+    gate = Gate(_row(SHAPED, sizes[1]), _row(SHAPED, sizes[0]), target)
+    return Benchmark(name, title, open_field, None, (gate,))
+
+
+def _row(kind: str, size: str) -> str:
+    return f"{kind}, {size}"
+
+
+def _sized(kind: str, policy: Policy, row: str) -> Variant:
+    made = HOOKS[kind](policy)
+    return Variant(row, made.bind, lambda found: _told(made.answer(found)), made.remark)
+
+
+def _told(decision: Any) -> Any:
+    """A decision without the names of the packages that spoke, which differ by design."""
+    reasons = [each["reason"] if isinstance(each, dict) else each for each in decision["reasons"]]
+    return {"effect": decision["effect"], "reasons": sorted(reasons)}

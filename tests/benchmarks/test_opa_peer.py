@@ -1,0 +1,33 @@
+"""The OPA server as a peer: the real one, started and stopped by the benchmark."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from benchmarks.peers import opa_server
+from benchmarks.policies import reference
+from benchmarks.variant import NotThereError, check_agreement, variant
+
+
+@pytest.mark.opa
+def test_the_server_decides_as_the_hand_written_python():
+    try:
+        opa_server.opa_binary()
+    except NotThereError as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+    flat = reference.flat()
+    assert flat.by_hand is not None
+    with opa_server.opa_server(flat) as served:
+        check_agreement([variant("by hand", flat.by_hand), served], flat.cases)
+
+
+def test_a_binary_that_serves_nothing_is_not_there(monkeypatch):
+    monkeypatch.setenv("OPA", "/bin/false")
+    with (
+        pytest.raises(NotThereError, match="does not answer"),
+        opa_server.opa_server(reference.flat()),
+    ):
+        pytest.fail("it answered")
