@@ -16,7 +16,7 @@ from guardrails.rego.emit.abstract import (
     Variable,
 )
 from guardrails.rego.emit.frames import CannotEmit
-from guardrails.rego.emit.known import opened, opened_literal
+from guardrails.rego.emit.known import literal_size, opened, opened_literal
 from guardrails.rego.emit.shapes import Kind, Shape
 from guardrails.rego.values import to_key
 
@@ -106,9 +106,15 @@ def _element(walk: Walk, operand: ir.Operand) -> Abstract | None:
 def _part(walk: Walk, operand: ir.Operand) -> Abstract | None:
     """A value that becomes a part of an array or object; what is known of little is made anew."""
     value = _element(walk, operand)
+    if isinstance(value, LITERALS) and literal_size(value, _LARGEST) > _LARGEST:
+        return walk.bind(walk.text(value), walk.shape(value).plain())
     if isinstance(value, Known) and walk.unit.is_small(value.value):
         return opened(value)
     return value
+
+
+_LARGEST: Final = 200
+"""Parts of a literal that still stand where it is used."""
 
 
 def append(walk: Walk, statement: ir.ArrayAppend) -> None:

@@ -335,6 +335,8 @@ def _text_form(pattern: str, *, known: frozenset[int] = frozenset()) -> Form:
     def form(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
         if not all(walk.shape(arg).is_only(Kind.STRING) for arg in args):
             return None
+        if not walk.unit.strict:
+            return None  # what is too long is an error there, and undefined here
         for place in known:
             arg = args[place]
             if not isinstance(arg, Known) or not arg.value:
@@ -370,7 +372,9 @@ def _concat(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
         shape = walk.shape(parts)
         if not shape.is_only(Kind.ARRAY) or not shape.items().is_only(Kind.STRING):
             return None
-    return walk.bind(f"{walk.text(delimiter)}.join({walk.text(parts)})", STRING)
+    if not walk.unit.strict:
+        return None
+    return walk.bind(f"concatenated({walk.text(delimiter)}, {walk.text(parts)})", STRING)
 
 
 def _sprintf(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
@@ -378,7 +382,7 @@ def _sprintf(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
     template, values = args
     if not isinstance(template, Known) or not isinstance(values, ArrayLiteral):
         return None
-    if type(template.value) is not str:
+    if type(template.value) is not str or not walk.unit.strict:
         return None
     pieces = re.split("(%[sv])", template.value)
     verbs = pieces[1::2]
@@ -392,7 +396,7 @@ def _sprintf(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
         parts += [walk.text(Known(piece))] if piece else []
         parts.append(walk.text(value) if text else f"shown({walk.text(value)})")
     parts += [walk.text(Known(pieces[-1]))] if pieces[-1] else []
-    return walk.bind(f"{walk.text(Known(''))}.join([{', '.join(parts)}])", STRING)
+    return walk.bind(f"concatenated({walk.text(Known(''))}, [{', '.join(parts)}])", STRING)
 
 
 def _substring(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
@@ -446,7 +450,7 @@ FORMS: Final[dict[str, Form]] = {
     "plus": _helped("total", NUMBER),
     "object.keys": _keys,
     "regex.match": _match,
-    "replace": _text_form("{0}.replace({1}, {2})", known=frozenset({1})),
+    "replace": _text_form("substituted({0}, {1}, {2})", known=frozenset({1})),
     "sort": _sort,
     "sprintf": _sprintf,
     "split": _text_form("{0}.split({1})", known=frozenset({1})),

@@ -51,6 +51,22 @@ def known_size(value: Literal) -> int:
     return len(value.items) if isinstance(value, ArrayLiteral) else len(value.members)
 
 
+def literal_size(value: Abstract, most: int) -> int:
+    """How many parts a literal has at any depth, counted until there are more than `most`."""
+    if isinstance(value, ObjectLiteral):
+        parts = list(value.fields.values())
+    elif isinstance(value, ArrayLiteral | SetLiteral):
+        parts = list(value.items if isinstance(value, ArrayLiteral) else value.members)
+    else:
+        return 1
+    total = 1
+    for part in parts:
+        total += literal_size(part, most - total)
+        if total > most:
+            break
+    return total
+
+
 def known_value(value: Abstract) -> Value:
     """What `value` is, if all of it is known; else UNDEFINED."""
     if isinstance(value, Known):

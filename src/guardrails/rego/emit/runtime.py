@@ -40,6 +40,8 @@ plus: Final = BUILTINS["plus"]
 whole: Final = BUILTINS["floor"]
 date_in: Final = BUILTINS["time.date"]
 to_number: Final = BUILTINS["to_number"]
+concat: Final = BUILTINS["concat"]
+replace: Final = BUILTINS["replace"]
 written: Final = BUILTINS["sprintf"]
 trimmed: Final = BUILTINS["trim_space"]
 
@@ -206,6 +208,23 @@ def number_in(text: str) -> Value:
 _FEW: Final = 16
 
 
+def concatenated(delimiter: str, parts: Sequence[str]) -> Value:
+    """The texts in one, as the builtin ``concat`` says: it refuses what is too long."""
+    if len(parts) < _SHORT_TEXT and sum(map(len, parts)) < _SHORT_TEXT > len(delimiter):
+        return delimiter.join(parts)
+    return concat.call(delimiter, list(parts))
+
+
+def substituted(text: str, old: str, new: str) -> Value:
+    """`text` with `new` for `old`, as the builtin ``replace`` says: it refuses what is too long."""
+    if len(text) < _SHORT_TEXT > len(new):
+        return text.replace(old, new)
+    return replace.call(text, old, new)
+
+
+_SHORT_TEXT: Final = 2000
+
+
 def shown(value: Value) -> str:
     """A value as ``%v`` writes it."""
     if type(value) is str:
@@ -247,6 +266,7 @@ HELPERS: Final = {
     "Set": RegoSet,
     "as_set": as_set,
     "compare": compare,
+    "concatenated": concatenated,
     "date": date,
     "difference": difference,
     "dot": dot,
@@ -263,6 +283,7 @@ HELPERS: Final = {
     "own": own,
     "put_once": put_once,
     "replaced": replaced,
+    "substituted": substituted,
     "to_key": to_key,
     "utf8": utf8,
     "NUMBERS": frozenset((int, Decimal)),

@@ -183,6 +183,9 @@ class Unit:
         return f"{name}({text})" if form == "plain pattern" else f"{name}(utf8({text}))"
 
     def _constant(self, form: str, value: Value, origin: tuple[str | int, ...] | None) -> Text:
+        if origin is None and _size(value, _LARGEST) > _LARGEST:
+            msg = "a constant of the policy is too large"
+            raise CannotEmit(msg)
         key: object = (form, origin) if origin is not None else (form, _digits(value))
         found = self.constants.get(key)
         if found is None:
@@ -201,7 +204,7 @@ class Unit:
 
     def is_small(self, value: Value) -> bool:
         """Whether a value may stand in the program part by part."""
-        return _size(value) <= _SMALL
+        return _size(value, _SMALL) <= _SMALL
 
     def shape_of(self, known: Known) -> Shape:
         """What is known of a known value."""
@@ -316,9 +319,12 @@ _MOST_ROUNDS: Final = 5
 """How often a program is written anew, at most."""
 
 _SMALL: Final = 64
+_LARGEST: Final = 100_000
+"""Parts of a constant, those that stand in it twice counted twice."""
 
 
-def _size(value: Value) -> int:
+def _size(value: Value, most: int) -> int:
+    """How many parts a value has, counted until there are more than `most`."""
     if type(value) is dict:
         items: Iterable[Value] = value.values()
     elif type(value) is list:
@@ -329,8 +335,8 @@ def _size(value: Value) -> int:
         return 1 if type(value) is not str else 1 + len(value) // 1000
     total = 1
     for item in items:
-        total += _size(item)
-        if total > _SMALL:
+        total += _size(item, most - total)
+        if total > most:
             break
     return total
 
