@@ -33,7 +33,8 @@ lock() { # lock NAME SOURCE_OR_OPTION... : requirements/NAME.in and SOURCEs -> r
 
 options=("$@")
 lock dev pyproject.toml --extra cli --extra jwt --extra jsonschema --extra graphql
-# what both hold, both hold in one version
+# what two of them hold, they hold in one version
 lock agentdojo pyproject.toml --extra cli --extra agentdojo --constraint requirements/dev.txt
+lock bench pyproject.toml --constraint requirements/dev.txt
 lock pip
 lock go

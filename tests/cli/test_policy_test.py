@@ -55,15 +55,12 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_(*words):
+def policy_test(*words):
     return CliRunner().invoke(app, ["policy", "test", "p", *words])
 
 
-test_.__test__ = False
-
-
 def test_every_file_has_its_share_and_its_rows(folder):
-    result = test_("--coverage")
+    result = policy_test("--coverage")
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
     assert "PASS: 2/2 (by guardrails; no OPA binary was asked)" in lines
@@ -77,8 +74,8 @@ def test_every_file_has_its_share_and_its_rows(folder):
 
 
 def test_below_the_threshold_the_rows_are_named_and_it_fails(folder):
-    assert test_("--threshold", "88").exit_code == 0
-    result = test_("--threshold", "90", "-r", "few")
+    assert policy_test("--threshold", "88").exit_code == 0
+    result = policy_test("--threshold", "90", "-r", "few")
     assert result.exit_code == 1
     assert "PASS: 1/1" in result.stdout
     assert "not covered: p/orders.rego:6\n" in result.stdout
@@ -89,7 +86,7 @@ def test_below_the_threshold_the_rows_are_named_and_it_fails(folder):
 
 def test_the_report_for_machines_has_opas_form(folder):
     for words in (["--format", "json"], ["--json"]):
-        result = test_("--threshold", "99", *words)
+        result = policy_test("--threshold", "99", *words)
         assert result.exit_code == 1
         told = json.loads(result.stdout)
         assert told["passed"] is False
@@ -100,12 +97,12 @@ def test_the_report_for_machines_has_opas_form(folder):
         assert file["not_covered"] == [
             {"start": {"row": 11, "col": 1}, "end": {"row": 11, "col": 21}}
         ]
-    assert "coverage" not in json.loads(test_("--json").stdout)
+    assert "coverage" not in json.loads(policy_test("--json").stdout)
 
 
 def test_a_failing_test_fails_also_where_all_is_covered(folder):
     (folder / "p" / "orders_test.rego").write_text(TESTS + "\ntest_no if false\n")
-    result = test_("--threshold", "0")
+    result = policy_test("--threshold", "0")
     assert result.exit_code == 1
     assert "FAIL: 2/3" in result.stdout
 
@@ -116,7 +113,7 @@ def test_a_runtime_error_shows_the_row_of_the_policy_and_its_line(folder):
     more = '\ntest_late if {\n\tcount(orders.deny) == 0 with input as {"pieces": 1, "days": 0}\n}\n'
     (folder / "p" / "orders_test.rego").write_text(TESTS + more)
     for words in ([], ["--coverage"]):
-        result = test_(*words)
+        result = policy_test(*words)
         assert result.exit_code == 1
         lines = result.stdout.splitlines()
         (at,) = [n for n, line in enumerate(lines) if "p/orders.rego:13: eval_builtin" in line]
@@ -125,7 +122,7 @@ def test_a_runtime_error_shows_the_row_of_the_policy_and_its_line(folder):
 
 @pytest.mark.parametrize("threshold", ["-1", "100.1", "nan", "x"])
 def test_what_is_no_percentage_is_a_usage_error(folder, threshold):
-    assert test_(f"--threshold={threshold}").exit_code == 2
+    assert policy_test(f"--threshold={threshold}").exit_code == 2
 
 
 def test_rows_without_a_gap_are_one_range():

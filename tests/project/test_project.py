@@ -101,7 +101,13 @@ def names(requirements: list[str]) -> set[str]:
 
 @pytest.mark.parametrize(
     ("pinned", "extras"),
-    [("dev", ["cli"]), ("agentdojo", ["cli", "agentdojo"]), ("pip", None), ("go", None)],
+    [
+        ("dev", ["cli", "jwt", "jsonschema", "graphql"]),
+        ("agentdojo", ["cli", "agentdojo"]),
+        ("bench", []),
+        ("pip", None),
+        ("go", None),
+    ],
 )
 def test_every_dependency_is_pinned_with_hashes(pinned, extras):
     wanted = names((REQUIREMENTS / f"{pinned}.in").read_text(encoding="utf-8").splitlines())
@@ -113,8 +119,9 @@ def test_every_dependency_is_pinned_with_hashes(pinned, extras):
     assert wanted <= set(pins(pinned))
 
 
-def test_the_two_environments_agree_on_what_both_hold():
-    ours, theirs = pins("dev"), pins("agentdojo")
+@pytest.mark.parametrize("pinned", ["agentdojo", "bench"])
+def test_the_environments_agree_on_what_both_hold(pinned):
+    ours, theirs = pins("dev"), pins(pinned)
     both = ours.keys() & theirs.keys()
     assert {name: ours[name] for name in both} == {name: theirs[name] for name in both}
 
@@ -161,7 +168,7 @@ def unreasoned(text: str) -> list[int]:
 def test_every_suppression_carries_its_rule_and_a_reason():
     found = {
         str(path): lines
-        for path in python_files("src", "tests", "examples", "scripts")
+        for path in python_files("src", "tests", "examples", "scripts", "benchmarks")
         if (lines := unreasoned((ROOT / path).read_text(encoding="utf-8")))
     }
     assert not found
@@ -191,7 +198,7 @@ def test_a_bare_suppression_is_found(comment, accepted):
 
 def test_a_long_file_says_why():
     found = []
-    for path in python_files("src"):
+    for path in python_files("src", "benchmarks"):
         text = (ROOT / path).read_text(encoding="utf-8")
         docstring = ast.get_docstring(ast.parse(text)) or ""
         if len(text.splitlines()) > LONGEST and str(LONGEST) not in docstring:

@@ -16,7 +16,7 @@ from guardrails.errors import EvaluationError
 from guardrails.rego import Program
 from guardrails.rego.coverage import Coverage
 from guardrails.rego.opa_binary import find_opa
-from guardrails.rego.planner import parse_modules
+from guardrails.rego.planner import PlannerName, parse_modules
 from guardrails.rego.testing import run_tests
 
 LIBRARY = Path(__file__).parents[2] / "policies"
@@ -169,7 +169,7 @@ def written(directory: Path, name: str) -> Path:
     return directory
 
 
-def ours(directory: Path, planner: str, opa: str | None = None):
+def ours(directory: Path, planner: PlannerName, opa: str | None = None):
     coverage = Coverage()
     found = run_tests([directory], planner=planner, opa=opa, use_opa=False, coverage=coverage)
     assert [(each.name, each.message) for each in found if each.outcome != "pass"] == []

@@ -258,10 +258,17 @@ def _aliases(loop: ir.Scan) -> frozenset[int] | None:
             continue
         if writes:
             return None
-        taken = isinstance(statement, ir.Dot) and isinstance(statement.key, ir.Constant)
-        if reads and not (taken and type(statement.key.value) is str):  # type: ignore[attr-defined]
+        if reads and not _takes_a_name(statement):
             return None
     return frozenset(names)
+
+
+def _takes_a_name(statement: ir.Statement) -> bool:
+    return (
+        isinstance(statement, ir.Dot)
+        and isinstance(statement.key, ir.Constant)
+        and type(statement.key.value) is str
+    )
 
 
 def _taking(body: ir.Body, names: frozenset[int], package: Tree | str) -> ir.Body:

@@ -280,10 +280,10 @@ def _is_given_back(before: Body, node: Return) -> bool:
     """``if v is not U: return v; return U`` is ``return v``; and so where v has two values."""
     last = before[-1] if before else None
     if isinstance(last, If) and last.orelse and re.fullmatch(r"[a-z]\d+", node.value):
-        ends = [last.body[-1] if last.body else None, last.orelse[-1]]
-        if all(isinstance(end, Set) and end.name == node.value for end in ends):
-            for body in (last.body, last.orelse):
-                body[-1] = Return(body[-1].where, body[-1].value)  # type: ignore[attr-defined]
+        one, two = last.body[-1] if last.body else None, last.orelse[-1]
+        if isinstance(one, Set) and isinstance(two, Set) and one.name == two.name == node.value:
+            last.body[-1] = Return(one.where, one.value)
+            last.orelse[-1] = Return(two.where, two.value)
             return True
     given = last.body[0] if isinstance(last, If) and len(last.body) == 1 else None
     if not isinstance(last, If) or last.orelse or not isinstance(given, Return):
