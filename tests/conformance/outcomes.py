@@ -13,8 +13,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from guardrails.errors import EvaluationError, PolicyLoadError
-from guardrails.rego import Program
+from guardrails.rego import UNDEFINED, Program
 from guardrails.rego.builtins import EvaluationContext
+from guardrails.rego.compiled import compile_policy
+from guardrails.rego.emit.frames import CannotEmit
+from guardrails.rego.emit.program import Settings
 from guardrails.rego.values import RegoSet, dumps, equal, from_json, key_text, to_json
 
 if TYPE_CHECKING:
@@ -57,15 +60,56 @@ def interpreter(source: Source, case: Case) -> Outcomes:
     """The reference."""
 
     def load() -> Callable[[bool], list[Any]]:
-        program = Program.from_plan(
-            source.plan, planner=source.planner, data=case.body.get("data"), checked=case.checked
-        )
-        name = program.entrypoints[0]
-        return lambda strict: program.run(
-            name, case.document, strict_builtin_errors=strict, context=context()
-        )
+        program = _program(source, case)
+        return lambda strict: _interpreted(program, case, strict=strict)
 
     return outcomes(load, source)
+
+
+def _program(source: Source, case: Case) -> Program:
+    return Program.from_plan(
+        source.plan,
+        planner=source.planner,
+        data=case.body.get("data"),
+        checked=case.checked,
+        compiled=False,
+    )
+
+
+def _interpreted(program: Program, case: Case, *, strict: bool) -> list[Any]:
+    name = program.entrypoints[0]
+    return program.run(name, case.document, strict_builtin_errors=strict, context=context())
+
+
+def compiled(*, optimised: bool, bound: bool) -> Evaluator:
+    """The compiler; what it has no form for, the interpreter runs, as in a program.
+
+    Args:
+        optimised: Write rules in place, and drop what has no effect.
+        bound: The data are known to the compiler.
+    """
+
+    def evaluate(source: Source, case: Case) -> Outcomes:
+        def load() -> Callable[[bool], list[Any]]:
+            program = _program(source, case)
+            document = case.document
+            if document is not UNDEFINED:
+                document = from_json(document)
+
+            def run(strict: bool) -> list[Any]:
+                settings = Settings(strict=strict, optimised=optimised)
+                data = program.data if bound else UNDEFINED
+                try:
+                    made = compile_policy(program.policy, data, settings)
+                except CannotEmit:
+                    return _interpreted(program, case, strict=strict)
+                return made.run(program.entrypoints[0], document, program.data, context())
+
+            return run
+
+        return outcomes(load, source)
+
+    return evaluate
 
 
 def outcomes(load: Callable[[], Callable[[bool], list[Any]]], source: Source) -> Outcomes:
@@ -103,7 +147,12 @@ def _outcome(run: Callable[[bool], list[Any]], *, strict: bool) -> Outcome:
         return Outcome(code=CRASH, message=f"crashed: {type(error).__name__}: {error}")
 
 
-EVALUATORS: Final[dict[str, Evaluator]] = {"interpreter": interpreter}
+EVALUATORS: Final[dict[str, Evaluator]] = {
+    "interpreter": interpreter,
+    "compiled": compiled(optimised=True, bound=True),
+    "compiled, data given later": compiled(optimised=True, bound=False),
+    "compiled, not optimised": compiled(optimised=False, bound=True),
+}
 """By name; the first is the reference."""
 
 
