@@ -42,13 +42,13 @@ PENDING: Final[Mapping[str, str]] = {}
 
 
 @functools.lru_cache(maxsize=32)
-def _program(policy: Policy) -> Program:
-    return Program.from_modules(policy.modules, [ENTRYPOINT], data=policy.data)
+def _program(policy: Policy, *, compiled: bool = True) -> Program:
+    return Program.from_modules(policy.modules, [ENTRYPOINT], data=policy.data, compiled=compiled)
 
 
 def interpreted(policy: Policy) -> Variant:
     """The reference interpreter."""
-    program = _program(policy)
+    program = _program(policy, compiled=False)
 
     def decide(input: Any) -> Any:
         return program.evaluate(ENTRYPOINT, input, strict_builtin_errors=True)

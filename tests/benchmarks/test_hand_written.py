@@ -83,7 +83,10 @@ arguments = st.dictionaries(st.sampled_from(ARGUMENTS), values, max_size=5)
 def loaded(name: str) -> tuple[Any, Program]:
     """A reference policy, and what the interpreter needs to decide by it."""
     policy = {"flat": reference.flat, "library": reference.library}[name]()
-    return policy, Program.from_modules(policy.modules, [reference.ENTRYPOINT], data=policy.data)
+    program = Program.from_modules(
+        policy.modules, [reference.ENTRYPOINT], data=policy.data, compiled=False
+    )
+    return policy, program
 
 
 @st.composite

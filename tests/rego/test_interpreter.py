@@ -82,7 +82,7 @@ def program(strings, *blocks, functions=(), limits=None, data=None):
         },
         "funcs": {"funcs": [rule, *functions]},
     }
-    return Program.from_plan(document, limits=limits, data=data, checked=False)
+    return Program.from_plan(document, limits=limits, data=data, checked=False, compiled=False)
 
 
 def value_of(*statements, input=UNDEFINED, strings=None):
@@ -320,7 +320,9 @@ x := {"input": input, "data": data.base, "constant": constant, "twice": [constan
 
 @pytest.fixture(scope="module")
 def sharing():
-    return Program.from_modules({"a.rego": SHARING}, ["a/x"], data={"base": {"k": [1]}})
+    return Program.from_modules(
+        {"a.rego": SHARING}, ["a/x"], data={"base": {"k": [1]}}, compiled=False
+    )
 
 
 @given(document=json_values)
@@ -392,7 +394,7 @@ DIVISION = "package a\n\nimport rego.v1\n\nx := 1 / input.n\n\ny if not x\n"
 
 @pytest.fixture(scope="module")
 def division():
-    return Program.from_modules({"a.rego": DIVISION}, ["a/x", "a/y"])
+    return Program.from_modules({"a.rego": DIVISION}, ["a/x", "a/y"], compiled=False)
 
 
 def test_a_builtins_error_is_undefined_unless_strict(division):
@@ -422,7 +424,9 @@ REFERENCES = {
 @pytest.fixture(scope="module")
 def references():
     data = {"b": {"base": 7, "c": {"beside": 3}}}
-    return Program.from_modules(REFERENCES, ["a/x", "a/lacking", "a/deep"], data=data)
+    return Program.from_modules(
+        REFERENCES, ["a/x", "a/lacking", "a/deep"], data=data, compiled=False
+    )
 
 
 @pytest.mark.parametrize(

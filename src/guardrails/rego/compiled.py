@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Final, TypeAlias, final
 
 from guardrails.errors import EvaluationError
 from guardrails.rego import ir
@@ -87,10 +87,7 @@ class Compiled:
 
     def entrypoint(self, name: str) -> Entrypoint:
         """One plan, to be evaluated with the bound data."""
-        timed = any(BUILTINS[each].needs_context for each in self.linked.artefact.builtins.values())
-        return Entrypoint(
-            self, self.linked.entries[name], name in self.linked.single, self.data, timed
-        )
+        return Entrypoint(self, _evaluate(self, name))
 
     def error(self, error: Exception) -> EvaluationError:
         """What an error inside the functions is to who asked: one at a place in the policy."""
@@ -122,38 +119,42 @@ class Entrypoint:
 
     Attributes:
         compiled: What it belongs to.
-        call: Its function.
-        single: The function gives the value itself.
-        data: The base documents.
-        timed: Something in the policy asks for the time or for randomness.
+        evaluate: The value for one input, or UNDEFINED: it shares nothing that could be changed.
+            Takes the input as a Rego value of the shape that was promised, which it neither
+            copies nor checks (what has another shape may give anything), and the context; None
+            for the machine's time and randomness. Raises an EvaluationError where there is no
+            value: a conflict, a builtin's error, a lack of room.
     """
 
     compiled: Compiled
-    call: Callable[[Value, Value, Any], Value]
-    single: bool
-    data: Value
-    timed: bool
+    evaluate: Evaluate
 
-    def evaluate(self, document: Value, context: EvaluationContext | None = None) -> Value:
-        """The value for one input, or UNDEFINED: it shares nothing that could be changed.
 
-        Args:
-            document: The input as a Rego value of the shape that was promised; not copied, and
-                not checked: what has another shape may give anything.
-            context: The time and the random source; None for those of the machine.
+Evaluate: TypeAlias = "Callable[..., Value]"
 
-        Raises:
-            EvaluationError: There is no value: a conflict, a builtin's error, a lack of room.
-        """
-        if context is None and self.timed:
-            context = EvaluationContext()
+
+def _evaluate(compiled: Compiled, name: str) -> Evaluate:
+    """The function that evaluates the plan `name`; what it needs stands in its closure."""
+    call, data, fault = compiled.linked.entries[name], compiled.data, compiled.error
+    single = name in compiled.linked.single
+    timed = any(BUILTINS[each].needs_context for each in compiled.linked.artefact.builtins.values())
+
+    def whole(document: Value, context: EvaluationContext | None = None) -> Value:
         try:
-            found = self.call(document, self.data, context)
+            found = call(document, data, context or EvaluationContext())
         except Exception as error:  # the boundary: a fault is never a result
-            raise self.compiled.error(error) from error
-        if self.single:
+            raise fault(error) from error
+        if single:
             return found
         return found[0][RESULT] if found else UNDEFINED
+
+    def short(document: Value, _context: EvaluationContext | None = None) -> Value:
+        try:
+            return call(document, data, None)
+        except Exception as error:  # the boundary: a fault is never a result
+            raise fault(error) from error
+
+    return short if single and not timed else whole
 
 
 def _fault(error: Exception) -> tuple[str, str]:

@@ -108,7 +108,7 @@ def planned(
 ) -> Program:
     """The program of OPA's plan."""
     document = build_plan(opa, modules, entrypoints, timeout=120)
-    return Program.from_plan(document, planner="opa", data=data)
+    return Program.from_plan(document, planner="opa", data=data, compiled=False)
 
 
 def without_shortcuts(program: Program) -> Program:

@@ -34,7 +34,13 @@ class Known:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Missing:
-    """Nothing: the local is undefined."""
+    """Nothing: the local is undefined.
+
+    Attributes:
+        held: The variable that says so, where one does: it is ``U`` here.
+    """
+
+    held: str = ""
 
 
 MISSING: Final = Missing()

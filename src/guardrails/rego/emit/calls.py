@@ -147,7 +147,7 @@ def finished(walk: Walk, value: Abstract) -> Abstract:
             named = walk.named.get(value.name, False)
             shape = replace(shape, item=walk.members[value.name], named=named)
         value = replace(value, shape=shape, changes=False)
-    elif not isinstance(value, Known) and value is not MISSING:
+    elif not isinstance(value, Known) and not isinstance(value, Missing):
         raw = walk.raw_text(value)
         shape = walk.shape(value)
         own = walk.is_own(value)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from guardrails.rego import ir
 from guardrails.rego.emit import residual
-from guardrails.rego.emit.abstract import MISSING, Known, ObjectLiteral, Variable
+from guardrails.rego.emit.abstract import MISSING, Known, Missing, ObjectLiteral, Variable
 from guardrails.rego.emit.calls import finished, new_frame
 from guardrails.rego.emit.frames import CannotEmit, Frame, Scope
 from guardrails.rego.emit.program import Emitted
@@ -62,7 +62,12 @@ class FunctionWriter(Writer):
         value = finished(self, value)
         raw = self.raw_text(value)
         mixed = any(not (isinstance(each, Variable) and each.raw) for each in self.results)
-        if raw is not None and not isinstance(value, Known) and not mixed and value is not MISSING:
+        if (
+            raw is not None
+            and not isinstance(value, Known)
+            and not mixed
+            and not isinstance(value, Missing)
+        ):
             self.put(residual.Return(self.where, raw))
         else:
             if any(isinstance(each, Variable) and each.raw for each in self.results):

@@ -304,15 +304,22 @@ def _is_either(unit: Unit, before: Body, node: If, uses: Counter[str]) -> bool:
         return False
     if (one.name, one.value) != (two.name, two.value) or residual.names(one.value):
         return False
-    if unit.may_raise(node.condition) or one.name in residual.names(node.condition):
+    # Asked only where the first did not hold, it may fail as it may behind an `or`.
+    asked = f"{one.name} is U and "
+    condition = node.condition.removeprefix(asked)
+    first = condition == node.condition
+    if (first and unit.may_raise(condition)) or one.name in residual.names(condition):
         return False
-    own = Counter(residual.names(node.condition))
+    where = _joint_place([last, node])
+    if where is None or residual.fallible(last.condition):
+        return False
+    own = Counter(residual.names(condition))
     if any(uses[name] > own[name] for name in residual.assigned(node)):
         return False
-    condition = f"{_operand(last.condition)} or {_operand(node.condition)}"
+    condition = f"{_operand(last.condition)} or {_operand(condition)}"
     if len(condition) > _LONGEST:
         return False
-    last.condition = condition  # the second cannot fail
+    last.condition, last.where = condition, where
     return True
 
 

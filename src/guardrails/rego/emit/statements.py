@@ -236,7 +236,7 @@ def _is_defined(walk: Walk, statement: ir.IsDefined | ir.IsUndefined) -> None:
         alone = shape.only is not UNKNOWN and local not in walk.frame.pins
         walk.frame.env[local] = Known(shape.only) if alone else replace(value, shape=shape)
     elif local not in walk.frame.pins:
-        walk.frame.env[local] = MISSING
+        walk.frame.env[local] = Missing("" if value.raw else value.name)
 
 
 def _return(walk: Walk, statement: ir.ReturnLocal) -> None:

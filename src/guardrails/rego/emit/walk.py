@@ -354,6 +354,8 @@ class Walk(Texts):
             ),
             "",
         )
+        if not name and not raw:
+            name = next((value.held for value in values if isinstance(value, Missing)), "")
         name = name or self.name("v")
         assert region.slot is not None  # noqa: S101  # it was left, so there is one
         slots = [region.slot, *(slot for _, slot in writes)]
@@ -364,6 +366,8 @@ class Walk(Texts):
                 slot.body.append(residual.Do(slot.where, adding, idempotent=True))
                 continue
             given = text if raw and text is not None else self.own_text(local, value)
+            if isinstance(value, Missing) and value.held == name:
+                continue  # it is so already
             if given != name:
                 slot.body.append(residual.Set(slot.where, name, given))
         shape = self.shape(values[0])
