@@ -401,7 +401,8 @@ def _sprintf(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
 
 def _substring(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
     text, offset, length = args
-    if not walk.shape(text).is_only(Kind.STRING) or known_value(offset) != 0:
+    start = known_value(offset)
+    if not walk.shape(text).is_only(Kind.STRING) or type(start) is not int or start:
         return None
     size = known_value(length)
     if type(size) is not int or size < 0:

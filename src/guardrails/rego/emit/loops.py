@@ -291,7 +291,7 @@ def carry(walk: Walk, statement: ir.Scan) -> dict[int, tuple[Variable | None, Sh
             walk.contain(local, held)
     heads = _heads(body)
     carried: dict[int, tuple[Variable | None, Shape]] = {}
-    for local in written(body):
+    for local in {**written(body), statement.key: None, statement.value: None}:
         if local not in (behind if local in {statement.key, statement.value} else before | behind):
             continue
         value = frame.env[local]

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 from guardrails.rego import ir
 from guardrails.rego.emit import residual
 from guardrails.rego.emit.abstract import (
-    MISSING,
     Known,
     Missing,
     Variable,
@@ -273,6 +272,7 @@ def _call_dynamic(walk: Walk, statement: ir.CallDynamic) -> None:
         parts.append(walk.defined(walk.held(walk.read(operand))))
         if walk.leaving is not None:
             return
+    walk.forget(statement.target)
     name = walk.name("v")
     walk.put(residual.Set(walk.where, name, "N"))
     for path, function in walk.unit.policy.by_path.items():
