@@ -128,7 +128,8 @@ def warm_load(policy: Policy) -> Callable[[], Any]:
 @functools.lru_cache(maxsize=4)
 def generated_source(policy: Policy) -> str:
     """The Python that a policy was compiled to, for `compile` to take alone."""
-    return "".join(each.text for each in load(policy).compiled.linked.artefact.functions)
+    found = _compiled(policy.name, load_entrypoint(_request(policy)))
+    return "".join(each.text for each in found.compiled.linked.artefact.functions)
 
 
 def _request(policy: Policy) -> CompileRequest:
