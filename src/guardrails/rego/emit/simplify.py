@@ -398,7 +398,7 @@ def _unflag(unit: Unit, before: Body, node: If, uses: Counter[str]) -> None:
     wanted = _BY_FLAG.get(("" if asked[1] else f"is {asked[3] or ''}U", *pair))
     if wanted is None:
         return
-    condition = setting.condition  # type: ignore[attr-defined]  # it is an If
+    condition = setting.condition  # type: ignore[attr-defined]  # an If, which has one
     where = _joint_place([setting, *before[start : start + 1]])
     node.condition = condition if wanted else negated(condition)
     if residual.fallible(condition) and where is not None:
