@@ -89,6 +89,7 @@ def _outcome(outcome: Outcome) -> dict[str, Any]:
         "variant": outcome.gate.variant,
         "baseline": outcome.gate.baseline,
         "target": outcome.gate.target,
+        "reached": outcome.gate.reached,
         "status": outcome.status.value,
         "measured": None if outcome.measured is None else _interval(outcome.measured),
         "remark": outcome.remark,
