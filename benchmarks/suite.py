@@ -67,7 +67,7 @@ def benchmarks() -> tuple[Benchmark, ...]:
             lambda _, wanted: _beside_hand_written(flat(), wanted),
             BY_HAND,
             (
-                Gate(SHAPED, BY_HAND, 1.25, reached=1.5),
+                Gate(SHAPED, BY_HAND, 1.25),
                 Gate(SPECIALISED, BY_HAND, 0.6, reached=1),
             ),
         ),
