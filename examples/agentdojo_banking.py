@@ -43,10 +43,10 @@ import yaml
 
 import guardrails as gr
 from guardrails import testing
+from guardrails.assembly import policy_files
 from guardrails.audit.memory import MemoryRecord
 from guardrails.config import Config
 from guardrails.engines.in_process import InProcessEngine
-from guardrails.governor import policy_files
 from guardrails.model.canonical import digest
 from guardrails.register import Register
 

@@ -14,6 +14,7 @@
 """
 
 from guardrails import testing
+from guardrails.assembly import default_governor, load_governor, run
 from guardrails.enforcement.arguments import Hidden
 from guardrails.enforcement.tools import budget, govern, governed_tool, requires_approval, tool_of
 from guardrails.errors import (
@@ -40,7 +41,7 @@ from guardrails.errors import (
     StateUnavailable,
 )
 from guardrails.for_model import for_model
-from guardrails.governor import Governor, default_governor, load_governor, run
+from guardrails.governor import Governor
 from guardrails.model.budget import Budget
 from guardrails.model.decision import Decision, Effect
 from guardrails.model.facts import Mode

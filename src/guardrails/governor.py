@@ -36,12 +36,9 @@ from guardrails.runs.scope import RunScope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from pathlib import Path
 
     from guardrails import ports
-    from guardrails.config import Config
     from guardrails.enforcement.definition import Tool
-    from guardrails.engines.layers import PolicyFiles
     from guardrails.model.approval import ApprovalRequest
     from guardrails.model.budget import Budget
     from guardrails.model.decision import Decision
@@ -54,7 +51,7 @@ _log: Final = logging.getLogger("guardrails")
 class Governor:
     """Everything that decides about calls, put together: the services, and the runs they govern.
 
-    Most programs let :func:`load_governor` build it from ``guardrails.yaml``.
+    Most programs let :func:`guardrails.load_governor` build it from ``guardrails.yaml``.
 
     Args:
         engine: Decides.
@@ -287,101 +284,3 @@ class Governor:
 
     def _write(self, kind: str, **detail: Any) -> None:
         self.record.write(Event(kind, self.clock.now_ns(), detail=detail))
-
-
-def load_governor(
-    path: str | Path | None = None, *, data: Mapping[str, Any] | None = None
-) -> Governor:
-    """The governor that a ``guardrails.yaml`` describes.
-
-    Args:
-        path: The file; None to take ``GUARDRAILS_CONFIG``, else to look for it upward from
-            the working directory.
-        data: What the program itself knows and policies read below ``data.guardrails_data``,
-            as ``{"accounts": …}``; not ``agents``, which the register gives.
-
-    Raises:
-        ConfigError: there is none, or it or the register is wrong.
-        PolicyLoadError: the policies cannot be used.
-    """
-    # Only here, since a program that builds its own governor needs neither YAML nor Rego.
-    from guardrails.audit.jsonl import JsonLinesRecord  # noqa: PLC0415  # as above
-    from guardrails.config import Config  # noqa: PLC0415  # as above
-    from guardrails.engines.in_process import InProcessEngine  # noqa: PLC0415  # as above
-    from guardrails.register import Register  # noqa: PLC0415  # as above
-
-    config = Config.find() if path is None else Config.load(path)
-    register = Register.load(config.agents)
-    given = dict(data or {})
-    if "agents" in given:
-        msg = "load_governor: data: `agents` comes from the register, not from the program"
-        raise ConfigError(msg)
-    engine = InProcessEngine(
-        policy_files(config), lambda: {**given, "agents": register.policy_data()}
-    )
-    return Governor(
-        engine=engine,
-        register=register,
-        environment=config.environment,
-        record=MemoryRecord() if config.record is None else JsonLinesRecord(config.record),
-        modes=config.modes,
-        limits=config.limits,
-    )
-
-
-def policy_files(config: Config) -> PolicyFiles:
-    """The layers of policies that a configuration names: the shipped library, presets, its own."""
-    from guardrails.engines.layers import PolicyFiles  # noqa: PLC0415  # as in load_governor
-    from guardrails.resources import policies_directory  # noqa: PLC0415  # as in load_governor
-
-    layers: list[Path] = []
-    shipped = policies_directory()
-    if config.library:
-        layers += [shipped / "guardrails", shipped / "data.yaml"]
-    layers += [shipped / "presets" / preset for preset in config.presets]
-    layers += config.policies
-    return PolicyFiles(
-        tuple(layers), config.planner, None if config.opa is None else str(config.opa)
-    )
-
-
-_default: Governor | None = None
-_loading: Final = threading.Lock()
-
-
-def default_governor() -> Governor:
-    """The process's governor, loaded by :func:`load_governor` at first use."""
-    global _default  # noqa: PLW0603  # besides the ContextVar the one piece of module state
-    if _default is None:
-        with _loading:
-            if _default is None:
-                _default = load_governor()
-    return _default
-
-
-def run(  # noqa: PLR0913  # the words of a run, each by its name
-    agent: str,
-    *,
-    budget: Budget | None = None,
-    principal: str | None = None,
-    labels: Iterable[str] | None = None,
-    mode: str | None = None,
-    id: str | None = None,
-    wait: float | None = None,
-    governor: Governor | None = None,
-) -> RunScope:
-    """A run of `agent` under `governor`, else the current run's, else the default one.
-
-    Everything else is as :meth:`Governor.run` says.
-    """
-    if governor is None:
-        current = current_run()
-        # A run knows its governor as a port; only governors open runs.
-        governor = (
-            default_governor()
-            if current is None
-            else cast("Governor", cast("object", current.governor))
-        )
-    return governor.run(
-        agent, budget=budget, principal=principal, labels=labels, mode=mode, id=id, wait=wait
-    )

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 import guardrails as gr
+from guardrails.assembly import load_governor
 from guardrails.audit.reading import read
-from guardrails.governor import load_governor
 
 if TYPE_CHECKING:
     from pathlib import Path

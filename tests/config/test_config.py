@@ -38,6 +38,7 @@ def test_the_least_that_must_be_said_gives_the_defaults(project):
         planner="regopy",
         opa=None,
         record=project / ".guardrails" / "record.jsonl",
+        state=project / ".guardrails",
         limits=Limits(depth=64, nodes=10_000, text=1_048_576),
     )
 

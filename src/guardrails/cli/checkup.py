@@ -18,12 +18,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from guardrails.assembly import policy_files
 from guardrails.audit.jsonl import JsonLinesRecord
 from guardrails.cli.policy_sources import nearby
 from guardrails.config import VARIABLE, Config, find_file
 from guardrails.engines.in_process import InProcessEngine
 from guardrails.errors import ConfigError, PolicyLoadError, StateUnavailable
-from guardrails.governor import policy_files
 from guardrails.model.facts import Mode
 from guardrails.register import Register
 from guardrails.register.review import PRODUCTION, findings

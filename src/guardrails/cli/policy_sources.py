@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from guardrails.assembly import policy_files
 from guardrails.config import Config
 from guardrails.engines.layers import read_layers
 from guardrails.errors import ConfigError, PolicyLoadError
-from guardrails.governor import policy_files
 from guardrails.register import Register
 from guardrails.rego.opa_binary import find_opa
 from guardrails.rego.sources import find_sources, read_data

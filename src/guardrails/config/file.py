@@ -11,6 +11,7 @@
     planner: regopy              # or opa
     opa: .tools/opa              # the binary, where it is not on PATH
     record: .guardrails/record.jsonl    # null: kept in memory alone
+    state: .guardrails           # what the processes of this machine share; null: nothing
     limits: {depth: 64, nodes: 10000, bytes: 1048576}    # of a call's arguments
 
 Only ``environment`` must be there; the other values above except ``presets``,
@@ -70,6 +71,8 @@ class Config:
         planner: ``regopy`` or ``opa``.
         opa: The OPA binary; None to look on ``PATH``.
         record: The file of the record; None to keep it in memory alone.
+        state: The directory of what the processes of this machine share: budgets, kills, runs;
+            None to keep that in memory, each process its own.
         limits: How large arguments may be.
     """
 
@@ -83,6 +86,7 @@ class Config:
     planner: Literal["regopy", "opa"] = "regopy"
     opa: Path | None = None
     record: Path | None = None
+    state: Path | None = None
     limits: Limits = DEFAULT_LIMITS
 
     @classmethod
@@ -174,6 +178,7 @@ class _Written(Mapped):
     planner: Annotated[Literal["regopy", "opa"], BeforeValidator(_planner)] = "regopy"
     opa: Text | None = None
     record: Text | None = ".guardrails/record.jsonl"
+    state: Text | None = ".guardrails"
     limits: _Limits = _Limits()
 
 
@@ -191,6 +196,7 @@ def _resolved(written: _Written, file: Path) -> Config:
         planner=written.planner,
         opa=None if written.opa is None else base / written.opa,
         record=None if written.record is None else base / written.record,
+        state=None if written.state is None else base / written.state,
         limits=Limits(depth=limits.depth, nodes=limits.nodes, text=limits.bytes),
     )
 

@@ -1,0 +1,193 @@
+"""SQLite as the stores of one machine use it: one file, many threads and processes.
+
+A database is in WAL mode, so that readers never wait. Every change is one immediate
+transaction, which is on disk when it returns (``synchronous=FULL``) and is there whole
+or not at all after a crash. The file is its user's alone (0600), the directories made
+for it too (0700); one that others may write to is not used.
+
+SQLite's locks do not hold on network file systems: these files belong on a local disk.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from threading import RLock
+from typing import TYPE_CHECKING, Final
+
+from guardrails.errors import StateUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+WAIT: Final = 10.0
+"""Seconds that a transaction waits for those of other processes before it refuses."""
+
+_PAUSE: Final = 0.005
+
+
+class Database:
+    """One SQLite file. Threads may share it; a forked child gets a connection of its own.
+
+    Args:
+        path: The file; made where it does not exist, with the directories above it.
+        schema: What made it what it is, a version each: SQL scripts, only ever added to. A
+            file of an older version is brought up to date; one of a newer is refused.
+
+    Raises:
+        StateUnavailable: it cannot be used; also from :meth:`transaction` and :meth:`read`.
+    """
+
+    def __init__(self, path: str | Path, schema: Sequence[str]) -> None:
+        self.path = Path(path)
+        self._schema = tuple(schema)
+        # Reentrant: a signal handler that kills runs inside whatever it interrupts.
+        self._lock = RLock()
+        self._pid = 0
+        self._connection: sqlite3.Connection | None = None
+        # Connections of the process that this one was forked from: not even to be closed.
+        self._inherited: list[sqlite3.Connection] = []
+        self._closed = False
+        with self._lock, self._faults():
+            self._connect()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """A connection that holds the write lock: all that is done with it holds, or nothing.
+
+        Inside a transaction of the same thread, as in a signal handler, it is a part of that.
+        """
+        with self._lock, self._faults():
+            connection = self._connect()
+            if connection.in_transaction:
+                with _savepoint(connection):
+                    yield connection
+                return
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+
+    @contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """A connection for queries; several of them may see different states."""
+        with self._lock, self._faults():
+            yield self._connect()
+
+    def close(self) -> None:
+        """Close the file; again, it does nothing. Later use raises."""
+        with self._lock:
+            connection, self._connection = self._connection, None
+            self._closed = True
+            if connection is not None and self._pid == os.getpid():
+                connection.close()
+
+    def _connect(self) -> sqlite3.Connection:
+        if self._closed:
+            raise StateUnavailable(f"the database `{self.path}` is closed")
+        connection = self._connection
+        if connection is not None and self._pid == os.getpid():
+            return connection
+        if connection is not None:
+            self._inherited.append(connection)
+            self._connection = None
+        self._make_private()
+        connection = sqlite3.connect(
+            self.path, timeout=WAIT, isolation_level=None, check_same_thread=False
+        )
+        try:
+            _in_wal_mode(connection)
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            self._migrate(connection)
+        except BaseException:
+            connection.close()
+            raise
+        self._pid = os.getpid()
+        self._connection = connection
+        return connection
+
+    def _make_private(self) -> None:
+        for directory in reversed(self.path.parents):
+            if not directory.exists():
+                directory.mkdir(mode=0o700, exist_ok=True)
+        # Not every system has these; Windows knows neither such links nor these modes.
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+        fd = os.open(self.path, flags, 0o600)
+        try:
+            found = os.fstat(fd)
+        finally:
+            os.close(fd)
+        if not stat.S_ISREG(found.st_mode):
+            raise StateUnavailable(f"the database `{self.path}` is no regular file")
+        if os.name == "posix" and (found.st_mode & 0o022 or found.st_uid != os.geteuid()):
+            raise StateUnavailable(
+                f"the database `{self.path}` belongs to, or may be written by, another user; it has "
+                "to be this process's user's alone"
+            )
+
+    def _migrate(self, connection: sqlite3.Connection) -> None:
+        if _version(connection) == len(self._schema):
+            return
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            known = _version(connection)  # again: another process may have been first
+            if known > len(self._schema):
+                raise StateUnavailable(
+                    f"the database `{self.path}` has version {known}, this release knows "
+                    f"{len(self._schema)}: it was made by a newer one"
+                )
+            for script in self._schema[known:]:
+                for statement in script.split(";"):
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {len(self._schema)}")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise StateUnavailable(f"the database `{self.path}` cannot be used: {error}") from error
+
+
+@contextmanager
+def _savepoint(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("SAVEPOINT within")
+    try:
+        yield
+    except BaseException:
+        connection.execute("ROLLBACK TO within")
+        connection.execute("RELEASE within")
+        raise
+    connection.execute("RELEASE within")
+
+
+def _in_wal_mode(connection: sqlite3.Connection) -> None:
+    # SQLite does not wait by itself where two processes ask for this at once.
+    until = time.monotonic() + WAIT
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() >= until:
+                raise
+            time.sleep(_PAUSE)
+        else:
+            return
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])

@@ -1,0 +1,168 @@
+"""A database holds what a transaction said, whole or not at all, for threads and processes alike."""
+
+import multiprocessing
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from guardrails.database import Database
+from guardrails.errors import StateUnavailable
+
+SCHEMA = ("CREATE TABLE counter (n INTEGER NOT NULL); INSERT INTO counter VALUES (0)",)
+
+
+def count(database: Database) -> int:
+    with database.read() as connection:
+        return connection.execute("SELECT n FROM counter").fetchone()[0]
+
+
+def add(database: Database, times: int) -> None:
+    for _ in range(times):
+        with database.transaction() as connection:
+            (n,) = connection.execute("SELECT n FROM counter").fetchone()
+            connection.execute("UPDATE counter SET n = ?", (n + 1,))
+
+
+def add_in_process(path: Path, times: int) -> None:
+    add(Database(path, SCHEMA), times)
+
+
+def test_a_transaction_that_raises_leaves_nothing(tmp_path):
+    database = Database(tmp_path / "x.sqlite", SCHEMA)
+    with pytest.raises(KeyError), database.transaction() as connection:
+        connection.execute("UPDATE counter SET n = 7")
+        raise KeyError
+    assert count(database) == 0
+
+
+def test_no_update_of_threads_and_processes_is_lost(tmp_path):
+    path = tmp_path / "deep" / "x.sqlite"
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=add_in_process, args=(path, 25)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    database = Database(path, SCHEMA)
+    threads = [threading.Thread(target=add, args=(database, 25)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for process in processes:
+        process.join()
+    assert count(database) == 150
+
+
+def test_what_a_transaction_within_did_is_undone_with_the_outer_one(tmp_path):
+    database = Database(tmp_path / "x.sqlite", SCHEMA)
+    with pytest.raises(KeyError), database.transaction() as connection:
+        add(database, 1)
+        assert connection.execute("SELECT n FROM counter").fetchone() == (1,)
+        raise KeyError
+    assert count(database) == 0
+
+
+def test_a_transaction_within_that_fails_leaves_the_outer_one_alone(tmp_path):
+    database = Database(tmp_path / "x.sqlite", SCHEMA)
+    with database.transaction() as connection:
+        connection.execute("UPDATE counter SET n = 5")
+        with pytest.raises(KeyError), database.transaction() as inner:
+            inner.execute("UPDATE counter SET n = 9")
+            raise KeyError
+    assert count(database) == 5
+
+
+def test_a_forked_child_has_a_connection_of_its_own(tmp_path):
+    path = tmp_path / "x.sqlite"
+    script = f"""
+import os
+from guardrails.database import Database
+database = Database({str(path)!r}, {SCHEMA!r})
+def add():
+    with database.transaction() as c:
+        c.execute("UPDATE counter SET n = n + 1")
+add()
+child = os.fork()
+if child == 0:
+    add()
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+add()
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
+    assert count(Database(path, SCHEMA)) == 3
+
+
+def test_a_process_that_is_killed_in_a_transaction_changes_nothing(tmp_path):
+    path = tmp_path / "x.sqlite"
+    script = f"""
+import os, signal
+from guardrails.database import Database
+database = Database({str(path)!r}, {SCHEMA!r})
+with database.transaction() as c:
+    c.execute("UPDATE counter SET n = 9")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    ended = subprocess.run([sys.executable, "-c", script], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert count(Database(path, SCHEMA)) == 0
+
+
+def test_an_older_file_is_brought_up_to_date_and_a_newer_one_refused(tmp_path):
+    path = tmp_path / "x.sqlite"
+    Database(path, SCHEMA).close()
+    newer = Database(path, (*SCHEMA, "ALTER TABLE counter ADD COLUMN why TEXT"))
+    with newer.read() as connection:
+        assert connection.execute("SELECT why FROM counter").fetchone() == (None,)
+    with pytest.raises(StateUnavailable, match="made by a newer one"):
+        Database(path, SCHEMA)
+
+
+def test_the_file_is_its_users_alone(tmp_path):
+    path = tmp_path / "made" / "x.sqlite"
+    Database(path, SCHEMA).close()
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    path.chmod(0o620)
+    with pytest.raises(StateUnavailable, match="another user"):
+        Database(path, SCHEMA)
+
+
+@pytest.mark.parametrize("make", ["link", "directory", "garbage"])
+def test_what_is_no_database_is_refused(tmp_path, make):
+    path = tmp_path / "x.sqlite"
+    if make == "link":
+        path.symlink_to(tmp_path / "elsewhere")
+    elif make == "directory":
+        path.mkdir()
+    else:
+        path.write_bytes(b"no database" * 100)
+        path.chmod(0o600)
+    with pytest.raises(StateUnavailable, match="cannot be used"):
+        Database(path, SCHEMA)
+
+
+def test_a_closed_database_refuses(tmp_path):
+    database = Database(tmp_path / "x.sqlite", SCHEMA)
+    database.close()
+    database.close()
+    with pytest.raises(StateUnavailable, match="is closed"), database.read():
+        pass
+
+
+def test_errors_of_sqlite_are_refusals(tmp_path):
+    database = Database(tmp_path / "x.sqlite", SCHEMA)
+    with (
+        pytest.raises(StateUnavailable, match="no such table") as caught,
+        database.transaction() as c,
+    ):
+        c.execute("SELECT * FROM missing")
+    assert isinstance(caught.value.__cause__, sqlite3.Error)
+    add(database, 1)  # it is still usable
+    assert count(database) == 1
+    assert os.getpid() == database._pid
