@@ -130,8 +130,8 @@ class Database:
             raise StateUnavailable(f"the database `{self.path}` is no regular file")
         if os.name == "posix" and (found.st_mode & 0o022 or found.st_uid != os.geteuid()):
             raise StateUnavailable(
-                f"the database `{self.path}` belongs to, or may be written by, another user; it has "
-                "to be this process's user's alone"
+                f"the database `{self.path}` belongs to, or may be written by, another user; "
+                "it has to be this process's user's alone"
             )
 
     def _migrate(self, connection: sqlite3.Connection) -> None:
@@ -139,13 +139,8 @@ class Database:
             return
         connection.execute("BEGIN IMMEDIATE")
         try:
-            known = _version(connection)  # again: another process may have been first
-            if known > len(self._schema):
-                raise StateUnavailable(
-                    f"the database `{self.path}` has version {known}, this release knows "
-                    f"{len(self._schema)}: it was made by a newer one"
-                )
-            for script in self._schema[known:]:
+            # Asked again: another process may have been first.
+            for script in self._schema[self._known_version(connection) :]:
                 for statement in script.split(";"):
                     connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {len(self._schema)}")
@@ -155,12 +150,22 @@ class Database:
             raise
         connection.execute("COMMIT")
 
+    def _known_version(self, connection: sqlite3.Connection) -> int:
+        version = _version(connection)
+        if version > len(self._schema):
+            raise StateUnavailable(
+                f"the database `{self.path}` has version {version}, this release knows "
+                f"{len(self._schema)}: it was made by a newer one"
+            )
+        return version
+
     @contextmanager
     def _faults(self) -> Iterator[None]:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            raise StateUnavailable(f"the database `{self.path}` cannot be used: {error}") from error
+            message = f"the database `{self.path}` cannot be used: {error}"
+            raise StateUnavailable(message) from error
 
 
 @contextmanager

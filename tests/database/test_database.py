@@ -1,4 +1,4 @@
-"""A database holds what a transaction said, whole or not at all, for threads and processes alike."""
+"""A database holds what a transaction said, whole or not at all, for threads and processes."""
 
 import multiprocessing
 import os
@@ -29,15 +29,34 @@ def add(database: Database, times: int) -> None:
             connection.execute("UPDATE counter SET n = ?", (n + 1,))
 
 
+class Stop(Exception):  # noqa: N818  # no error: it ends a transaction
+    pass
+
+
+def fail_after(database: Database, *, within: bool = False, n: int = 9) -> None:
+    """Set the counter to `n`, or in a transaction within add one to it, and raise."""
+    with database.transaction() as connection:
+        if within:
+            add(database, 1)
+            assert connection.execute("SELECT n FROM counter").fetchone() == (1,)
+        else:
+            connection.execute("UPDATE counter SET n = ?", (n,))
+        raise Stop
+
+
+def select(database: Database, statement: str) -> None:
+    with database.transaction() as connection:
+        connection.execute(statement)
+
+
 def add_in_process(path: Path, times: int) -> None:
     add(Database(path, SCHEMA), times)
 
 
 def test_a_transaction_that_raises_leaves_nothing(tmp_path):
     database = Database(tmp_path / "x.sqlite", SCHEMA)
-    with pytest.raises(KeyError), database.transaction() as connection:
-        connection.execute("UPDATE counter SET n = 7")
-        raise KeyError
+    with pytest.raises(Stop):
+        fail_after(database)
     assert count(database) == 0
 
 
@@ -60,10 +79,8 @@ def test_no_update_of_threads_and_processes_is_lost(tmp_path):
 
 def test_what_a_transaction_within_did_is_undone_with_the_outer_one(tmp_path):
     database = Database(tmp_path / "x.sqlite", SCHEMA)
-    with pytest.raises(KeyError), database.transaction() as connection:
-        add(database, 1)
-        assert connection.execute("SELECT n FROM counter").fetchone() == (1,)
-        raise KeyError
+    with pytest.raises(Stop):
+        fail_after(database, within=True)
     assert count(database) == 0
 
 
@@ -71,18 +88,17 @@ def test_a_transaction_within_that_fails_leaves_the_outer_one_alone(tmp_path):
     database = Database(tmp_path / "x.sqlite", SCHEMA)
     with database.transaction() as connection:
         connection.execute("UPDATE counter SET n = 5")
-        with pytest.raises(KeyError), database.transaction() as inner:
-            inner.execute("UPDATE counter SET n = 9")
-            raise KeyError
+        with pytest.raises(Stop):
+            fail_after(database)
     assert count(database) == 5
 
 
 def test_a_forked_child_has_a_connection_of_its_own(tmp_path):
     path = tmp_path / "x.sqlite"
-    script = f"""
-import os
+    script = """
+import os, sys
 from guardrails.database import Database
-database = Database({str(path)!r}, {SCHEMA!r})
+database = Database(sys.argv[1], sys.argv[2:])
 def add():
     with database.transaction() as c:
         c.execute("UPDATE counter SET n = n + 1")
@@ -94,21 +110,21 @@ if child == 0:
 assert os.waitpid(child, 0)[1] == 0
 add()
 """
-    subprocess.run([sys.executable, "-c", script], check=True)
+    subprocess.run([sys.executable, "-c", script, path, *SCHEMA], check=True)
     assert count(Database(path, SCHEMA)) == 3
 
 
 def test_a_process_that_is_killed_in_a_transaction_changes_nothing(tmp_path):
     path = tmp_path / "x.sqlite"
-    script = f"""
-import os, signal
+    script = """
+import os, signal, sys
 from guardrails.database import Database
-database = Database({str(path)!r}, {SCHEMA!r})
+database = Database(sys.argv[1], sys.argv[2:])
 with database.transaction() as c:
     c.execute("UPDATE counter SET n = 9")
     os.kill(os.getpid(), signal.SIGKILL)
 """
-    ended = subprocess.run([sys.executable, "-c", script], check=False)
+    ended = subprocess.run([sys.executable, "-c", script, path, *SCHEMA], check=False)
     assert ended.returncode == -signal.SIGKILL
     assert count(Database(path, SCHEMA)) == 0
 
