@@ -45,7 +45,14 @@ from guardrails.governor import Governor
 from guardrails.model.budget import Budget
 from guardrails.model.decision import Decision, Effect
 from guardrails.model.facts import Mode
-from guardrails.runs.context import GovernedExecutor, bind, charge, current_run, raise_if_killed
+from guardrails.runs.context import (
+    GovernedExecutor,
+    bind,
+    charge,
+    current_run,
+    idempotency_key,
+    raise_if_killed,
+)
 
 __version__ = "0.1.0"
 
@@ -86,6 +93,7 @@ __all__ = [
     "for_model",
     "govern",
     "governed_tool",
+    "idempotency_key",
     "load_governor",
     "raise_if_killed",
     "requires_approval",

@@ -5,7 +5,10 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from guardrails.approvals import ApprovalService
+from guardrails.approvals.stores.memory import MemoryRequests
 from guardrails.audit.memory import MemoryRecord
+from guardrails.clock import SystemClock
 from guardrails.errors import ConfigError
 from guardrails.governor import Governor
 from guardrails.runs.context import current_run
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from guardrails.config import Config
     from guardrails.engines.layers import PolicyFiles
     from guardrails.model.budget import Budget
+    from guardrails.ports import Clock
     from guardrails.runs.scope import RunScope
 
 
@@ -41,6 +45,7 @@ def load_governor(
     from guardrails.engines.in_process import InProcessEngine  # noqa: PLC0415  # as above
     from guardrails.register import Register  # noqa: PLC0415  # as above
 
+    clock = SystemClock()
     config = Config.find() if path is None else Config.load(path)
     register = Register.load(config.agents)
     given = dict(data or {})
@@ -57,7 +62,19 @@ def load_governor(
         record=MemoryRecord() if config.record is None else JsonLinesRecord(config.record),
         modes=config.modes,
         limits=config.limits,
+        approvals=_approvals_of(config, clock),
+        clock=clock,
     )
+
+
+def _approvals_of(config: Config, clock: Clock) -> ApprovalService:
+    """Requests that outlive the process, where the processes of this machine share a state."""
+    if config.state is None:
+        return ApprovalService(MemoryRequests(), clock)
+    # Only here: a governor whose state is in memory needs no SQLite.
+    from guardrails.approvals.stores.sqlite import SqliteRequests  # noqa: PLC0415  # as above
+
+    return ApprovalService(SqliteRequests(config.state / "approvals.sqlite"), clock)
 
 
 def policy_files(config: Config) -> PolicyFiles:

@@ -99,7 +99,10 @@ class Database:
         if connection is not None:
             self._inherited.append(connection)
             self._connection = None
-        self._make_private()
+        try:
+            self._make_private()
+        except OSError as error:
+            raise self._unusable(error) from error
         connection = sqlite3.connect(
             self.path, timeout=WAIT, isolation_level=None, check_same_thread=False
         )
@@ -163,9 +166,11 @@ class Database:
     def _faults(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, OSError) as error:
-            message = f"the database `{self.path}` cannot be used: {error}"
-            raise StateUnavailable(message) from error
+        except sqlite3.Error as error:
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: Exception) -> StateUnavailable:
+        return StateUnavailable(f"the database `{self.path}` cannot be used: {error}")
 
 
 @contextmanager

@@ -6,7 +6,8 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from guardrails.approvals.stores.memory import MemoryApprovals
+from guardrails.approvals import ApprovalService
+from guardrails.approvals.stores.memory import MemoryRequests
 from guardrails.audit.memory import MemoryRecord
 from guardrails.clock import SystemClock
 from guardrails.enforcement import dry_run
@@ -95,10 +96,9 @@ class Governor:
         self.ledger = ledger if ledger is not None else MemoryLedger(on_alert=self._alerted)
         self.kill_switch = kill_switch if kill_switch is not None else MemoryKillSwitch()
         self.approvals = (
-            approvals
-            if approvals is not None
-            else MemoryApprovals(clock=self.clock, on_change=self._approval_changed)
+            approvals if approvals is not None else ApprovalService(MemoryRequests(), self.clock)
         )
+        self.approvals.subscribe(self._approval_changed)
         self.in_flight = InFlight(self.kill_switch)
         self.kill_switch.subscribe(self._killed)
         self.modes = frozenset(Mode(mode) for mode in modes)
@@ -273,7 +273,13 @@ class Governor:
                 detail={
                     "request_id": request.id,
                     "call_key": request.call_key,
+                    "request_digest": request.digest,
                     "state": request.state.value,
+                    "step": {
+                        name: said
+                        for name in ("by", "reason", "channel")
+                        if (said := getattr(request.steps[-1], name))
+                    },
                     "answers": [
                         {"by": answer.by, "approved": answer.approved, "reason": answer.reason}
                         for answer in request.answers

@@ -211,6 +211,10 @@ class Approvals(Protocol):
         """
         ...
 
+    def settle(self, request_id: str, outcome: str) -> None:
+        """Note what came of the call that used an approval; the first word counts."""
+        ...
+
     def withdraw(self, request_id: str, *, reason: str) -> None:
         """Take an unanswered request back; does nothing once it is in a terminal state."""
         ...
@@ -253,6 +257,13 @@ class Approvals(Protocol):
 
     async def wait_async(self, request_id: str, seconds: float) -> ApprovalRequest:
         """The same without blocking the event loop."""
+        ...
+
+    def subscribe(self, listener: Callable[[ApprovalRequest, str], None]) -> None:
+        """Call `listener` with the request and the step's name, before the step takes effect.
+
+        If it raises, the step does not happen: what cannot be recorded is not done.
+        """
         ...
 
 

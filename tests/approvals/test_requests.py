@@ -133,7 +133,7 @@ def final(state):
     return {
         ApprovalState.REJECTED: after(new(FIN), no("ann", "fin")),
         ApprovalState.EXPIRED: aged(new(FIN), 100 * SECOND),
-        ApprovalState.WITHDRAWN: withdrawn(new(FIN)),
+        ApprovalState.WITHDRAWN: withdrawn(new(FIN), 2, "killed"),
         ApprovalState.CONSUMED: consumed(after(new(FIN), yes("ann", "fin")), KEY, [FIN], 2),
     }[state]
 
@@ -153,7 +153,7 @@ def test_final_states_stay(state):
     for answer in (yes("bob", "fin"), no("bob", "fin")):
         with pytest.raises(AnswerRefused, match=state.value):
             answered(request, answer)
-    assert withdrawn(request) is request
+    assert withdrawn(request, 200, "late") is request
     assert aged(request, 10**30) is request
     with pytest.raises((ApprovalRejected, ApprovalExpired)):
         consumed(request, KEY, [FIN], 2)

@@ -313,6 +313,51 @@ def test_an_approval_is_for_exact_arguments_once() -> None:
         assert again.value.request_id != pending.value.request_id
 
 
+def test_a_call_cut_off_after_its_approval_keeps_its_idempotency_key() -> None:
+    keys = []
+
+    @gr.governed_tool
+    def send(cut_off: bool) -> None:
+        keys.append(gr.idempotency_key())
+
+    its = governor(Effect.REQUIRE_APPROVAL)
+
+    def approved(*, settled: bool) -> str:
+        with pytest.raises(gr.ApprovalPending) as pending:
+            send(cut_off=True)
+        its.approvals.approve(pending.value.request_id, by="dana", groups={"finance-ops"})
+        settle = its.approvals.settle
+        if not settled:  # as where the process dies in the body
+            its.approvals.settle = lambda *_: None
+        send(cut_off=True)
+        its.approvals.settle = settle
+        return str(pending.value)
+
+    with testing.run(governor=its):
+        approved(settled=False)
+        said = approved(settled=True)
+        approved(settled=True)
+    assert "whether it ran is unknown" in said
+    first, again, another = keys
+    assert first == again != another
+    assert [each.outcome for each in its.approvals.list()] == [None, "ok", "ok"]
+
+
+def test_each_call_has_an_idempotency_key_of_its_own_and_only_there() -> None:
+    keys = []
+
+    @gr.governed_tool
+    def send() -> None:
+        keys.append(gr.idempotency_key())
+
+    with testing.run(governor=governor(Effect.ALLOW)):
+        send()
+        send()
+        with pytest.raises(gr.NoActiveRun):
+            gr.idempotency_key()
+    assert len(set(keys)) == 2
+
+
 def test_arguments_changed_in_place_after_approval_do_not_run() -> None:
     ran = []
 

@@ -26,7 +26,13 @@ from guardrails.errors import (
     ApprovalRejected,
     GuardrailsError,
 )
-from guardrails.model.approval import Answer, ApprovalRequest, ApprovalState, CallKey
+from guardrails.model.approval import (
+    Answer,
+    ApprovalRequest,
+    ApprovalState,
+    ApprovalStep,
+    CallKey,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,6 +41,9 @@ if TYPE_CHECKING:
 
 OPEN: Final = frozenset({ApprovalState.PENDING, ApprovalState.APPROVED})
 """The states that are not final."""
+
+UNKNOWN: Final = "unknown"
+"""The outcome of a call that used an approval and was never heard of again."""
 
 _SECOND: Final = 1_000_000_000
 
@@ -55,8 +64,13 @@ def opened(  # noqa: PLR0913  # each is one field of the request
     args: Mapping[str, Any],
     revision: str,
     now: int,
+    nonce: str = "",
+    previous: ApprovalRequest | None = None,
 ) -> ApprovalRequest:
     """A new request, pending until the earliest expiry of its demands.
+
+    Where `previous`, an approval of the same call, was used and nobody knows what came of
+    that, the call may have run already: the request says so, and keeps its idempotency key.
 
     Raises:
         ValueError: it demands nothing, or a demand can never be met.
@@ -68,6 +82,7 @@ def opened(  # noqa: PLR0913  # each is one field of the request
         if not demand.approvers or demand.quorum < 1 or demand.expires_in <= 0:
             msg = f"the demand of `{demand.rule}` names no approvers, no quorum or no time"
             raise ValueError(msg)
+    unknown = previous is not None and previous.outcome is None
     return ApprovalRequest(
         id=request_id,
         call_key=call_key,
@@ -81,6 +96,11 @@ def opened(  # noqa: PLR0913  # each is one field of the request
         revision=revision,
         created=now,
         expires=_expiry(now, demands),
+        nonce=nonce,
+        idempotency_key=previous.idempotency_key if previous and unknown else request_id,
+        steps=(ApprovalStep("requested", now, agent),),
+        previous=None if previous is None else previous.id,
+        previous_outcome=None if previous is None else previous.outcome or UNKNOWN,
     )
 
 
@@ -110,8 +130,7 @@ def answered(request: ApprovalRequest, answer: Answer) -> ApprovalRequest:
         msg = f"`{who}` is in none of the groups that may answer `{request.id}`: {groups}"
         raise AnswerRefused(msg)
     if not answer.approved:
-        answers = (*request.answers, answer)
-        return replace(request, state=ApprovalState.REJECTED, answers=answers)
+        return _with_answer(request, answer, ApprovalState.REJECTED)
     if request.state is ApprovalState.APPROVED:
         msg = (
             f"request `{request.id}` is approved already; it can only be rejected until it is used"
@@ -120,10 +139,10 @@ def answered(request: ApprovalRequest, answer: Answer) -> ApprovalRequest:
     if any(same_person(other.by, answer.by) for other in request.answers):
         msg = f"`{who}` has answered `{request.id}` already; another person is needed"
         raise AnswerRefused(msg)
-    changed = replace(request, answers=(*request.answers, answer))
-    if satisfied(changed.demands, changed.answers):
-        return replace(changed, state=ApprovalState.APPROVED)
-    return changed
+    enough = satisfied(request.demands, (*request.answers, answer))
+    return _with_answer(
+        request, answer, ApprovalState.APPROVED if enough else ApprovalState.PENDING
+    )
 
 
 def satisfied(demands: Sequence[ApprovalDemand], answers: Sequence[Answer]) -> bool:
@@ -187,19 +206,40 @@ def consumed(
         approvers = tuple(dict.fromkeys(name for demand in lacking for name in demand.approvers))
         msg = f"request `{request.id}` lacks the approval of {', '.join(approvers)}"
         raise ApprovalPending(msg, request_id=request.id, approvers=approvers, **where)
-    return replace(request, state=ApprovalState.CONSUMED)
+    return _ended(request, ApprovalState.CONSUMED, ApprovalStep("consumed", now, request.agent))
 
 
-def withdrawn(request: ApprovalRequest) -> ApprovalRequest:
+def settled(request: ApprovalRequest, outcome: str, now: int) -> ApprovalRequest:
+    """The used request with what came of its call; unchanged where that is known already."""
+    if request.state is not ApprovalState.CONSUMED or request.outcome is not None:
+        return request
+    step = ApprovalStep("settled", now, request.agent, outcome)
+    return replace(request, outcome=outcome, steps=(*request.steps, step))
+
+
+def withdrawn(request: ApprovalRequest, now: int, reason: str) -> ApprovalRequest:
     """The request taken back; unchanged where it is in a final state."""
-    return replace(request, state=ApprovalState.WITHDRAWN) if request.state in OPEN else request
+    if request.state not in OPEN:
+        return request
+    return _ended(request, ApprovalState.WITHDRAWN, ApprovalStep("withdrawn", now, "", reason))
 
 
 def aged(request: ApprovalRequest, now: int) -> ApprovalRequest:
     """The request as it stands at `now`: expired, where nobody used it in time."""
     if request.state in OPEN and now >= request.expires:
-        return replace(request, state=ApprovalState.EXPIRED)
+        return _ended(request, ApprovalState.EXPIRED, ApprovalStep("expired", request.expires))
     return request
+
+
+def _with_answer(request: ApprovalRequest, answer: Answer, state: ApprovalState) -> ApprovalRequest:
+    kind = "answered" if state is ApprovalState.PENDING else state.value
+    step = ApprovalStep(kind, answer.time, answer.by, answer.reason, answer.channel)
+    answers, steps = (*request.answers, answer), (*request.steps, step)
+    return replace(request, state=state, answers=answers, steps=steps)
+
+
+def _ended(request: ApprovalRequest, state: ApprovalState, step: ApprovalStep) -> ApprovalRequest:
+    return replace(request, state=state, steps=(*request.steps, step))
 
 
 def _expiry(created: int, demands: Sequence[ApprovalDemand]) -> int:

@@ -199,7 +199,9 @@ def execute(call: Call) -> Outcome:
 
 def frame_of(call: Call) -> Frame:
     """Where the body of the call runs: its run, its reservation, its tool."""
-    return Frame(call.run, call.hold, call.tool.facts.name)
+    used = call.consumed
+    key = call.decision_id if used is None else used.idempotency_key
+    return Frame(call.run, call.hold, call.tool.facts.name, key)
 
 
 def abandoned_if_killed(call: Call, outcome: Outcome) -> Outcome:
@@ -247,6 +249,8 @@ def record_outcome(call: Call) -> None:
     if outcome is not None and outcome.error is not None:
         detail["error"] = type(outcome.error).__name__
     events.write(call, "call.finished", **detail)
+    if call.consumed is not None:
+        call.run.governor.approvals.settle(call.consumed.id, detail["outcome"] or "error")
 
 
 def close_to_further_calls(call: Call) -> None:

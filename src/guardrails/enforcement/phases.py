@@ -377,8 +377,13 @@ def _groups(request: ApprovalRequest) -> tuple[str, ...]:
 
 def _pending(request: ApprovalRequest) -> ApprovalPending:
     groups = _groups(request)
+    message = f"`{request.tool}` waits for approval by {', '.join(groups)} (request {request.id})"
+    if request.previous_outcome == "unknown":
+        message += (
+            f"; it was approved before (request {request.previous}), and whether it ran is unknown"
+        )
     return ApprovalPending(
-        f"`{request.tool}` waits for approval by {', '.join(groups)} (request {request.id})",
+        message,
         request_id=request.id,
         approvers=groups,
         reasons=_demands(request),

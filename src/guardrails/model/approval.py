@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from guardrails.model.canonical import digest
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -36,6 +38,7 @@ class Answer:
         approved: Yes or no.
         reason: Why.
         time: UTC nanoseconds.
+        channel: How it came, as ``cli``; empty where the program itself gave it.
     """
 
     by: str
@@ -43,6 +46,27 @@ class Answer:
     approved: bool
     reason: str
     time: int
+    channel: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalStep:
+    """One step in a request's life.
+
+    Attributes:
+        kind: ``requested``, ``answered``, ``approved``, ``rejected``, ``expired``,
+            ``withdrawn``, ``consumed``, ``settled``.
+        time: UTC nanoseconds.
+        by: Who: a person, the agent, or empty where only time passed.
+        reason: Why.
+        channel: How it came; see :class:`Answer`.
+    """
+
+    kind: str
+    time: int
+    by: str = ""
+    reason: str = ""
+    channel: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +86,15 @@ class ApprovalRequest:
         revision: The policy revision that asked.
         created: UTC nanoseconds.
         expires: UTC nanoseconds; the earliest expiry of its demands.
+        nonce: Random, so that no two requests have one digest.
+        idempotency_key: What the tool may hand on, so that the act is done once: the request's
+            id, or the key of the request whose place it takes after an unknown outcome.
         answers: What was said so far.
+        steps: Its life so far, the newest last.
+        previous: The request for the same call that was used before, if one was.
+        previous_outcome: What came of it; ``unknown`` where nobody could say.
+        outcome: What came of the call that used it: a word of ``call.finished``; None
+            until that is known.
     """
 
     id: str
@@ -77,4 +109,51 @@ class ApprovalRequest:
     revision: str
     created: int
     expires: int
+    nonce: str = ""
+    idempotency_key: str = ""
     answers: tuple[Answer, ...] = ()
+    steps: tuple[ApprovalStep, ...] = ()
+    previous: str | None = None
+    previous_outcome: str | None = None
+    outcome: str | None = None
+
+    @property
+    def digest(self) -> str:
+        """The digest of what an approver answers: the call, and everything that is shown of it.
+
+        ``sha256:`` and 64 hex digits over the canonical JSON of :meth:`shown` with the call's
+        key, the nonce and the policy revision.
+        """
+        return digest(
+            {
+                "call_key": self.call_key,
+                "nonce": self.nonce,
+                "revision": self.revision,
+                "shown": self.shown(),
+            }
+        )
+
+    def shown(self) -> dict[str, Any]:
+        """What an approver is shown, as exact JSON."""
+        return {
+            "id": self.id,
+            "tool": self.tool,
+            "args": dict(self.args),
+            "agent": self.agent,
+            "principal": self.principal,
+            "run": self.run_id,
+            "demands": [
+                {
+                    "rule": demand.rule,
+                    "reason": demand.reason,
+                    "approvers": list(demand.approvers),
+                    "quorum": demand.quorum,
+                    "expires_in": demand.expires_in,
+                }
+                for demand in self.demands
+            ],
+            "created": self.created,
+            "expires": self.expires,
+            "previous": self.previous,
+            "previous_outcome": self.previous_outcome,
+        }

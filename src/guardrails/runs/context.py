@@ -45,11 +45,13 @@ class Frame(NamedTuple):
         run: The current run.
         hold: The hold of the governed call whose body runs; None between calls.
         tool: That call's tool.
+        key: That call's idempotency key; see :func:`idempotency_key`.
     """
 
     run: Run
     hold: Hold | None = None
     tool: str | None = None
+    key: str | None = None
 
 
 class _Current(ContextVarsRegistry):  # type: ignore[misc]  # untyped base class
@@ -124,6 +126,21 @@ def charge(*, usd: Money | None = None, tokens: int | None = None) -> None:
         frame.run.spend(reported.usage)
     else:
         frame.run.charge_call(frame.hold, reported)
+
+
+def idempotency_key() -> str:
+    """A key that the current call may hand to the systems that it acts on, so that they act once.
+
+    Each call has its own. Where an approved call was cut off and nobody knows whether it
+    acted, the same call has the same key when it is approved and made again.
+
+    Raises:
+        NoActiveRun: no governed call is at work here.
+    """
+    frame = _get()
+    if frame is None or frame.key is None:
+        raise NoActiveRun("there is no governed call at work; ask for its key inside its tool")
+    return frame.key
 
 
 def bind(fn: Callable[P, T]) -> Callable[P, T]:

@@ -1,4 +1,4 @@
-"""Approvals in memory: one request a call, used once, seen by whoever waits."""
+"""Approvals over every store: one request a call, used once, seen by whoever waits."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ import asyncio
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from guardrails.approvals import ApprovalService, UnknownRequest
 from guardrails.approvals.requests import AnswerRefused
-from guardrails.approvals.stores.memory import MemoryApprovals, UnknownRequest
+from guardrails.approvals.stores.memory import MemoryRequests
+from guardrails.approvals.stores.sqlite import SqliteRequests
 from guardrails.errors import ApprovalExpired, ApprovalPending, ApprovalRejected, Refusal
 from guardrails.model.approval import ApprovalRequest, ApprovalState
 from guardrails.model.decision import ApprovalDemand
@@ -48,9 +52,11 @@ def ask(store, key="k", demands=(FIN,), args=None):
     )
 
 
-@pytest.fixture
-def store(clock):
-    return MemoryApprovals(clock)
+@pytest.fixture(params=["memory", "sqlite"])
+def store(request, clock, tmp_path):
+    if request.param == "memory":
+        return ApprovalService(MemoryRequests(), clock)
+    return ApprovalService(SqliteRequests(tmp_path / "approvals.sqlite"), clock)
 
 
 def approve(store, request, by="ann", groups=("fin",)):
@@ -166,11 +172,9 @@ def test_an_answer_of_the_wrong_types_is_no_answer(store, wrong):
     assert store.get(request.id).answers == ()
 
 
-def test_every_step_is_told_in_order_before_it_takes_effect(clock):
+def test_every_step_is_told_in_order_before_it_takes_effect(store, clock):
     steps = []
-    store = MemoryApprovals(
-        clock, on_change=lambda request, step: steps.append((step, request.state.value))
-    )
+    store.subscribe(lambda request, step: steps.append((step, request.state.value)))
     request = ask(store, demands=(FIN2,))
     approve(store, request)
     approve(store, request, by="bob")
@@ -197,13 +201,13 @@ def test_every_step_is_told_in_order_before_it_takes_effect(clock):
     ]
 
 
-def test_what_cannot_be_recorded_is_not_done(clock):
+def test_what_cannot_be_recorded_is_not_done(store):
     def refuse(_request, step):
         if step in refused:
             raise OSError(step)
 
     refused = {"requested"}
-    store = MemoryApprovals(clock, on_change=refuse)
+    store.subscribe(refuse)
     with pytest.raises(OSError):
         ask(store)
     assert store.list() == ()
@@ -269,7 +273,7 @@ def test_a_waiting_thread_wakes(store, which):
             time.sleep(0.001)
         act()
         assert waiting.result(5).state is state
-    assert store._waiting == {}
+    assert len(store._waiting) == 0
 
 
 @pytest.mark.parametrize("which", range(3))
@@ -284,7 +288,7 @@ def test_a_waiting_task_wakes_from_another_thread(store, which):
         return await asyncio.wait_for(waiting, 5)
 
     assert asyncio.run(main()).state is state
-    assert store._waiting == {}
+    assert len(store._waiting) == 0
 
 
 def test_expiry_wakes_whoever_waits(store, clock):
@@ -314,7 +318,7 @@ def test_a_wait_that_ends_unanswered_gives_the_open_request(store):
     assert store.wait(request.id, 0) == request
     assert store.wait(request.id, -1) == request
     assert asyncio.run(store.wait_async(request.id, 0.01)) == request
-    assert store._waiting == {}
+    assert len(store._waiting) == 0
 
 
 def test_a_partial_answer_does_not_end_the_wait(store):
@@ -340,7 +344,7 @@ def test_a_cancelled_wait_leaves_nothing_behind(store):
             await waiting
 
     asyncio.run(main())
-    assert store._waiting == {}
+    assert len(store._waiting) == 0
     assert store.get(request.id) == request
 
 
@@ -350,7 +354,7 @@ def test_an_answer_after_the_loop_has_closed_is_kept(store):
     def wake():
         raise RuntimeError("Event loop is closed")
 
-    store._waiting[request.id] = {wake}
+    store._waiting._add(request.id, wake)
     assert approve(store, request).state is ApprovalState.APPROVED
 
 
@@ -360,13 +364,15 @@ def test_an_answer_after_the_loop_has_closed_is_kept(store):
 class Life(RuleBasedStateMachine):
     """Random lives of two calls, checked against what the record was told."""
 
+    def table(self):
+        return MemoryRequests()
+
     def __init__(self):
         super().__init__()
         self.clock = Clock()
         self.told: list[ApprovalRequest] = []
-        self.store = MemoryApprovals(
-            self.clock, on_change=lambda request, step: self.told.append(request)
-        )
+        self.store = ApprovalService(self.table(), self.clock)
+        self.store.subscribe(lambda request, step: self.told.append(request))
         self.used = 0
         self.finals = {}
 
@@ -421,6 +427,16 @@ class Life(RuleBasedStateMachine):
         known = self.store.list()
         self.store.withdraw(known[index % len(known)].id, reason="")
 
+    @precondition(lambda self: self.store.list())
+    @rule(index=st.integers(0, 5), outcome=st.sampled_from(["ok", "error"]))
+    def settle(self, index, outcome):
+        known = self.store.list()
+        request = known[index % len(known)]
+        self.store.settle(request.id, outcome)
+        used = request.state is ApprovalState.CONSUMED
+        assert self.store.get(request.id).outcome == (request.outcome or outcome if used else None)
+        self.finals.pop(request.id, None)
+
     @rule(seconds=st.sampled_from([1, 60, 200]))
     def pass_time(self, seconds):
         self.clock.ns += seconds * 1_000_000_000
@@ -435,7 +451,7 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def each_use_was_told_once(self):
-        told = [request.id for request in self.told if request.state is ApprovalState.CONSUMED]
+        told = [request.id for request in self.told if request.steps[-1].kind == "consumed"]
         assert len(told) == len(set(told)) == self.used
 
     @invariant()
@@ -453,13 +469,28 @@ class Life(RuleBasedStateMachine):
         assert {request.id: request for request in self.told} == now
 
 
+class LifeInSqlite(Life):
+    """The same, in a file."""
+
+    def table(self):
+        self.directory = TemporaryDirectory()
+        self.file = SqliteRequests(Path(self.directory.name) / "approvals.sqlite")
+        return self.file
+
+    def teardown(self):
+        self.file.close()
+        self.directory.cleanup()
+
+
 TestLife = Life.TestCase
 TestLife.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestLifeInSqlite = LifeInSqlite.TestCase
+TestLifeInSqlite.settings = settings(max_examples=5, stateful_step_count=20, deadline=None)
 
 
 def test_requests_in_a_final_state_do_not_pile_up(monkeypatch) -> None:
     monkeypatch.setattr("guardrails.approvals.stores.memory._FINISHED_KEPT", 3)
-    store = MemoryApprovals(Clock())
+    store = ApprovalService(MemoryRequests(), Clock())
     still_open = ask(store, "open").id
     for number in range(10):
         store.withdraw(ask(store, f"key {number}").id, reason="x")

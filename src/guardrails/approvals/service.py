@@ -1,0 +1,331 @@
+"""Requests to people as the rest of guardrails asks for them, over any table of requests."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from contextlib import contextmanager
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any, Final
+
+from guardrails.approvals import requests
+from guardrails.approvals.table import UnknownRequest
+from guardrails.approvals.waiting import Waiting
+from guardrails.model.approval import Answer, ApprovalRequest, ApprovalState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from guardrails.approvals.table import RequestTable
+    from guardrails.model.approval import CallKey
+    from guardrails.model.decision import ApprovalDemand
+    from guardrails.ports import Clock
+
+_SECOND: Final = 1_000_000_000
+_SHORTEST_NAP: Final = 0.05
+_LOOK_AGAIN: Final = 0.2
+"""Seconds after which whoever waits looks for an answer from another process."""
+
+_PREFIX: Final = "ap-"
+_KEPT: Final = frozenset({ApprovalState.REJECTED}) | requests.OPEN
+
+
+class ApprovalService:
+    """Requests to people and their answers; implements :class:`guardrails.ports.Approvals`.
+
+    Every method is atomic and may be called from any thread; over a shared table also from
+    any process. A request expires by `clock`; how long :meth:`wait` waits is real time.
+
+    Args:
+        table: Where the requests are.
+        clock: Says when a request expires.
+    """
+
+    def __init__(self, table: RequestTable, clock: Clock) -> None:
+        self._table = table
+        self._clock = clock
+        self._listeners: tuple[Callable[[ApprovalRequest, str], None], ...] = ()
+        # Reentrant, so that a listener may look at the requests.
+        self._lock = threading.RLock()
+        self._waiting = Waiting()
+
+    def subscribe(self, listener: Callable[[ApprovalRequest, str], None]) -> None:
+        """Call `listener` with the request and one word for each step that is made here.
+
+        The words are the kinds of :class:`~guardrails.model.approval.ApprovalStep`. It is called
+        before the step takes effect, in the order of the steps; if it raises, the step does not
+        happen: what cannot be recorded is not done.
+        """
+        with self._lock:
+            self._listeners = (*self._listeners, listener)
+
+    # ------------------------------------------------------------------- what a call uses
+
+    def find(self, call_key: CallKey) -> ApprovalRequest | None:
+        """The newest request for exactly this call, whatever its state, or None."""
+        with self._lock:
+            there = self._table.newest(call_key)
+            return None if there is None else self._aged(there)
+
+    def request(  # noqa: PLR0913  # the port's
+        self,
+        call_key: CallKey,
+        *,
+        demands: Sequence[ApprovalDemand],
+        tool: str,
+        agent: str,
+        run_id: str,
+        principal: str | None,
+        args: Mapping[str, Any],
+        revision: str,
+    ) -> ApprovalRequest:
+        """The request for this call: the one that stands, or a new one.
+
+        A rejected call stays rejected. An open request is given again where it covers
+        `demands`; where policy now demands something else it is withdrawn for a new one.
+        After an expired, withdrawn or used one there is a new one; it says so where the
+        used one's call may have run, and nobody knows.
+
+        Raises:
+            ValueError: `demands` is empty or can never be met.
+        """
+        with self._changing():
+            there = self.find(call_key)
+            if there is not None and there.state in _KEPT:
+                if there.state is ApprovalState.REJECTED or requests.covers(there, demands):
+                    return there
+                why = "policy demands something else by now"
+                self._put(requests.withdrawn(there, self._clock.now_ns(), why), "withdrawn")
+            new = requests.opened(
+                self._new_id(),
+                call_key,
+                demands=demands,
+                tool=tool,
+                agent=agent,
+                run_id=run_id,
+                principal=principal,
+                args=deepcopy(dict(args)),  # what the approver sees must not change any more
+                revision=revision,
+                now=self._clock.now_ns(),
+                nonce=secrets.token_hex(16),
+                previous=_used(there),
+            )
+            self._put(new, "requested")
+            return new
+
+    def consume(
+        self, request_id: str, call_key: CallKey, demands: Sequence[ApprovalDemand]
+    ) -> ApprovalRequest:
+        """Use an approval, once.
+
+        Raises:
+            ApprovalRejected: the request is not approved, was used, or is for another call.
+            ApprovalPending: it lacks answers that `demands` need.
+            ApprovalExpired: it has expired.
+            UnknownRequest: there is no such request.
+        """
+        with self._changing():
+            there = self._current(request_id)
+            used = requests.consumed(there, call_key, demands, self._clock.now_ns())
+            self._put(used, "consumed")
+            return used
+
+    def settle(self, request_id: str, outcome: str) -> None:
+        """Note what came of the call that used an approval; the first word counts."""
+        with self._changing():
+            there = self._current(request_id)
+            after = requests.settled(there, outcome, self._clock.now_ns())
+            if after is not there:
+                self._put(after, "settled")
+
+    def withdraw(self, request_id: str, *, reason: str) -> None:
+        """Take a request back; does nothing once it is in a final state."""
+        with self._changing():
+            there = self._current(request_id)
+            if there.state in requests.OPEN:
+                self._put(requests.withdrawn(there, self._clock.now_ns(), reason), "withdrawn")
+
+    def wait(self, request_id: str, seconds: float) -> ApprovalRequest:
+        """The request once it is answered, withdrawn or expired, or as it is after `seconds`."""
+        deadline = time.monotonic() + seconds
+        while True:
+            look = _Look(self, request_id, deadline)
+            self._waiting.nap(request_id, look)
+            if look.nap <= 0:
+                return look.request
+
+    async def wait_async(self, request_id: str, seconds: float) -> ApprovalRequest:
+        """The same without blocking the event loop."""
+        deadline = time.monotonic() + seconds
+        while True:
+            look = _Look(self, request_id, deadline)
+            await self._waiting.nap_async(request_id, look)
+            if look.nap <= 0:
+                return look.request
+
+    # ------------------------------------------------------------------- what people use
+
+    def answer(  # noqa: PLR0913  # who, what, why and how, each by its name
+        self,
+        request_id: str,
+        *,
+        by: str,
+        groups: Iterable[str],
+        approve: bool,
+        reason: str = "",
+        channel: str = "",
+        digest: str | None = None,
+    ) -> ApprovalRequest:
+        """The request after one person's answer.
+
+        Args:
+            request_id: Its id, or a beginning of it that fits no other.
+            by: Who answers; whoever calls this vouches for it.
+            groups: The approver groups that this person belongs to.
+            approve: Yes or no.
+            reason: Why.
+            channel: How the answer came.
+            digest: The digest of what the person was shown, where the channel knows it.
+
+        Raises:
+            AnswerRefused: the answer does not count.
+            UnknownRequest: there is no such request.
+        """
+        if isinstance(groups, str) or not isinstance(approve, bool):
+            msg = "`groups` is a collection of names, and `approve` True or False"
+            raise TypeError(msg)
+        with self._changing():
+            there = self.get(request_id)
+            if digest is not None and not secrets.compare_digest(digest, there.digest):
+                msg = f"what was shown of `{there.id}` is not what it asks; look at it again"
+                raise requests.AnswerRefused(msg)
+            said = Answer(by, frozenset(groups), approve, reason, self._clock.now_ns(), channel)
+            after = requests.answered(there, said)
+            self._put(after, after.steps[-1].kind)
+            return after
+
+    def approve(
+        self, request_id: str, *, by: str, groups: Iterable[str], reason: str = ""
+    ) -> ApprovalRequest:
+        """The request after one person's yes; see :meth:`answer`."""
+        return self.answer(request_id, by=by, groups=groups, approve=True, reason=reason)
+
+    def reject(
+        self, request_id: str, *, by: str, groups: Iterable[str], reason: str = ""
+    ) -> ApprovalRequest:
+        """The request after one person's no; see :meth:`answer`."""
+        return self.answer(request_id, by=by, groups=groups, approve=False, reason=reason)
+
+    def get(self, request_id: str) -> ApprovalRequest:
+        """The request with this id, or whose id begins so.
+
+        Raises:
+            UnknownRequest: none does, or several do.
+        """
+        with self._lock:
+            there = self._table.get(request_id)
+            if there is not None:
+                return self._aged(there)
+            found: list[str] = []
+            if request_id:
+                begins = dict.fromkeys((request_id, f"{_PREFIX}{request_id}"))
+                found = [each for prefix in begins for each in self._table.beginning(prefix, 6)]
+            if len(found) == 1:
+                return self._current(found[0])
+            if found:
+                listed = ", ".join(f"`{known}`" for known in sorted(found)[:5])
+                msg = f"`{request_id[:80]}` fits several approval requests: {listed}"
+                raise UnknownRequest(msg)
+            raise _unknown(request_id)
+
+    def list(self, state: ApprovalState | None = None) -> tuple[ApprovalRequest, ...]:
+        """All requests, or those in one state; the oldest first."""
+        with self._lock:
+            self.expire_due()
+            return tuple(self._table.in_state(state))
+
+    def expire_due(self) -> tuple[ApprovalRequest, ...]:
+        """The requests that have expired since anybody looked; whoever waits for them wakes.
+
+        Every other method sees expiry by itself. This is for a clock that jumps.
+        """
+        with self._lock:
+            return tuple(map(self._aged, self._table.due(self._clock.now_ns())))
+
+    # ------------------------------------------------------------------- inside
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        with self._lock, self._table.transaction():
+            yield
+
+    def _current(self, request_id: str) -> ApprovalRequest:
+        there = self._table.get(request_id)
+        if there is None:
+            raise _unknown(request_id)
+        return self._aged(there)
+
+    def _aged(self, there: ApprovalRequest) -> ApprovalRequest:
+        """The request as it stands now; that it has expired is a step as any other."""
+        now = self._clock.now_ns()
+        if requests.aged(there, now) is there:
+            return there
+        with self._changing():
+            # Read again: somebody else may have been first.
+            latest = self._table.get(there.id) or there
+            after = requests.aged(latest, now)
+            if after is not latest:
+                self._put(after, "expired")
+            return after
+
+    def _put(self, request: ApprovalRequest, step: str) -> None:
+        for listener in self._listeners:
+            listener(request, step)
+        self._table.put(request)
+        if request.state is not ApprovalState.PENDING:
+            self._waiting.wake(request.id)
+
+    def _look(self, request_id: str, deadline: float) -> tuple[ApprovalRequest, float]:
+        """The request, and how long to sleep until something can have happened; 0 if it has."""
+        with self._lock:
+            there = self._current(request_id)
+        left = deadline - time.monotonic()
+        if there.state is not ApprovalState.PENDING or left <= 0:
+            return there, 0.0
+        # An injected clock may stand still: then look again now and then, never in a tight loop.
+        until_expiry = (there.expires - self._clock.now_ns()) / _SECOND
+        nap = min(left, max(until_expiry, _SHORTEST_NAP))
+        return there, min(nap, _LOOK_AGAIN) if self._table.is_shared else nap
+
+    def _new_id(self) -> str:
+        while True:
+            request_id = _PREFIX + secrets.token_hex(6)
+            if self._table.get(request_id) is None:
+                return request_id
+
+
+class _Look:
+    """One look at a request by somebody who waits for it: gives the seconds to sleep."""
+
+    def __init__(self, service: ApprovalService, request_id: str, deadline: float) -> None:
+        self._service = service
+        self._request_id = request_id
+        self._deadline = deadline
+        self.request: ApprovalRequest
+        self.nap = 0.0
+
+    def __call__(self) -> float:
+        self.request, self.nap = self._service._look(  # noqa: SLF001  # the two are one thing
+            self._request_id, self._deadline
+        )
+        return self.nap
+
+
+def _used(there: ApprovalRequest | None) -> ApprovalRequest | None:
+    """The request for the same call before, if it was used."""
+    return there if there is not None and there.state is ApprovalState.CONSUMED else None
+
+
+def _unknown(request_id: str) -> UnknownRequest:
+    return UnknownRequest(f"there is no approval request `{request_id[:80]}`")

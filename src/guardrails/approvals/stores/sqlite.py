@@ -1,0 +1,128 @@
+"""Approval requests in SQLite, for the processes of one machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from guardrails.approvals.stores.text import request_of, text_of
+from guardrails.database import Database
+from guardrails.errors import StateUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from guardrails.model.approval import ApprovalRequest, ApprovalState, CallKey
+
+SCHEMA: Final = (
+    """
+    CREATE TABLE requests (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        call_key TEXT NOT NULL,
+        state TEXT NOT NULL,
+        expires INTEGER NOT NULL,
+        request TEXT NOT NULL
+    );
+    CREATE INDEX requests_of_a_call ON requests (call_key, number);
+    CREATE INDEX requests_in_a_state ON requests (state, number);
+    CREATE INDEX open_requests_by_expiry ON requests (expires)
+        WHERE state IN ('pending', 'approved')
+    """,
+)
+"""The versions of the file; see :class:`guardrails.database.Database`."""
+
+
+class SqliteRequests:
+    """A table in an SQLite file; implements :class:`guardrails.approvals.table.RequestTable`.
+
+    Nothing is ever deleted. A row that cannot be read refuses: it may be an approval.
+
+    Args:
+        path: The file; made where it does not exist.
+
+    Raises:
+        StateUnavailable: it cannot be used; also from every method.
+    """
+
+    is_shared: Final = True
+
+    def __init__(self, path: str | Path) -> None:
+        self._database = Database(path, SCHEMA)
+
+    def transaction(self) -> AbstractContextManager[object]:
+        """A context that holds the write lock of the file."""
+        return self._database.transaction()
+
+    def get(self, request_id: str) -> ApprovalRequest | None:
+        """The request with exactly this id."""
+        return self._one("SELECT request FROM requests WHERE id = ?", request_id)
+
+    def newest(self, call_key: CallKey) -> ApprovalRequest | None:
+        """The request for this call that was made last."""
+        return self._one(
+            "SELECT request FROM requests WHERE call_key = ? ORDER BY number DESC LIMIT 1",
+            call_key,
+        )
+
+    def beginning(self, prefix: str, at_most: int) -> Sequence[str]:
+        """The ids that begin with `prefix`, some `at_most` of them."""
+        # A range, not LIKE: that knows wildcards and no difference of case.
+        query = "SELECT id FROM requests WHERE id >= ? AND id < ? LIMIT ?"
+        with self._database.read() as connection:
+            rows = connection.execute(query, (prefix, prefix + "\U0010ffff", at_most)).fetchall()
+        return tuple(row[0] for row in rows)
+
+    def in_state(self, state: ApprovalState | None) -> Sequence[ApprovalRequest]:
+        """The requests in a state (None: in any), in the order in which they were made."""
+        if state is None:
+            return self._all("SELECT request FROM requests ORDER BY number")
+        return self._all(
+            "SELECT request FROM requests WHERE state = ? ORDER BY number", state.value
+        )
+
+    def due(self, now: int) -> Sequence[ApprovalRequest]:
+        """The open requests that have expired by `now`, in UTC nanoseconds."""
+        return self._all(
+            "SELECT request FROM requests "
+            "WHERE state IN ('pending', 'approved') AND expires <= ? ORDER BY expires",
+            now,
+        )
+
+    def put(self, request: ApprovalRequest) -> None:
+        """Write the request: a new one, or one in the place of that with its id."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "INSERT INTO requests (id, call_key, state, expires, request) "
+                "VALUES (?, ?, ?, ?, ?) "
+                "ON CONFLICT (id) DO UPDATE SET state = excluded.state, request = excluded.request",
+                (
+                    request.id,
+                    request.call_key,
+                    request.state.value,
+                    request.expires,
+                    text_of(request),
+                ),
+            )
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    def _one(self, query: str, value: str) -> ApprovalRequest | None:
+        with self._database.read() as connection:
+            row = connection.execute(query, (value,)).fetchone()
+        return None if row is None else self._read(row[0])
+
+    def _all(self, query: str, *given: object) -> Sequence[ApprovalRequest]:
+        with self._database.read() as connection:
+            rows = connection.execute(query, given).fetchall()
+        return tuple(self._read(row[0]) for row in rows)
+
+    def _read(self, text: str) -> ApprovalRequest:
+        try:
+            return request_of(text)
+        except ValueError as error:
+            path = self._database.path
+            raise StateUnavailable(f"a row of `{path}` cannot be read: {error}") from error

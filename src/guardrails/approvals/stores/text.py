@@ -1,0 +1,61 @@
+"""An approval request as text, and back: exact, so that its digest survives a store."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any
+
+from guardrails.model.approval import Answer, ApprovalRequest, ApprovalState, ApprovalStep
+from guardrails.model.canonical import canonical
+from guardrails.model.decision import ApprovalDemand
+
+
+def text_of(request: ApprovalRequest) -> str:
+    """The request as canonical JSON."""
+    document: dict[str, Any] = {
+        name: getattr(request, name) for name in ApprovalRequest.__dataclass_fields__
+    }
+    document["state"] = request.state.value
+    document["args"] = dict(request.args)
+    document["demands"] = [
+        {name: _plain(getattr(each, name)) for name in ApprovalDemand.__dataclass_fields__}
+        for each in request.demands
+    ]
+    document["answers"] = [
+        {name: _plain(getattr(each, name)) for name in Answer.__dataclass_fields__}
+        for each in request.answers
+    ]
+    document["steps"] = [
+        {name: getattr(each, name) for name in ApprovalStep.__dataclass_fields__}
+        for each in request.steps
+    ]
+    return canonical(document).decode()
+
+
+def request_of(text: str) -> ApprovalRequest:
+    """The request that :func:`text_of` wrote.
+
+    Raises:
+        ValueError: the text is no request.
+    """
+    try:
+        document = json.loads(text, parse_float=Decimal)
+        document["state"] = ApprovalState(document["state"])
+        document["demands"] = tuple(
+            ApprovalDemand(**{**each, "approvers": tuple(each["approvers"])})
+            for each in document["demands"]
+        )
+        document["answers"] = tuple(
+            Answer(**{**each, "groups": frozenset(each["groups"])}) for each in document["answers"]
+        )
+        document["steps"] = tuple(ApprovalStep(**each) for each in document["steps"])
+        return ApprovalRequest(**document)
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
+        raise ValueError(f"this is no approval request: {error}") from error
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, frozenset):
+        return sorted(value)
+    return list(value) if isinstance(value, tuple) else value

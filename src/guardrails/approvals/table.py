@@ -1,0 +1,61 @@
+"""Where requests are kept, as a protocol: rows that are read and written, without any rule.
+
+The rules stand in ``requests``, their use in :class:`~guardrails.approvals.ApprovalService`;
+so every store gives the same answers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from guardrails.errors import GuardrailsError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
+
+    from guardrails.model.approval import ApprovalRequest, ApprovalState, CallKey
+
+
+class UnknownRequest(GuardrailsError):  # noqa: N818  # named for what happened, as errors.py does
+    """No approval request has that id, or a shortened id fits several."""
+
+
+class RequestTable(Protocol):
+    """Rows of requests. Every method may be called from any thread of the service's process."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes may change rows, so that whoever waits has to look."""
+        ...
+
+    def transaction(self) -> AbstractContextManager[object]:
+        """A context within which nobody else writes; what is written in it holds, or nothing.
+
+        A transaction inside one of the same thread is a part of it.
+        """
+        ...
+
+    def get(self, request_id: str) -> ApprovalRequest | None:
+        """The request with exactly this id."""
+        ...
+
+    def newest(self, call_key: CallKey) -> ApprovalRequest | None:
+        """The request for this call that was made last."""
+        ...
+
+    def beginning(self, prefix: str, at_most: int) -> Sequence[str]:
+        """The ids that begin with `prefix`, some `at_most` of them."""
+        ...
+
+    def in_state(self, state: ApprovalState | None) -> Sequence[ApprovalRequest]:
+        """The requests in a state (None: in any), in the order in which they were made."""
+        ...
+
+    def due(self, now: int) -> Sequence[ApprovalRequest]:
+        """The open requests that have expired by `now`, in UTC nanoseconds."""
+        ...
+
+    def put(self, request: ApprovalRequest) -> None:
+        """Write the request: a new one, or one in the place of that with its id."""
+        ...
