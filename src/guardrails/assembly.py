@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from guardrails.approvals.approvers import Approvers
     from guardrails.config import Config
     from guardrails.engines.layers import PolicyFiles
     from guardrails.model.budget import Budget
@@ -62,19 +63,39 @@ def load_governor(
         record=MemoryRecord() if config.record is None else JsonLinesRecord(config.record),
         modes=config.modes,
         limits=config.limits,
-        approvals=_approvals_of(config, clock),
+        approvals=approval_service(config, clock),
         clock=clock,
     )
 
 
-def _approvals_of(config: Config, clock: Clock) -> ApprovalService:
-    """Requests that outlive the process, where the processes of this machine share a state."""
+def approval_service(config: Config, clock: Clock) -> ApprovalService:
+    """The requests to people that a configuration names, and who may answer them.
+
+    Raises:
+        ConfigError: the approvers' file is wrong.
+        StateUnavailable: the file of the requests cannot be used.
+    """
+    approvers = approvers_of(config)
     if config.state is None:
-        return ApprovalService(MemoryRequests(), clock)
+        return ApprovalService(MemoryRequests(), clock, approvers=approvers)
     # Only here: a governor whose state is in memory needs no SQLite.
     from guardrails.approvals.stores.sqlite import SqliteRequests  # noqa: PLC0415  # as above
 
-    return ApprovalService(SqliteRequests(config.state / "approvals.sqlite"), clock)
+    table = SqliteRequests(config.state / "approvals.sqlite")
+    return ApprovalService(table, clock, approvers=approvers)
+
+
+def approvers_of(config: Config) -> Approvers | None:
+    """The people who may answer; None where the program itself vouches for them.
+
+    Raises:
+        ConfigError: their file is wrong.
+    """
+    if config.approvers is None:
+        return None
+    from guardrails.config.approvers import read_approvers  # noqa: PLC0415  # as in load_governor
+
+    return read_approvers(config.approvers)
 
 
 def policy_files(config: Config) -> PolicyFiles:

@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from guardrails.approvals import ApprovalService
+from guardrails.approvals.events import event_of
 from guardrails.approvals.stores.memory import MemoryRequests
 from guardrails.audit.memory import MemoryRecord
 from guardrails.clock import SystemClock
@@ -261,32 +262,7 @@ class Governor:
         self._write("alert", **alert.document())
 
     def _approval_changed(self, request: ApprovalRequest, step: str) -> None:
-        self.record.write(
-            Event(
-                f"approval.{step}",
-                self.clock.now_ns(),
-                run_id=request.run_id,
-                agent=request.agent,
-                tool=request.tool,
-                approvals=request.demands,
-                revision=request.revision,
-                detail={
-                    "request_id": request.id,
-                    "call_key": request.call_key,
-                    "request_digest": request.digest,
-                    "state": request.state.value,
-                    "step": {
-                        name: said
-                        for name in ("by", "reason", "channel")
-                        if (said := getattr(request.steps[-1], name))
-                    },
-                    "answers": [
-                        {"by": answer.by, "approved": answer.approved, "reason": answer.reason}
-                        for answer in request.answers
-                    ],
-                },
-            )
-        )
+        self.record.write(event_of(request, step))
 
     def _write(self, kind: str, **detail: Any) -> None:
         self.record.write(Event(kind, self.clock.now_ns(), detail=detail))

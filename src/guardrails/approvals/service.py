@@ -7,6 +7,7 @@ import threading
 import time
 from contextlib import contextmanager
 from copy import deepcopy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from guardrails.approvals import requests
@@ -17,6 +18,7 @@ from guardrails.model.approval import Answer, ApprovalRequest, ApprovalState
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from guardrails.approvals.approvers import Approvers
     from guardrails.approvals.table import RequestTable
     from guardrails.model.approval import CallKey
     from guardrails.model.decision import ApprovalDemand
@@ -40,11 +42,16 @@ class ApprovalService:
     Args:
         table: Where the requests are.
         clock: Says when a request expires.
+        approvers: Who may answer. Given, only what they signed counts; without them
+            whoever calls :meth:`answer` vouches for the person and the groups.
     """
 
-    def __init__(self, table: RequestTable, clock: Clock) -> None:
+    def __init__(
+        self, table: RequestTable, clock: Clock, *, approvers: Approvers | None = None
+    ) -> None:
         self._table = table
         self._clock = clock
+        self._approvers = approvers
         self._listeners: tuple[Callable[[ApprovalRequest, str], None], ...] = ()
         # Reentrant, so that a listener may look at the requests.
         self._lock = threading.RLock()
@@ -93,7 +100,9 @@ class ApprovalService:
         with self._changing():
             there = self.find(call_key)
             if there is not None and there.state in _KEPT:
-                if there.state is ApprovalState.REJECTED or requests.covers(there, demands):
+                if there.state is ApprovalState.REJECTED or requests.covers(
+                    self._vouched(there), demands
+                ):
                     return there
                 why = "policy demands something else by now"
                 self._put(requests.withdrawn(there, self._clock.now_ns(), why), "withdrawn")
@@ -127,6 +136,8 @@ class ApprovalService:
         """
         with self._changing():
             there = self._current(request_id)
+            # Answers are looked at anew: the store is not trusted to hold what people said.
+            there = self._vouched(there)
             used = requests.consumed(there, call_key, demands, self._clock.now_ns())
             self._put(used, "consumed")
             return used
@@ -171,22 +182,23 @@ class ApprovalService:
         request_id: str,
         *,
         by: str,
-        groups: Iterable[str],
+        groups: Iterable[str] = (),
         approve: bool,
         reason: str = "",
         channel: str = "",
-        digest: str | None = None,
+        signature: str = "",
     ) -> ApprovalRequest:
         """The request after one person's answer.
 
         Args:
             request_id: Its id, or a beginning of it that fits no other.
-            by: Who answers; whoever calls this vouches for it.
-            groups: The approver groups that this person belongs to.
+            by: Who answers.
+            groups: The approver groups that this person belongs to, where the service does not
+                know its approvers.
             approve: Yes or no.
             reason: Why.
             channel: How the answer came.
-            digest: The digest of what the person was shown, where the channel knows it.
+            signature: By the person's key; see :mod:`guardrails.approvals.signing`.
 
         Raises:
             AnswerRefused: the answer does not count.
@@ -197,22 +209,20 @@ class ApprovalService:
             raise TypeError(msg)
         with self._changing():
             there = self.get(request_id)
-            if digest is not None and not secrets.compare_digest(digest, there.digest):
-                msg = f"what was shown of `{there.id}` is not what it asks; look at it again"
-                raise requests.AnswerRefused(msg)
-            said = Answer(by, frozenset(groups), approve, reason, self._clock.now_ns(), channel)
-            after = requests.answered(there, said)
+            now = self._clock.now_ns()
+            said = Answer(by, frozenset(groups), approve, reason, now, channel, signature)
+            after = requests.answered(there, self._signed(there, said))
             self._put(after, after.steps[-1].kind)
             return after
 
     def approve(
-        self, request_id: str, *, by: str, groups: Iterable[str], reason: str = ""
+        self, request_id: str, *, by: str, groups: Iterable[str] = (), reason: str = ""
     ) -> ApprovalRequest:
         """The request after one person's yes; see :meth:`answer`."""
         return self.answer(request_id, by=by, groups=groups, approve=True, reason=reason)
 
     def reject(
-        self, request_id: str, *, by: str, groups: Iterable[str], reason: str = ""
+        self, request_id: str, *, by: str, groups: Iterable[str] = (), reason: str = ""
     ) -> ApprovalRequest:
         """The request after one person's no; see :meth:`answer`."""
         return self.answer(request_id, by=by, groups=groups, approve=False, reason=reason)
@@ -259,6 +269,30 @@ class ApprovalService:
     def _changing(self) -> Iterator[None]:
         with self._lock, self._table.transaction():
             yield
+
+    def _signed(self, there: ApprovalRequest, answer: Answer) -> Answer:
+        """The answer as it counts.
+
+        Raises:
+            AnswerRefused: it is not signed by one of the approvers.
+        """
+        if self._approvers is None:
+            return answer
+        known = self._approvers.answer_of(there, answer)
+        if known is None:
+            msg = (
+                f"the answer of `{answer.by[:80]}` to `{there.id}` is not signed by the key that "
+                "the approvers' file has for this person, or is to something else"
+            )
+            raise requests.AnswerRefused(msg)
+        return known
+
+    def _vouched(self, there: ApprovalRequest) -> ApprovalRequest:
+        """The request with those of its answers that count today."""
+        if self._approvers is None:
+            return there
+        known = (self._approvers.answer_of(there, answer) for answer in there.answers)
+        return replace(there, answers=tuple(answer for answer in known if answer is not None))
 
     def _current(self, request_id: str) -> ApprovalRequest:
         there = self._table.get(request_id)

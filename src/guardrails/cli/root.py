@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "doctor": "Look at an installation and say what is amiss.",
     "tools": "List the governed and ungoverned callables of a package.",
     "agents": "Check, query, import and export the register of agents.",
+    "approvals": "See what waits for people, and answer.",
     "policy": "Check, test and evaluate policies.",
 }
 """The commands, in the order of the help."""

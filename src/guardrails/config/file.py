@@ -11,11 +11,13 @@
     planner: regopy              # or opa
     opa: .tools/opa              # the binary, where it is not on PATH
     record: .guardrails/record.jsonl    # null: kept in memory alone
+    approvers: approvers.yaml    # who may answer; else the program vouches for them
     state: .guardrails           # what the processes of this machine share; null: nothing
     limits: {depth: 64, nodes: 10000, bytes: 1048576}    # of a call's arguments
 
 Only ``environment`` must be there; the other values above except ``presets``,
-``policies`` and ``opa`` are what holds when they are not. Paths are relative to the file.
+``policies``, ``opa`` and ``approvers`` are what holds when they are not. Paths are
+relative to the file.
 """
 
 from __future__ import annotations
@@ -71,6 +73,8 @@ class Config:
         planner: ``regopy`` or ``opa``.
         opa: The OPA binary; None to look on ``PATH``.
         record: The file of the record; None to keep it in memory alone.
+        approvers: The people who may answer requests, with their keys; None where the program
+            itself vouches for whoever answers.
         state: The directory of what the processes of this machine share: budgets, kills, runs;
             None to keep that in memory, each process its own.
         limits: How large arguments may be.
@@ -86,6 +90,7 @@ class Config:
     planner: Literal["regopy", "opa"] = "regopy"
     opa: Path | None = None
     record: Path | None = None
+    approvers: Path | None = None
     state: Path | None = None
     limits: Limits = DEFAULT_LIMITS
 
@@ -178,6 +183,7 @@ class _Written(Mapped):
     planner: Annotated[Literal["regopy", "opa"], BeforeValidator(_planner)] = "regopy"
     opa: Text | None = None
     record: Text | None = ".guardrails/record.jsonl"
+    approvers: Text | None = None
     state: Text | None = ".guardrails"
     limits: _Limits = _Limits()
 
@@ -196,6 +202,7 @@ def _resolved(written: _Written, file: Path) -> Config:
         planner=written.planner,
         opa=None if written.opa is None else base / written.opa,
         record=None if written.record is None else base / written.record,
+        approvers=None if written.approvers is None else base / written.approvers,
         state=None if written.state is None else base / written.state,
         limits=Limits(depth=limits.depth, nodes=limits.nodes, text=limits.bytes),
     )
@@ -207,6 +214,8 @@ def _missing(written: _Written, source: Source, base: Path) -> Iterator[Problem]
         yield source.problem(
             ("agents",), f"the register `{base / written.agents}` is no file", of_key=True
         )
+    if written.approvers is not None and not (base / written.approvers).is_file():
+        yield source.problem(("approvers",), f"`{base / written.approvers}` is no file")
     for index, each in enumerate(written.policies):
         path: KeyPath = ("policies", index)
         if not (base / each).exists():

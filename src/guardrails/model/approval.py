@@ -39,6 +39,8 @@ class Answer:
         reason: Why.
         time: UTC nanoseconds.
         channel: How it came, as ``cli``; empty where the program itself gave it.
+        signature: By the person's own key over the request's digest and this answer, in base64;
+            empty where nobody asks for one.
     """
 
     by: str
@@ -47,6 +49,7 @@ class Answer:
     reason: str
     time: int
     channel: str = ""
+    signature: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,141 @@
+"""An approver's key: what a person signs, and whether a signature is right (Ed25519, RFC 8032).
+
+A person signs the request's digest with the answer, so that whoever can write into the
+store of requests can neither make up an answer nor put another call under one. Needs the
+extra ``approvals``.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import stat
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from guardrails.errors import ConfigError
+from guardrails.model.canonical import canonical
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from guardrails.model.approval import Answer
+
+PREFIX: Final = "ed25519:"
+"""How a public key is written: this, and the 32 bytes of the key in base64."""
+
+_PURPOSE: Final = "guardrails approval answer 1"
+_SEED_BYTES: Final = 32
+
+
+class ApproverKey:
+    """A person's private key. It is kept in a file that nobody else may read.
+
+    Args:
+        seed: The 32 bytes of the key.
+    """
+
+    def __init__(self, seed: bytes) -> None:
+        self._key = _primitives().Ed25519PrivateKey.from_private_bytes(seed)
+
+    @classmethod
+    def make(cls, path: Path) -> Self:
+        """A new key, kept in the file at `path`.
+
+        Raises:
+            ConfigError: there is a file already, or it cannot be written.
+        """
+        seed = os.urandom(_SEED_BYTES)
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(fd, "wb") as file:
+                file.write(base64.b64encode(seed) + b"\n")
+        except FileExistsError:
+            raise ConfigError(f"there is a key in `{path}` already; it is not replaced") from None
+        except OSError as error:
+            raise ConfigError(f"the key `{path}` cannot be written: {error.strerror}") from error
+        return cls(seed)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """The key in the file at `path`.
+
+        Raises:
+            ConfigError: there is none, others may read it, or it is no key.
+        """
+        try:
+            with path.open("rb") as file:
+                mode = os.fstat(file.fileno()).st_mode
+                seed = base64.b64decode(file.read(200).strip(), validate=True)
+        except FileNotFoundError:
+            raise ConfigError(
+                f"there is no approver key in `{path}`; `guardrails approvals enroll` makes one"
+            ) from None
+        except (OSError, binascii.Error) as error:
+            raise ConfigError(f"the approver key `{path}` cannot be read: {error}") from error
+        if os.name == "posix" and stat.S_IMODE(mode) & 0o077:
+            raise ConfigError(f"others may read the key `{path}`; `chmod 600` it, or make another")
+        if len(seed) != _SEED_BYTES:
+            raise ConfigError(f"`{path}` holds no approver key")
+        return cls(seed)
+
+    @property
+    def public(self) -> str:
+        """The public half, as it stands in ``approvers.yaml``."""
+        return PREFIX + base64.b64encode(self._key.public_key().public_bytes_raw()).decode()
+
+    def sign(self, request_digest: str, answer: Answer) -> str:
+        """The signature of `answer` to the request with that digest."""
+        return base64.b64encode(self._key.sign(signed_text(request_digest, answer))).decode()
+
+
+def signed_text(request_digest: str, answer: Answer) -> bytes:
+    """What a person signs: the request's digest, and all that the answer says of itself."""
+    return canonical(
+        {
+            "purpose": _PURPOSE,
+            "request_digest": request_digest,
+            "by": answer.by,
+            "approved": answer.approved,
+            "reason": answer.reason,
+            "channel": answer.channel,
+        }
+    )
+
+
+def is_signed(public: str, request_digest: str, answer: Answer) -> bool:
+    """Whether the holder of `public` gave this answer to the request with that digest."""
+    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415  # an extra
+
+    try:
+        signature = base64.b64decode(answer.signature, validate=True)
+        public_key(public).verify(signature, signed_text(request_digest, answer))
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def public_key(text: str) -> Any:
+    """The key that `text` writes.
+
+    Raises:
+        ValueError: it writes none.
+    """
+    kind, _, encoded = text.partition(":")
+    try:
+        raw = base64.b64decode(encoded if f"{kind}:" == PREFIX else "", validate=True)
+        return _primitives().Ed25519PublicKey.from_public_bytes(raw)
+    except ValueError:
+        msg = f"a public key as `{PREFIX}…` is needed; `guardrails approvals enroll` prints it"
+        raise ValueError(msg) from None
+
+
+def _primitives() -> Any:
+    try:
+        from cryptography.hazmat.primitives.asymmetric import ed25519  # noqa: PLC0415  # an extra
+    except ModuleNotFoundError:
+        raise ConfigError(
+            "approvers' keys need the extra `approvals`: pip install 'guardrails-opa[approvals]'"
+        ) from None
+    return ed25519

@@ -1,0 +1,257 @@
+"""``guardrails approvals``: what waits for people, and their answers."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from guardrails.approvals.display import plain as harmless
+from guardrails.approvals.display import render, value_text
+from guardrails.approvals.events import event_of
+from guardrails.approvals.signing import ApproverKey
+from guardrails.assembly import approval_service, approvers_of
+from guardrails.audit.jsonl import JsonLinesRecord
+from guardrails.cli.console import notices, output, plain, print_json
+from guardrails.clock import SystemClock
+from guardrails.config import Config
+from guardrails.errors import ConfigError
+from guardrails.model.approval import Answer, ApprovalState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from guardrails.approvals import ApprovalService
+    from guardrails.model.approval import ApprovalRequest
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="See what waits for people, and answer."
+)
+
+_CHANNEL = "cli"
+_Id = Annotated[str, typer.Argument(help="The request's id, or its beginning.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+_Reason = Annotated[str, typer.Option("--reason", help="Why; it is recorded.")]
+_As = Annotated[
+    str | None,
+    typer.Option("--as", help="Who you are, where approvers.yaml has several of your user."),
+]
+_Key = Annotated[
+    Path | None,
+    typer.Option("--key", help="Your approver key; else ~/.config/guardrails/approver.key."),
+]
+
+
+@app.command("list")
+def list_(
+    *,
+    state: Annotated[
+        ApprovalState | None, typer.Option("--state", help="Only those in this state.")
+    ] = ApprovalState.PENDING,
+    every: Annotated[bool, typer.Option("--all", help="Those in every state.")] = False,
+    as_json: _Json = False,
+) -> None:
+    """List the requests that wait for an answer, the oldest first."""
+    service, _ = _service()
+    found = service.list(None if every else state)
+    if as_json:
+        print_json([_document(each) for each in found])
+        return
+    if not found:
+        output().print(plain("nothing waits" if not every else "there was none yet", "green"))
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("id", "state", "agent", "approvers", "left", "call"):
+        table.add_column(name, overflow="fold", no_wrap=name == "id")
+    for each in found:
+        approvers = dict.fromkeys(who for demand in each.demands for who in demand.approvers)
+        table.add_row(
+            plain(each.id),
+            plain(each.state.value),
+            plain(each.agent),
+            plain(", ".join(approvers)),
+            plain(_left(each)),
+            plain(render(each.tool, each.args, longest=60)),
+        )
+    output().print(table)
+
+
+@app.command()
+def show(request_id: _Id, *, as_json: _Json = False) -> None:
+    """Show one request whole: the call, why it needs a person, and what was said so far."""
+    service, _ = _service()
+    request = service.get(request_id)
+    if as_json:
+        print_json(_document(request))
+        return
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, text in _lines(request):
+        table.add_row(plain(name, "bold"), plain(text))
+    output().print(table)
+
+
+@app.command()
+def approve(request_id: _Id, *, reason: _Reason = "", as_: _As = None, key: _Key = None) -> None:
+    """Say yes to exactly this call, once."""
+    _answer(request_id, approved=True, reason=reason, as_=as_, key=key)
+
+
+@app.command()
+def reject(request_id: _Id, *, reason: _Reason, as_: _As = None, key: _Key = None) -> None:
+    """Say no. An approved request that was not used yet can still be rejected."""
+    _answer(request_id, approved=False, reason=reason, as_=as_, key=key)
+
+
+@app.command()
+def watch(
+    *,
+    interval: Annotated[float, typer.Option(help="Seconds between two looks.", min=0.1)] = 1.0,
+) -> None:
+    """Print each request as it comes, until interrupted."""
+    service, _ = _service()
+    seen: set[str] = set()
+    while True:
+        for each in service.list(ApprovalState.PENDING):
+            if each.id not in seen:
+                seen.add(each.id)
+                call = render(each.tool, each.args)
+                output().print(plain(f"{each.id}  {each.agent}  {call}"), soft_wrap=True)
+        time.sleep(interval)
+
+
+@app.command()
+def enroll(
+    name: Annotated[str, typer.Argument(help="Your e-mail address.")],
+    *,
+    group: Annotated[list[str], typer.Option("--group", help="A group that you answer for.")],
+    key: _Key = None,
+) -> None:
+    """Make your approver key, and print the entry for approvers.yaml.
+
+    The key stays on this machine; the entry is added to approvers.yaml by review.
+    """
+    path = key or _key_file()
+    public = ApproverKey.make(path).public
+    notices().print(plain(f"your key is in {path}; add this to approvers.yaml, by review:"))
+    groups = ", ".join(group)
+    lines = (f"{name}:", f"  groups: [{groups}]", f"  key: {public}", f"  os_user: {_user()}")
+    output().print(plain("\n".join(lines)), soft_wrap=True)
+
+
+def _answer(
+    request_id: str, *, approved: bool, reason: str, as_: str | None, key: Path | None
+) -> None:
+    service, config = _service()
+    approvers = approvers_of(config)
+    if approvers is None:
+        raise ConfigError(
+            f"`{config.file}` names no `approvers:` file, so nobody can answer here; see "
+            "`guardrails approvals enroll`"
+        )
+    mine = ApproverKey.load(key or _key_file())
+    own = [each for each in approvers.people.values() if each.key == mine.public]
+    own = [each for each in own if as_ is None or approvers.find(as_) == each]
+    if len(own) != 1:
+        who = f"`{as_}`" if as_ else "nobody" if not own else "more than one person"
+        raise ConfigError(f"approvers.yaml does not have your key for {who}")
+    person = own[0]
+    if person.os_user not in (None, _user()):
+        raise ConfigError(f"`{person.name}` works as `{person.os_user}` here, not as `{_user()}`")
+    request = service.get(request_id)
+    said = Answer(person.name, person.groups, approved, reason, 0, _CHANNEL)
+    after = service.answer(
+        request.id,
+        by=person.name,
+        approve=approved,
+        reason=reason,
+        channel=_CHANNEL,
+        signature=mine.sign(request.digest, said),
+    )
+    word = {True: "approved", False: "rejected"}[approved]
+    text = f"{after.id}: {word} by {person.name}; it is {after.state}"
+    output().print(plain(text, "green" if approved else "yellow"))
+
+
+def _service() -> tuple[ApprovalService, Config]:
+    config = Config.find()
+    if config.state is None:
+        raise ConfigError(
+            f"`{config.file}` keeps its state in memory (`state: null`), "
+            "which no other process sees"
+        )
+    clock = SystemClock()
+    service = approval_service(config, clock)
+    if config.record is not None:
+        record = JsonLinesRecord(config.record)
+        service.subscribe(lambda request, step: record.write(event_of(request, step)))
+    return service, config
+
+
+def _key_file() -> Path:
+    home = os.environ.get("XDG_CONFIG_HOME")
+    return (Path(home) if home else Path.home() / ".config") / "guardrails" / "approver.key"
+
+
+def _user() -> str:
+    if sys.platform == "win32":
+        return getpass.getuser()
+    import pwd  # noqa: PLC0415  # there is none on Windows
+
+    # From the system, not from the environment, which anybody can set.
+    return pwd.getpwuid(os.getuid()).pw_name
+
+
+def _left(request: ApprovalRequest) -> str:
+    seconds = (request.expires - time.time_ns()) // 1_000_000_000
+    if request.state is not ApprovalState.PENDING:
+        return "-"
+    hours, minutes = seconds // 3600, seconds // 60 % 60
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds % 60:02} s"
+
+
+def _lines(request: ApprovalRequest) -> Iterator[tuple[str, str]]:
+    yield "request", request.id
+    yield "state", request.state.value
+    yield "tool", harmless(request.tool)
+    for name, value in request.args.items():
+        yield f"  {harmless(name)}", value_text(value, longest=2_000)
+    yield "agent", f"{request.agent}, run {request.run_id}"
+    if request.principal is not None:
+        yield "on behalf of", harmless(request.principal)
+    for demand in request.demands:
+        needed = f"{demand.quorum} of {', '.join(demand.approvers)}"
+        yield "asked by", f"{demand.rule}: {harmless(demand.reason)} ({needed})"
+    if request.previous is not None:
+        ended = request.previous_outcome
+        yield "before", f"{request.previous} was approved for the same call; it ended: {ended}"
+    yield "left", _left(request)
+    yield "digest", request.digest
+    for step in request.steps:
+        when = time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(step.time // 1_000_000_000))
+        words = " ".join(
+            word
+            for word in (step.kind, harmless(step.by), step.channel and f"({step.channel})")
+            if word
+        )
+        yield when, words + (f": {harmless(step.reason)}" if step.reason else "")
+
+
+def _document(request: ApprovalRequest) -> dict[str, Any]:
+    return {
+        **request.shown(),
+        "state": request.state.value,
+        "digest": request.digest,
+        "outcome": request.outcome,
+        "steps": [
+            {"step": s.kind, "time": s.time, "by": s.by, "reason": s.reason, "channel": s.channel}
+            for s in request.steps
+        ],
+    }
