@@ -77,12 +77,14 @@ def approval_service(config: Config, clock: Clock) -> ApprovalService:
     """
     approvers = approvers_of(config)
     if config.state is None:
-        return ApprovalService(MemoryRequests(), clock, approvers=approvers)
+        return ApprovalService(
+            MemoryRequests(), clock, approvers=approvers, escalation=config.escalation
+        )
     # Only here: a governor whose state is in memory needs no SQLite.
     from guardrails.approvals.stores.sqlite import SqliteRequests  # noqa: PLC0415  # as above
 
     table = SqliteRequests(config.state / "approvals.sqlite")
-    return ApprovalService(table, clock, approvers=approvers)
+    return ApprovalService(table, clock, approvers=approvers, escalation=config.escalation)
 
 
 def approvers_of(config: Config) -> Approvers | None:

@@ -219,10 +219,10 @@ def test_approved_means_that_every_demand_was_met_by_distinct_others(demands, sa
     assert all(answer.groups & {"fin", "ops", "sre"} for answer in request.answers)
     for demand in demands:
         able = {answer.by.casefold() for answer in counted if answer.groups & set(demand.approvers)}
-        assert missing(demand, request.answers) == max(0, demand.quorum - len(able))
+        assert missing(request, demand) == max(0, demand.quorum - len(able))
         if request.state is ApprovalState.APPROVED:
             assert len(able) >= demand.quorum
     rejected = any(not answer.approved for answer in request.answers)
     assert (request.state is ApprovalState.REJECTED) is rejected
     if request.state is ApprovalState.PENDING:
-        assert not satisfied(demands, request.answers)
+        assert not satisfied(request, demands)

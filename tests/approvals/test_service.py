@@ -185,8 +185,8 @@ def test_every_step_is_told_in_order_before_it_takes_effect(store, clock):
     store.withdraw(third.id, reason="")
     ask(store, "y")
     clock.advance(1000)
-    assert len(store.expire_due()) == 1
-    assert store.expire_due() == ()
+    assert len(store.pass_time()) == 1
+    assert store.pass_time() == ()
     assert steps == [
         ("requested", "pending"),
         ("answered", "pending"),
@@ -298,7 +298,7 @@ def test_expiry_wakes_whoever_waits(store, clock):
         waiting = asyncio.create_task(store.wait_async(request.id, 30))
         await until_waiting(store)
         clock.advance(100)
-        store.expire_due()
+        store.pass_time()
         return await asyncio.wait_for(waiting, 5)
 
     assert asyncio.run(main()).state is ApprovalState.EXPIRED
@@ -308,7 +308,7 @@ def test_expiry_wakes_whoever_waits(store, clock):
         while not store._waiting:
             time.sleep(0.001)
         clock.advance(100)
-        store.expire_due()
+        store.pass_time()
         assert waiting.result(5).state is ApprovalState.EXPIRED
 
 

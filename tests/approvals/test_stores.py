@@ -21,7 +21,13 @@ from guardrails.approvals.stores.sqlite import SqliteRequests
 from guardrails.approvals.stores.text import request_of, text_of
 from guardrails.clock import SystemClock
 from guardrails.errors import ApprovalRejected, Refusal, StateUnavailable
-from guardrails.model.approval import Answer, ApprovalRequest, ApprovalState, ApprovalStep
+from guardrails.model.approval import (
+    Answer,
+    ApprovalRequest,
+    ApprovalState,
+    ApprovalStep,
+    Escalation,
+)
 from guardrails.model.decision import ApprovalDemand
 
 if TYPE_CHECKING:
@@ -65,6 +71,7 @@ requests = st.builds(
     expires=times,
     nonce=texts,
     idempotency_key=texts,
+    escalation=st.lists(st.builds(Escalation, texts, times, texts), max_size=2).map(tuple),
     answers=st.lists(
         st.builds(Answer, texts, st.frozensets(texts), st.booleans(), texts, times, texts),
         max_size=2,

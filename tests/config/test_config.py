@@ -8,6 +8,7 @@ import pytest
 
 from guardrails.config import FILE_NAME, VARIABLE, Config
 from guardrails.errors import ConfigError
+from guardrails.model.approval import Escalation
 from guardrails.model.limits import Limits
 from guardrails.register.source import SourceError
 
@@ -148,3 +149,25 @@ def test_where_there_is_none_the_error_says_what_makes_one(tmp_path):
 def test_a_configuration_is_frozen(project):
     with pytest.raises(dataclasses.FrozenInstanceError):
         Config.load(project / FILE_NAME).environment = "prod"  # type: ignore[misc]  # the law
+
+
+def test_the_chain_of_escalation_is_read_with_its_times(project):
+    config = write(
+        project,
+        "environment: dev\nescalation: {fin: [{after: 30m, to: leads}, {after: 2h, to: board}]}\n",
+    )
+    assert config.escalation == (Escalation("fin", 1800, "leads"), Escalation("fin", 7200, "board"))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "{fin: []}",
+        "{fin: [{to: x}]}",
+        "{fin: [{after: 0, to: x}]}",
+        "{fin: [{after: 1m, to: fin}]}",
+    ],
+)
+def test_a_wrong_chain_of_escalation_says_where(project, wrong):
+    with pytest.raises(ConfigError, match=r"guardrails.yaml:2:\d+: escalation"):
+        write(project, f"environment: dev\nescalation: {wrong}\n")

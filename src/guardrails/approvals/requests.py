@@ -10,7 +10,8 @@
 request that was not used can still be rejected by somebody who may answer it:
 whoever sees a mistake can stop it until the call starts.
 
-Each demand is met by its own approvers and its own quorum of distinct people.
+Each demand is met by its own approvers and its own quorum of distinct people. While it is
+not answered, it is put to further groups as time passes; at last the request expires.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from guardrails.model.approval import (
     ApprovalState,
     ApprovalStep,
     CallKey,
+    Escalation,
 )
 
 if TYPE_CHECKING:
@@ -44,6 +46,9 @@ OPEN: Final = frozenset({ApprovalState.PENDING, ApprovalState.APPROVED})
 
 UNKNOWN: Final = "unknown"
 """The outcome of a call that used an approval and was never heard of again."""
+
+NEVER: Final = 2**63 - 1
+"""A time that does not come, in nanoseconds."""
 
 _SECOND: Final = 1_000_000_000
 
@@ -65,6 +70,7 @@ def opened(  # noqa: PLR0913  # each is one field of the request
     revision: str,
     now: int,
     nonce: str = "",
+    escalation: Sequence[Escalation] = (),
     previous: ApprovalRequest | None = None,
 ) -> ApprovalRequest:
     """A new request, pending until the earliest expiry of its demands.
@@ -97,6 +103,7 @@ def opened(  # noqa: PLR0913  # each is one field of the request
         created=now,
         expires=_expiry(now, demands),
         nonce=nonce,
+        escalation=_of_those_asked(escalation, demands),
         idempotency_key=previous.idempotency_key if previous and unknown else request_id,
         steps=(ApprovalStep("requested", now, agent),),
         previous=None if previous is None else previous.id,
@@ -124,7 +131,7 @@ def answered(request: ApprovalRequest, answer: Answer) -> ApprovalRequest:
         if requester is not None and same_person(requester, answer.by):
             msg = f"`{who}` made the request `{request.id}`; somebody else has to answer it"
             raise AnswerRefused(msg)
-    wanted = [group for demand in request.demands for group in demand.approvers]
+    wanted = [g for demand in request.demands for g in asked_of(request, demand, answer.time)]
     if answer.groups.isdisjoint(wanted):
         groups = ", ".join(f"`{group}`" for group in dict.fromkeys(wanted))
         msg = f"`{who}` is in none of the groups that may answer `{request.id}`: {groups}"
@@ -139,23 +146,32 @@ def answered(request: ApprovalRequest, answer: Answer) -> ApprovalRequest:
     if any(same_person(other.by, answer.by) for other in request.answers):
         msg = f"`{who}` has answered `{request.id}` already; another person is needed"
         raise AnswerRefused(msg)
-    enough = satisfied(request.demands, (*request.answers, answer))
-    return _with_answer(
-        request, answer, ApprovalState.APPROVED if enough else ApprovalState.PENDING
-    )
+    changed = _with_answer(request, answer, ApprovalState.PENDING)
+    if satisfied(changed, changed.demands):
+        return _with_answer(request, answer, ApprovalState.APPROVED)
+    return changed
 
 
-def satisfied(demands: Sequence[ApprovalDemand], answers: Sequence[Answer]) -> bool:
-    """Whether the yeses among `answers` meet every one of `demands`."""
-    return all(missing(demand, answers) == 0 for demand in demands)
+def asked_of(request: ApprovalRequest, demand: ApprovalDemand, now: int) -> tuple[str, ...]:
+    """The groups whose members may answer `demand` at `now`: its own, and whom it came to since."""
+    groups = dict.fromkeys(demand.approvers)
+    for step in request.escalation:  # the soonest first, so that one may lead to the next
+        if step.group in groups and now >= request.created + step.after * _SECOND:
+            groups[step.to] = None
+    return tuple(groups)
 
 
-def missing(demand: ApprovalDemand, answers: Sequence[Answer]) -> int:
-    """How many more people have to say yes before `demand` is met."""
+def satisfied(request: ApprovalRequest, demands: Sequence[ApprovalDemand]) -> bool:
+    """Whether the yeses to `request` meet every one of `demands`."""
+    return all(missing(request, demand) == 0 for demand in demands)
+
+
+def missing(request: ApprovalRequest, demand: ApprovalDemand) -> int:
+    """How many more people have to say yes to `request` before `demand` is met."""
     agreed = {
         identity(answer.by)
-        for answer in answers
-        if answer.approved and not answer.groups.isdisjoint(demand.approvers)
+        for answer in request.answers
+        if answer.approved and not answer.groups.isdisjoint(asked_of(request, demand, answer.time))
     }
     return max(0, demand.quorum - len(agreed))
 
@@ -163,7 +179,7 @@ def missing(demand: ApprovalDemand, answers: Sequence[Answer]) -> int:
 def covers(request: ApprovalRequest, demands: Sequence[ApprovalDemand]) -> bool:
     """Whether an answer to `request` can satisfy `demands`, or has done so."""
     if request.state is ApprovalState.APPROVED:
-        return satisfied(demands, request.answers)
+        return satisfied(request, demands)
     asked = Counter(_terms(demand) for demand in request.demands)
     return not Counter(_terms(demand) for demand in demands) - asked
 
@@ -199,7 +215,7 @@ def consumed(
     if request.state is ApprovalState.EXPIRED or now >= expires:
         msg = f"request `{request.id}` has expired"
         raise ApprovalExpired(msg, **where)
-    lacking = [demand for demand in demands if missing(demand, request.answers)]
+    lacking = [demand for demand in demands if missing(request, demand)]
     if request.state is ApprovalState.PENDING:
         lacking = lacking or list(request.demands)
     if lacking:
@@ -225,10 +241,46 @@ def withdrawn(request: ApprovalRequest, now: int, reason: str) -> ApprovalReques
 
 
 def aged(request: ApprovalRequest, now: int) -> ApprovalRequest:
-    """The request as it stands at `now`: expired, where nobody used it in time."""
-    if request.state in OPEN and now >= request.expires:
+    """The request after the next thing that time has done to it by `now`; itself where nothing.
+
+    It is put to a further group, or expires, where nobody used it in time.
+    """
+    if request.state not in OPEN or now < due(request):
+        return request
+    if now >= request.expires:
         return _ended(request, ApprovalState.EXPIRED, ApprovalStep("expired", request.expires))
-    return request
+    step = request.escalation[_escalated(request)]
+    words = ApprovalStep(
+        "escalated", due(request), "", f"{step.group} did not answer; now {step.to} may, too"
+    )
+    return replace(request, steps=(*request.steps, words))
+
+
+def due(request: ApprovalRequest) -> int:
+    """When time will do something to the request, in UTC nanoseconds; never is :data:`NEVER`."""
+    if request.state not in OPEN:
+        return NEVER
+    done = _escalated(request)
+    if request.state is ApprovalState.PENDING and done < len(request.escalation):
+        return min(request.created + request.escalation[done].after * _SECOND, request.expires)
+    return request.expires
+
+
+def _escalated(request: ApprovalRequest) -> int:
+    return sum(step.kind == "escalated" for step in request.steps)
+
+
+def _of_those_asked(
+    chain: Sequence[Escalation], demands: Sequence[ApprovalDemand]
+) -> tuple[Escalation, ...]:
+    """The steps of `chain` that begin at a group that is asked, by itself or by an earlier step."""
+    groups = {group for demand in demands for group in demand.approvers}
+    steps = []
+    for step in sorted(chain, key=lambda each: each.after):
+        if step.group in groups:
+            groups.add(step.to)
+            steps.append(step)
+    return tuple(steps)
 
 
 def _with_answer(request: ApprovalRequest, answer: Answer, state: ApprovalState) -> ApprovalRequest:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from guardrails.approvals import requests
 from guardrails.approvals.table import UnknownRequest
 from guardrails.approvals.waiting import Waiting
-from guardrails.model.approval import Answer, ApprovalRequest, ApprovalState
+from guardrails.model.approval import Answer, ApprovalRequest, ApprovalState, Escalation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -42,16 +42,23 @@ class ApprovalService:
     Args:
         table: Where the requests are.
         clock: Says when a request expires.
+        escalation: Whom requests are put to besides while they are unanswered.
         approvers: Who may answer. Given, only what they signed counts; without them
             whoever calls :meth:`answer` vouches for the person and the groups.
     """
 
     def __init__(
-        self, table: RequestTable, clock: Clock, *, approvers: Approvers | None = None
+        self,
+        table: RequestTable,
+        clock: Clock,
+        *,
+        approvers: Approvers | None = None,
+        escalation: Iterable[Escalation] = (),
     ) -> None:
         self._table = table
         self._clock = clock
         self._approvers = approvers
+        self._escalation = tuple(escalation)
         self._listeners: tuple[Callable[[ApprovalRequest, str], None], ...] = ()
         # Reentrant, so that a listener may look at the requests.
         self._lock = threading.RLock()
@@ -118,6 +125,7 @@ class ApprovalService:
                 revision=revision,
                 now=self._clock.now_ns(),
                 nonce=secrets.token_hex(16),
+                escalation=self._escalation,
                 previous=_used(there),
             )
             self._put(new, "requested")
@@ -252,13 +260,14 @@ class ApprovalService:
     def list(self, state: ApprovalState | None = None) -> tuple[ApprovalRequest, ...]:
         """All requests, or those in one state; the oldest first."""
         with self._lock:
-            self.expire_due()
+            self.pass_time()
             return tuple(self._table.in_state(state))
 
-    def expire_due(self) -> tuple[ApprovalRequest, ...]:
-        """The requests that have expired since anybody looked; whoever waits for them wakes.
+    def pass_time(self) -> tuple[ApprovalRequest, ...]:
+        """The requests that time has changed since anybody looked: escalated, or expired.
 
-        Every other method sees expiry by itself. This is for a clock that jumps.
+        Every other method sees that by itself. This is for whoever tells people, and
+        for a clock that jumps: who waits for an expired request wakes.
         """
         with self._lock:
             return tuple(map(self._aged, self._table.due(self._clock.now_ns())))
@@ -308,10 +317,10 @@ class ApprovalService:
         with self._changing():
             # Read again: somebody else may have been first.
             latest = self._table.get(there.id) or there
-            after = requests.aged(latest, now)
-            if after is not latest:
-                self._put(after, "expired")
-            return after
+            while (after := requests.aged(latest, now)) is not latest:
+                self._put(after, after.steps[-1].kind)
+                latest = after
+            return latest
 
     def _put(self, request: ApprovalRequest, step: str) -> None:
         for listener in self._listeners:
@@ -328,8 +337,8 @@ class ApprovalService:
         if there.state is not ApprovalState.PENDING or left <= 0:
             return there, 0.0
         # An injected clock may stand still: then look again now and then, never in a tight loop.
-        until_expiry = (there.expires - self._clock.now_ns()) / _SECOND
-        nap = min(left, max(until_expiry, _SHORTEST_NAP))
+        until_due = (requests.due(there) - self._clock.now_ns()) / _SECOND
+        nap = min(left, max(until_due, _SHORTEST_NAP))
         return there, min(nap, _LOOK_AGAIN) if self._table.is_shared else nap
 
     def _new_id(self) -> str:

@@ -53,7 +53,7 @@ class RequestTable(Protocol):
         ...
 
     def due(self, now: int) -> Sequence[ApprovalRequest]:
-        """The open requests that have expired by `now`, in UTC nanoseconds."""
+        """The requests that time has something to do to by `now`, in UTC nanoseconds."""
         ...
 
     def put(self, request: ApprovalRequest) -> None:

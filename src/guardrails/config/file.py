@@ -12,12 +12,13 @@
     opa: .tools/opa              # the binary, where it is not on PATH
     record: .guardrails/record.jsonl    # null: kept in memory alone
     approvers: approvers.yaml    # who may answer; else the program vouches for them
+    escalation: {finance-ops: [{after: 30m, to: finance-leads}]}    # of unanswered requests
     state: .guardrails           # what the processes of this machine share; null: nothing
     limits: {depth: 64, nodes: 10000, bytes: 1048576}    # of a call's arguments
 
 Only ``environment`` must be there; the other values above except ``presets``,
-``policies``, ``opa`` and ``approvers`` are what holds when they are not. Paths are
-relative to the file.
+``policies``, ``opa``, ``approvers`` and ``escalation`` are what holds when they are not.
+Paths are relative to the file.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field
 
+from guardrails.config.escalation import EscalationSteps, escalation_of
 from guardrails.errors import ConfigError
 from guardrails.model.facts import Mode
 from guardrails.model.limits import DEFAULT_LIMITS, Limits
@@ -46,6 +48,7 @@ from guardrails.resources import policies_directory
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from guardrails.model.approval import Escalation
     from guardrails.register.source import KeyPath
 
 FILE_NAME: Final = "guardrails.yaml"
@@ -75,6 +78,7 @@ class Config:
         record: The file of the record; None to keep it in memory alone.
         approvers: The people who may answer requests, with their keys; None where the program
             itself vouches for whoever answers.
+        escalation: Whom an unanswered request is put to besides, and when.
         state: The directory of what the processes of this machine share: budgets, kills, runs;
             None to keep that in memory, each process its own.
         limits: How large arguments may be.
@@ -91,6 +95,7 @@ class Config:
     opa: Path | None = None
     record: Path | None = None
     approvers: Path | None = None
+    escalation: tuple[Escalation, ...] = ()
     state: Path | None = None
     limits: Limits = DEFAULT_LIMITS
 
@@ -184,6 +189,7 @@ class _Written(Mapped):
     opa: Text | None = None
     record: Text | None = ".guardrails/record.jsonl"
     approvers: Text | None = None
+    escalation: EscalationSteps = Field(default={}, validate_default=True)
     state: Text | None = ".guardrails"
     limits: _Limits = _Limits()
 
@@ -203,6 +209,7 @@ def _resolved(written: _Written, file: Path) -> Config:
         opa=None if written.opa is None else base / written.opa,
         record=None if written.record is None else base / written.record,
         approvers=None if written.approvers is None else base / written.approvers,
+        escalation=escalation_of(written.escalation),
         state=None if written.state is None else base / written.state,
         limits=Limits(depth=limits.depth, nodes=limits.nodes, text=limits.bytes),
     )

@@ -57,8 +57,8 @@ class ApprovalStep:
     """One step in a request's life.
 
     Attributes:
-        kind: ``requested``, ``answered``, ``approved``, ``rejected``, ``expired``,
-            ``withdrawn``, ``consumed``, ``settled``.
+        kind: ``requested``, ``answered``, ``escalated``, ``approved``, ``rejected``,
+            ``expired``, ``withdrawn``, ``consumed``, ``settled``.
         time: UTC nanoseconds.
         by: Who: a person, the agent, or empty where only time passed.
         reason: Why.
@@ -70,6 +70,21 @@ class ApprovalStep:
     by: str = ""
     reason: str = ""
     channel: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Escalation:
+    """Whom an unanswered request is put to besides, after a time.
+
+    Attributes:
+        group: The approver group that has not answered.
+        after: Seconds since the request was made.
+        to: The group that may answer, too, from then on.
+    """
+
+    group: str
+    after: int
+    to: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +107,7 @@ class ApprovalRequest:
         nonce: Random, so that no two requests have one digest.
         idempotency_key: What the tool may hand on, so that the act is done once: the request's
             id, or the key of the request whose place it takes after an unknown outcome.
+        escalation: Whom it is put to besides while it is unanswered, the soonest first.
         answers: What was said so far.
         steps: Its life so far, the newest last.
         previous: The request for the same call that was used before, if one was.
@@ -114,6 +130,7 @@ class ApprovalRequest:
     expires: int
     nonce: str = ""
     idempotency_key: str = ""
+    escalation: tuple[Escalation, ...] = ()
     answers: tuple[Answer, ...] = ()
     steps: tuple[ApprovalStep, ...] = ()
     previous: str | None = None
@@ -154,6 +171,10 @@ class ApprovalRequest:
                     "expires_in": demand.expires_in,
                 }
                 for demand in self.demands
+            ],
+            "escalation": [
+                {"group": each.group, "after": each.after, "to": each.to}
+                for each in self.escalation
             ],
             "created": self.created,
             "expires": self.expires,

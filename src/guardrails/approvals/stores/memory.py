@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from guardrails.approvals.requests import OPEN
+from guardrails.approvals.requests import OPEN, due
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,10 +56,8 @@ class MemoryRequests:
         )
 
     def due(self, now: int) -> Sequence[ApprovalRequest]:
-        """The open requests that have expired by `now`, in UTC nanoseconds."""
-        return tuple(
-            each for each in self._requests.values() if each.state in OPEN and each.expires <= now
-        )
+        """The requests that time has something to do to by `now`, in UTC nanoseconds."""
+        return tuple(each for each in self._requests.values() if due(each) <= now)
 
     def put(self, request: ApprovalRequest) -> None:
         """Write the request; of those in a final state the oldest are forgotten."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from guardrails.approvals.requests import due
 from guardrails.approvals.stores.text import request_of, text_of
 from guardrails.database import Database
 from guardrails.errors import StateUnavailable
@@ -22,13 +23,12 @@ SCHEMA: Final = (
         id TEXT NOT NULL UNIQUE,
         call_key TEXT NOT NULL,
         state TEXT NOT NULL,
-        expires INTEGER NOT NULL,
+        due INTEGER NOT NULL,
         request TEXT NOT NULL
     );
     CREATE INDEX requests_of_a_call ON requests (call_key, number);
     CREATE INDEX requests_in_a_state ON requests (state, number);
-    CREATE INDEX open_requests_by_expiry ON requests (expires)
-        WHERE state IN ('pending', 'approved')
+    CREATE INDEX requests_by_due ON requests (due)
     """,
 )
 """The versions of the file; see :class:`guardrails.database.Database`."""
@@ -83,25 +83,22 @@ class SqliteRequests:
         )
 
     def due(self, now: int) -> Sequence[ApprovalRequest]:
-        """The open requests that have expired by `now`, in UTC nanoseconds."""
-        return self._all(
-            "SELECT request FROM requests "
-            "WHERE state IN ('pending', 'approved') AND expires <= ? ORDER BY expires",
-            now,
-        )
+        """The requests that time has something to do to by `now`, in UTC nanoseconds."""
+        return self._all("SELECT request FROM requests WHERE due <= ? ORDER BY due", now)
 
     def put(self, request: ApprovalRequest) -> None:
         """Write the request: a new one, or one in the place of that with its id."""
         with self._database.transaction() as connection:
             connection.execute(
-                "INSERT INTO requests (id, call_key, state, expires, request) "
+                "INSERT INTO requests (id, call_key, state, due, request) "
                 "VALUES (?, ?, ?, ?, ?) "
-                "ON CONFLICT (id) DO UPDATE SET state = excluded.state, request = excluded.request",
+                "ON CONFLICT (id) DO UPDATE "
+                "SET state = excluded.state, due = excluded.due, request = excluded.request",
                 (
                     request.id,
                     request.call_key,
                     request.state.value,
-                    request.expires,
+                    due(request),
                     text_of(request),
                 ),
             )

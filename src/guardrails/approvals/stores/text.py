@@ -6,7 +6,13 @@ import json
 from decimal import Decimal
 from typing import Any
 
-from guardrails.model.approval import Answer, ApprovalRequest, ApprovalState, ApprovalStep
+from guardrails.model.approval import (
+    Answer,
+    ApprovalRequest,
+    ApprovalState,
+    ApprovalStep,
+    Escalation,
+)
 from guardrails.model.canonical import canonical
 from guardrails.model.decision import ApprovalDemand
 
@@ -21,6 +27,10 @@ def text_of(request: ApprovalRequest) -> str:
     document["demands"] = [
         {name: _plain(getattr(each, name)) for name in ApprovalDemand.__dataclass_fields__}
         for each in request.demands
+    ]
+    document["escalation"] = [
+        {name: getattr(each, name) for name in Escalation.__dataclass_fields__}
+        for each in request.escalation
     ]
     document["answers"] = [
         {name: _plain(getattr(each, name)) for name in Answer.__dataclass_fields__}
@@ -46,6 +56,7 @@ def request_of(text: str) -> ApprovalRequest:
             ApprovalDemand(**{**each, "approvers": tuple(each["approvers"])})
             for each in document["demands"]
         )
+        document["escalation"] = tuple(Escalation(**each) for each in document["escalation"])
         document["answers"] = tuple(
             Answer(**{**each, "groups": frozenset(each["groups"])}) for each in document["answers"]
         )
