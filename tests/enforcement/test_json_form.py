@@ -144,7 +144,9 @@ WEST = dt.timezone(-dt.timedelta(hours=3, minutes=30))
         (defaultdict(int, a=1), {"a": 1}),
         (Counter("aab"), {"a": 2, "b": 1}),
     ],
-    ids=lambda value: repr(value)[:40],
+    ids=lambda value: (
+        type(value).__name__ if isinstance(value, set | frozenset) else repr(value)[:40]
+    ),
 )
 def test_each_type_has_its_one_form(value, form):
     made = to_document(value)
