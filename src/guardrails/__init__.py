@@ -26,6 +26,7 @@ from guardrails.errors import (
     CallDenied,
     CallShadowed,
     ConfigError,
+    DeliveryError,
     EvaluationError,
     GuardrailsError,
     InvalidArguments,
@@ -33,11 +34,13 @@ from guardrails.errors import (
     PolicyError,
     PolicyLoadError,
     PolicyUnavailable,
+    PriceError,
     Reason,
     Refusal,
     RunClosed,
     RunKilled,
     RunStopped,
+    SignatureError,
     StateUnavailable,
 )
 from guardrails.for_model import for_model
@@ -45,6 +48,7 @@ from guardrails.governor import Governor
 from guardrails.model.budget import Budget
 from guardrails.model.decision import Decision, Effect
 from guardrails.model.facts import Mode
+from guardrails.model.notice import Notice, NoticeKind, Severity
 from guardrails.runs.context import (
     GovernedExecutor,
     bind,
@@ -53,6 +57,7 @@ from guardrails.runs.context import (
     idempotency_key,
     raise_if_killed,
 )
+from guardrails.usage_of import usage_of
 
 __version__ = "0.1.0"
 
@@ -67,6 +72,7 @@ __all__ = [
     "CallShadowed",
     "ConfigError",
     "Decision",
+    "DeliveryError",
     "Effect",
     "EvaluationError",
     "GovernedExecutor",
@@ -76,14 +82,19 @@ __all__ = [
     "InvalidArguments",
     "Mode",
     "NoActiveRun",
+    "Notice",
+    "NoticeKind",
     "PolicyError",
     "PolicyLoadError",
     "PolicyUnavailable",
+    "PriceError",
     "Reason",
     "Refusal",
     "RunClosed",
     "RunKilled",
     "RunStopped",
+    "Severity",
+    "SignatureError",
     "StateUnavailable",
     "bind",
     "budget",
@@ -100,4 +111,5 @@ __all__ = [
     "run",
     "testing",
     "tool_of",
+    "usage_of",
 ]

@@ -41,6 +41,7 @@ def load_governor(
         PolicyLoadError: the policies cannot be used.
     """
     # Only here, since a program that builds its own governor needs neither YAML nor Rego.
+    from guardrails.alerts.dispatcher import Dispatcher  # noqa: PLC0415  # as above
     from guardrails.audit.jsonl import JsonLinesRecord  # noqa: PLC0415  # as above
     from guardrails.config import Config  # noqa: PLC0415  # as above
     from guardrails.engines.in_process import InProcessEngine  # noqa: PLC0415  # as above
@@ -56,15 +57,18 @@ def load_governor(
     engine = InProcessEngine(
         policy_files(config), lambda: {**given, "agents": register.policy_data()}
     )
+    routes = [sink.route(clock) for sink in config.alerts]
     return Governor(
         engine=engine,
         register=register,
         environment=config.environment,
         record=MemoryRecord() if config.record is None else JsonLinesRecord(config.record),
+        clock=clock,
         modes=config.modes,
         limits=config.limits,
         approvals=approval_service(config, clock),
-        clock=clock,
+        alerts=Dispatcher(routes) if routes else None,
+        prices=config.prices,
     )
 
 

@@ -6,6 +6,9 @@
     ├─ ConfigError                  a setting or a decorator is wrong; raised where it is written
     ├─ PolicyLoadError              a policy cannot be used; file:row:col, what, what is available
     ├─ EvaluationError              one Rego evaluation failed; engines turn it into PolicyError
+    ├─ PriceError                   what a model's usage costs cannot be said
+    ├─ DeliveryError                a notice or a webhook was not delivered
+    ├─ SignatureError               what came as a webhook is not from whom it should be
     └─ Refusal                      a governed call did not run
        ├─ NoActiveRun               it was made outside of every run
        ├─ RunClosed                 it was made in a run that has ended
@@ -114,6 +117,50 @@ class EvaluationError(GuardrailsError):
         self.row = row
         place = f"{file}:{row}: " if file is not None else ""
         super().__init__(f"{place}{code}: {message}")
+
+
+class PriceError(GuardrailsError):
+    """What a model's usage costs cannot be said: no price is known, or the usage cannot be read.
+
+    Attributes:
+        model: The model that was named.
+        near: Names of models with a price that are close to it.
+    """
+
+    def __init__(self, message: str, *, model: str | None = None, near: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.model = model
+        self.near = tuple(near)
+
+
+class DeliveryError(GuardrailsError):
+    """A notice or a webhook was not delivered, and is not tried again.
+
+    Attributes:
+        attempts: How often it was tried.
+        status: The last HTTP status, or None where there was no answer.
+        out_of_reach: Whether the other side could not be reached at the last attempt.
+        answer: The beginning of the last answer; it is the receiver's text.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        attempts: int = 1,
+        status: int | None = None,
+        out_of_reach: bool = False,
+        answer: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.attempts = attempts
+        self.status = status
+        self.out_of_reach = out_of_reach
+        self.answer = answer
+
+
+class SignatureError(GuardrailsError):
+    """A webhook is not to be trusted: its signature or its time is wrong, or missing."""
 
 
 class Refusal(GuardrailsError):  # noqa: N818  # named for what happened; so are its heirs
@@ -415,6 +462,7 @@ __all__ = [
     "CallDenied",
     "CallShadowed",
     "ConfigError",
+    "DeliveryError",
     "EvaluationError",
     "Finding",
     "GuardrailsError",
@@ -423,10 +471,12 @@ __all__ = [
     "PolicyError",
     "PolicyLoadError",
     "PolicyUnavailable",
+    "PriceError",
     "Reason",
     "Refusal",
     "RunClosed",
     "RunKilled",
     "RunStopped",
+    "SignatureError",
     "StateUnavailable",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from typing import TYPE_CHECKING, Any, Final, cast
+from weakref import WeakValueDictionary
 
 from guardrails.approvals import ApprovalService
 from guardrails.approvals.events import event_of
@@ -29,6 +30,8 @@ from guardrails.model.call import Event
 from guardrails.model.facts import Mode
 from guardrails.model.kill import Scope
 from guardrails.model.limits import DEFAULT_LIMITS, Limits
+from guardrails.model.notice import Notice, NoticeKind, Severity
+from guardrails.pricing.price_list import PriceList
 from guardrails.runs.context import current_run
 from guardrails.runs.inflight import InFlight
 from guardrails.runs.kill import MemoryKillSwitch
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
     from guardrails.model.budget import Budget
     from guardrails.model.decision import Decision
     from guardrails.model.kill import Kill
+    from guardrails.model.notice import Fact, Undelivered
     from guardrails.runs.alerts import Alert
 
 _log: Final = logging.getLogger("guardrails")
@@ -68,6 +72,8 @@ class Governor:
             to be named, and is logged as a warning.
         tools: Governed functions that are known from the start.
         limits: How large the arguments of one call may be.
+        alerts: Tells people; None to log and record alone.
+        prices: What models cost; the published prices where not given.
 
     Raises:
         ConfigError: something does not fit, as two tools of one name.
@@ -87,6 +93,8 @@ class Governor:
         modes: Iterable[str] = (Mode.ENFORCE, Mode.SHADOW),
         tools: Iterable[Callable[..., Any]] = (),
         limits: Limits = DEFAULT_LIMITS,
+        alerts: ports.Alerts | None = None,
+        prices: ports.Prices | None = None,
     ) -> None:
         self.engine = engine
         self.register = register
@@ -100,6 +108,11 @@ class Governor:
             approvals if approvals is not None else ApprovalService(MemoryRequests(), self.clock)
         )
         self.approvals.subscribe(self._approval_changed)
+        self.prices = prices if prices is not None else PriceList()
+        self.alerts = alerts
+        if alerts is not None:
+            alerts.subscribe(self._undelivered)
+        self._runs: WeakValueDictionary[str, Run] = WeakValueDictionary()
         self.in_flight = InFlight(self.kill_switch)
         self.kill_switch.subscribe(self._killed)
         self.modes = frozenset(Mode(mode) for mode in modes)
@@ -171,6 +184,7 @@ class Governor:
             parent=parent,
             narrowed_by=narrowing(self.register, entry, parent),
         )
+        self._runs[run.id] = run
         return RunScope(run)
 
     def decide(
@@ -237,8 +251,52 @@ class Governor:
                 raise ConfigError(msg)
             self._tools[name] = tool
 
+    def notify(  # noqa: PLR0913  # what a notice states, each by its name
+        self,
+        kind: NoticeKind,
+        title: str,
+        *,
+        severity: Severity | None = None,
+        facts: Mapping[str, Fact] | None = None,
+        agent: str | None = None,
+        run_id: str | None = None,
+    ) -> None:
+        """Tell people, by every sink that is configured; never blocks, never raises.
+
+        Args:
+            kind: What happened.
+            title: The same in a line for people.
+            severity: How much it matters; None for the kind's own.
+            facts: What belongs to this kind, by name.
+            agent: The agent that it is about; whom it concerns is looked up in the register.
+            run_id: The run that it is about; it tells the agent where none is given.
+        """
+        if self.alerts is None:
+            return
+        try:
+            if agent is None and run_id is not None:
+                run = self._runs.get(run_id)
+                agent = None if run is None else run.agent.id
+            notice = Notice(
+                new_id(),
+                kind,
+                kind.severity if severity is None else severity,
+                title,
+                self.clock.now_ns(),
+                self.environment,
+                facts or {},
+                agent,
+                run_id,
+                self._whom(agent),
+            )
+            self.alerts.notify(notice)
+        except Exception:  # noqa: BLE001  # telling people must not change what happens
+            _log.exception("people could not be told: %s", title)
+
     def close(self) -> None:
-        """Write out and close the record. Runs that are still open can make no further calls."""
+        """Deliver notices, and close the record. Runs that are open can make no further calls."""
+        if self.alerts is not None:
+            self.alerts.close()
         self.record.close()
 
     def _tool(self, tool: Callable[..., Any] | str) -> Tool:
@@ -256,10 +314,30 @@ class Governor:
         except Exception:  # noqa: BLE001  # see below
             # The kill is in force and must stay so, recorded or not.
             _log.exception("the kill of %s could not be recorded", kill.scope)
+        facts = {"scope": str(kill.scope), "reason": kill.reason, "by": kill.by}
+        agent = kill.scope.name.partition("@")[0] if kill.scope.kind == "agent" else None
+        run_id = kill.scope.name if kill.scope.kind == "run" else None
+        title = f"{kill.scope} was killed by {kill.by}: {kill.reason}"
+        self.notify(NoticeKind.KILL, title, facts=facts, agent=agent, run_id=run_id)
 
     def _alerted(self, alert: Alert) -> None:
         _log.warning("%s", alert)
-        self._write("alert", **alert.document())
+        facts = alert.document()
+        try:
+            self._write("alert", **facts)
+        finally:
+            self.notify(NoticeKind.BUDGET, str(alert), facts=facts, run_id=alert.run_id)
+
+    def _undelivered(self, undelivered: Undelivered) -> None:
+        self._write("alert.undelivered", **undelivered.document())
+
+    def _whom(self, agent: str | None) -> Mapping[str, str]:
+        if agent is None:
+            return {}
+        try:
+            return self.register.agent(agent).whom
+        except ConfigError:
+            return {}  # a kill may name an agent that is not, or no longer, in the register
 
     def _approval_changed(self, request: ApprovalRequest, step: str) -> None:
         self.record.write(event_of(request, step))

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from guardrails.model.decision import ApprovalDemand, Decision
     from guardrails.model.kill import Kill, Scope, Subject
     from guardrails.model.limits import Limits
+    from guardrails.model.model_usage import ModelUsage
+    from guardrails.model.notice import Notice, Undelivered
     from guardrails.model.registered import RegisteredAgent
 
 
@@ -297,6 +299,67 @@ class Register(Protocol):
         ...
 
 
+@runtime_checkable
+class AlertSink(Protocol):
+    """One way to people. It has a thread of its own, and may take its time."""
+
+    @property
+    def target(self) -> str:
+        """Where notices go, as people may read it: without tokens."""
+        ...
+
+    def send(self, notice: Notice) -> str:
+        """Deliver, and try again as far as that makes sense; what came back, in a few words.
+
+        Raises:
+            DeliveryError: it was not delivered.
+        """
+        ...
+
+    def close(self) -> None:
+        """Try nothing again; from another thread, while :meth:`send` may be under way."""
+        ...
+
+
+@runtime_checkable
+class Alerts(Protocol):
+    """Where notices are handed over, off the call's path."""
+
+    def subscribe(self, listener: Callable[[Undelivered], None]) -> None:
+        """Call `listener` for every notice that was not delivered, from any thread."""
+        ...
+
+    def notify(self, notice: Notice) -> None:
+        """Send `notice` to whoever is to know; never blocks, never raises."""
+        ...
+
+    def close(self) -> None:
+        """Deliver what waits, for a bounded time, and stop."""
+        ...
+
+
+@runtime_checkable
+class Prices(Protocol):
+    """What models cost."""
+
+    def usage_of(  # noqa: PLR0913  # what decides a price, each by its name
+        self,
+        usage: object,
+        *,
+        model: str,
+        provider: str | None = None,
+        batch: bool = False,
+        tier: str | None = None,
+        at_ns: int | None = None,
+    ) -> ModelUsage:
+        """Tokens and money of a model's answer.
+
+        Raises:
+            PriceError: it cannot be said.
+        """
+        ...
+
+
 class InFlight(Protocol):
     """Calls in flight that a kill must reach."""
 
@@ -331,6 +394,8 @@ class Enforcer(Protocol):
 
     @property
     def limits(self) -> Limits: ...  # noqa: D102  # named by its type
+    @property
+    def prices(self) -> Prices: ...  # noqa: D102  # named by its type
 
     def claim(self, name: str, tool: Any) -> None:
         """Note that `tool` goes by `name` here.

@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "tools": "List the governed and ungoverned callables of a package.",
     "agents": "Check, query, import and export the register of agents.",
     "approvals": "See what waits for people, and answer.",
+    "alerts": "List the ways by which people are told, and try them.",
     "policy": "Check, test and evaluate policies.",
 }
 """The commands, in the order of the help."""

@@ -15,25 +15,30 @@
     escalation: {finance-ops: [{after: 30m, to: finance-leads}]}    # of unanswered requests
     state: .guardrails           # what the processes of this machine share; null: nothing
     limits: {depth: 64, nodes: 10000, bytes: 1048576}    # of a call's arguments
+    alerts: {…}                  # whom to tell; see `config/alerts.py`
+    prices: {…}                  # what models cost; see `config/prices.py`
 
 Only ``environment`` must be there; the other values above except ``presets``,
-``policies``, ``opa``, ``approvers`` and ``escalation`` are what holds when they are not.
-Paths are relative to the file.
+``policies``, ``opa``, ``approvers``, ``escalation``, ``alerts`` and ``prices`` are what holds
+when they are not. Paths are relative to the file.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field
 
+from guardrails.config.alerts import SinkConfig, WrittenAlerts, alert_problems, sinks_of
 from guardrails.config.escalation import EscalationSteps, escalation_of
+from guardrails.config.prices import WrittenPrices
 from guardrails.errors import ConfigError
 from guardrails.model.facts import Mode
 from guardrails.model.limits import DEFAULT_LIMITS, Limits
+from guardrails.pricing.price_list import PriceList
 from guardrails.register.source import Mapped, Problem, Source, SourceError, nearest, quoted, shown
 from guardrails.register.words import (  # noqa: TC001  # pydantic reads them at run time
     EnvironmentName,
@@ -82,6 +87,8 @@ class Config:
         state: The directory of what the processes of this machine share: budgets, kills, runs;
             None to keep that in memory, each process its own.
         limits: How large arguments may be.
+        alerts: The sinks of notices.
+        prices: What models cost.
     """
 
     file: Path
@@ -98,6 +105,8 @@ class Config:
     escalation: tuple[Escalation, ...] = ()
     state: Path | None = None
     limits: Limits = DEFAULT_LIMITS
+    alerts: tuple[SinkConfig, ...] = ()
+    prices: PriceList = field(default_factory=PriceList, compare=False, repr=False)
 
     @classmethod
     def find(cls, start: str | Path | None = None) -> Config:
@@ -126,7 +135,7 @@ class Config:
         problems = list(_missing(written, source, file.parent))
         if problems:
             raise SourceError(problems)
-        return _resolved(written, file)
+        return _resolved(written, source, file)
 
 
 def find_file(start: str | Path | None = None) -> Path:
@@ -192,9 +201,11 @@ class _Written(Mapped):
     escalation: EscalationSteps = Field(default={}, validate_default=True)
     state: Text | None = ".guardrails"
     limits: _Limits = _Limits()
+    alerts: WrittenAlerts = Field(default={}, validate_default=True)
+    prices: WrittenPrices = Field(default_factory=WrittenPrices)
 
 
-def _resolved(written: _Written, file: Path) -> Config:
+def _resolved(written: _Written, source: Source, file: Path) -> Config:
     base = file.parent
     limits = written.limits
     return Config(
@@ -212,6 +223,8 @@ def _resolved(written: _Written, file: Path) -> Config:
         escalation=escalation_of(written.escalation),
         state=None if written.state is None else base / written.state,
         limits=Limits(depth=limits.depth, nodes=limits.nodes, text=limits.bytes),
+        alerts=sinks_of(written.alerts, source, base),
+        prices=written.prices.price_list(),
     )
 
 
@@ -234,6 +247,7 @@ def _missing(written: _Written, source: Source, base: Path) -> Iterator[Problem]
             ("library",), "without the library, `policies` must name the project's own"
         )
     yield from _unknown_presets(written, source)
+    yield from alert_problems(written.alerts, source)
 
 
 def _unknown_presets(written: _Written, source: Source) -> Iterator[Problem]:

@@ -97,6 +97,7 @@ class Register:
 
 
 def _registered(name: str, entry: AgentEntry) -> RegisteredAgent:
+    on_call = entry.on_call
     return RegisteredAgent(
         id=name,
         version=entry.version,
@@ -104,6 +105,10 @@ def _registered(name: str, entry: AgentEntry) -> RegisteredAgent:
         labels=entry.labels,
         budgets=MappingProxyType({env: limit.budget() for env, limit in entry.budget.items()}),
         delegates=MappingProxyType({each.to: each.narrow for each in entry.delegates}),
+        deputy=entry.deputy,
+        on_call=None if on_call is None else on_call.notify,
+        runbook=None if on_call is None else on_call.runbook,
+        dashboard=None if on_call is None else on_call.dashboard,
     )
 
 

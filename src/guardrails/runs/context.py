@@ -103,7 +103,14 @@ def raise_if_killed() -> None:
         frame.run.check_kill(frame.tool)
 
 
-def charge(*, usd: Money | None = None, tokens: int | None = None) -> None:
+def charge(
+    *,
+    usd: Money | None = None,
+    tokens: int | None = None,
+    usage: object = None,
+    model: str | None = None,
+    provider: str | None = None,
+) -> None:
     """Report what the current call really cost; between calls, what the run spent otherwise.
 
     In a call, the first report in a dimension replaces the price that was reserved, and
@@ -112,16 +119,23 @@ def charge(*, usd: Money | None = None, tokens: int | None = None) -> None:
     Args:
         usd: US dollars.
         tokens: Model tokens.
+        usage: In place of these: the usage of a model's response, or what
+            :func:`guardrails.usage_of` gave.
+        model: The model that `usage` is of.
+        provider: Whose price it is; None to tell it by the model's name.
 
     Raises:
         NoActiveRun: there is no run to charge.
-        TypeError: an amount is of another type, or none is given.
+        PriceError: `usage` cannot be read, or the model has no price; the run takes no further
+            call, since what it spent is not counted.
+        ConfigError: the extra with published prices is not installed; likewise.
+        TypeError: an amount is of another type, none is given, or both forms are.
         ValueError: an amount is negative or no amount.
     """
-    reported = charge_of(usd, tokens)
     frame = _get()
     if frame is None:
         raise NoActiveRun("there is no run to charge; open one with `guardrails.run(...)`")
+    reported = charge_of(frame.run, usd, tokens, usage, model, provider)
     if frame.hold is None:
         frame.run.spend(reported.usage)
     else:

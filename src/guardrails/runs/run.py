@@ -243,21 +243,20 @@ class Run:
             for run in runs:
                 run._watch.go_on()  # noqa: SLF001  # of the same class
 
-    def charge(self, *, usd: Money | None = None, tokens: int | None = None) -> None:
+    def charge(
+        self,
+        *,
+        usd: Money | None = None,
+        tokens: int | None = None,
+        usage: object = None,
+        model: str | None = None,
+        provider: str | None = None,
+    ) -> None:
         """Charge it and its ancestors for what was no governed call, as a model's tokens.
 
-        Never raises for an overrun: it is counted in full, and the next call is refused.
-
-        Args:
-            usd: US dollars.
-            tokens: Model tokens.
-
-        Raises:
-            RunClosed: it has ended.
-            TypeError: an amount is of another type, or none is given.
-            ValueError: an amount is negative or no amount.
+        As :func:`guardrails.charge` between calls.
         """
-        self.spend(charge_of(usd, tokens).usage)
+        self.spend(charge_of(self, usd, tokens, usage, model, provider).usage)
 
     def spend(self, usage: Usage) -> None:
         """Charge it and its ancestors with `usage`.
