@@ -59,7 +59,10 @@ def post(endpoint: Endpoint, headers: Mapping[str, str], body: bytes) -> Answer:
     try:
         with _deadline(connection, endpoint.timeout) as expired:
             try:
-                return _exchange(connection, endpoint, headers, body)
+                response = _exchange(connection, endpoint, headers, body)
+                if expired.is_set():  # headers that were cut off look like headers that ended
+                    raise TimeoutError
+                return Answer(response.status, response.getheader("Retry-After"), _head(response))
             except (OSError, http.client.HTTPException, ValueError) as error:
                 if expired.is_set() or isinstance(error, TimeoutError):
                     raise NoAnswer(f"no answer within {endpoint.timeout:g} seconds") from None
@@ -106,18 +109,20 @@ def _exchange(
     endpoint: Endpoint,
     headers: Mapping[str, str],
     body: bytes,
-) -> Answer:
+) -> http.client.HTTPResponse:
     connection.connect()
     if not endpoint.secure:
         _check_loopback(connection.sock)
     connection.request("POST", endpoint.target, body=body, headers=dict(headers))
-    response = connection.getresponse()
-    retry_after = response.getheader("Retry-After")
+    return connection.getresponse()
+
+
+def _head(response: http.client.HTTPResponse) -> str:
+    """The beginning of the body; one that breaks off changes nothing of the answer."""
     try:
-        excerpt = response.read1(_EXCERPT)
+        return response.read1(_EXCERPT).decode("utf-8", "replace")
     except (OSError, http.client.HTTPException):
-        excerpt = b""  # the status is the answer; a body that breaks off changes nothing of it
-    return Answer(response.status, retry_after, excerpt.decode("utf-8", "replace"))
+        return ""
 
 
 def _check_loopback(sock: socket.socket) -> None:
