@@ -116,11 +116,12 @@ class Lane:
             thread = threading.Thread(
                 target=self._work, name=f"guardrails-alerts-{self.name}", daemon=True
             )
+            self._thread = thread  # first: a signal handler must not start another
             try:
                 thread.start()
             except RuntimeError as error:
+                self._thread = None
                 return f"no thread can be started to deliver it: {error}"
-            self._thread = thread
         return None
 
     def _work(self) -> None:
