@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import logging
-import os
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -30,8 +30,8 @@ from guardrails.webhooks.sender import WebhookSender
 WAIT = 30
 
 
-def notice(id="n-1", severity=Severity.WARNING):
-    return Notice(id, NoticeKind.BUDGET, severity, "80 % used", 0, "test")
+def notice(id="n-1", severity=Severity.WARNING, time=0):
+    return Notice(id, NoticeKind.BUDGET, severity, "80 % used", time, "test")
 
 
 class Holding:
@@ -90,9 +90,12 @@ def test_each_sink_gets_its_severities_in_their_order(severities, thresholds):
 def test_who_gives_a_notice_does_not_wait_for_any_sink():
     slow, got = Holding(), []
     done = threading.Event()
-    made, _ = dispatcher(
-        Route("slow", slow), callback("quick", lambda it: (got.append(it.id), done.set()))
-    )
+
+    def take(it):
+        got.append(it.id)
+        done.set()
+
+    made, _ = dispatcher(Route("slow", slow), callback("quick", take))
     made.notify(notice())
     assert slow.entered.wait(WAIT)
     assert done.wait(WAIT)  # a sink that hangs holds up no other
@@ -151,9 +154,9 @@ def test_a_webhook_that_gives_up_is_reported_with_its_attempts():
             retries=RetryPolicy(attempts=2),
             wait=wait,
         )
-        made, reports = dispatcher(Route("hook", WebhookSink(sender)))
+        made, reports = dispatcher(Route("hook", WebhookSink(sender, clock)))
         for id in ("lost", "kept"):
-            made.notify(notice(id))
+            made.notify(notice(id, time=clock.now_ns()))
         made.close()
     ((report),) = reports
     assert (report.notice.id, report.attempts) == ("lost", 2)
@@ -162,9 +165,36 @@ def test_a_webhook_that_gives_up_is_reported_with_its_attempts():
     assert b'"type":"guardrails.budget.threshold"' in held.came[-1][2]
 
 
+def test_what_waited_behind_a_receiver_that_is_away_is_tried_once_each():
+    clock = FakeClock()
+
+    def wait(seconds):
+        clock.advance(seconds)
+        return False
+
+    with receiver(503) as held:
+        endpoint = Endpoint(held.url, (Secret(b"k" * 32),))
+        sender = WebhookSender(endpoint, clock=clock, wait=wait, chance=lambda: 0.0)
+        made, reports = dispatcher(Route("hook", WebhookSink(sender, clock)), drain=WAIT)
+        began = clock.now_ns()
+        for at in range(30):
+            made.notify(notice(str(at), time=began - 60 * 10**9))
+        made.close()
+    tried = [it.attempts for it in reports]
+    assert tried[0] == 8
+    assert tried == sorted(tried, reverse=True)
+    assert tried[8:] == [1] * 22
+    assert (clock.now_ns() - began) / 1e9 == 240
+
+
 def test_close_delivers_what_waits():
     got = []
-    made, reports = dispatcher(callback("slow", lambda it: (time.sleep(0.001), got.append(it.id))))
+
+    def take(it):
+        time.sleep(0.001)
+        got.append(it.id)
+
+    made, reports = dispatcher(callback("slow", take))
     for at in range(100):
         made.notify(notice(str(at)))
     made.close()
@@ -174,7 +204,7 @@ def test_close_delivers_what_waits():
 
 def test_close_is_bounded_and_reports_what_is_left():
     hold = Holding()
-    hold.close = hold.closed.set  # type: ignore[method-assign]  # it hangs on, closed or not
+    hold.close = hold.closed.set  # it hangs on, closed or not
     made, reports = dispatcher(Route("stuck", hold), drain=0.05)
     made.notify(notice("under way"))
     assert hold.entered.wait(WAIT)
@@ -249,7 +279,6 @@ def test_under_threads_every_notice_is_delivered_or_reported_once(threads, each,
     assert got == {f"{thread}-{at}": 1 for thread in range(threads) for at in range(each)}
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_forked_child_sends_its_own_notices_and_none_of_its_parents():
     code = """
 import os, sys, threading
@@ -304,20 +333,30 @@ for at in range(50):
 
 def test_a_signal_handler_may_give_a_notice_while_one_is_given():
     got: list[str] = []
-    made, _ = dispatcher(callback("pager", lambda it: got.append(it.id)), drain=WAIT)
+    made, _ = dispatcher(
+        callback("pager", lambda it: got.append(it.id)), drain=WAIT, capacity=10**6
+    )
     numbers = itertools.count()
 
     def give(*_):
         made.notify(notice(str(next(numbers))))  # one step in C, so no number comes twice
 
-    before = signal.signal(signal.SIGALRM, give)
-    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+    main = threading.main_thread().ident
+    assert threading.get_ident() == main
+    sent = threading.Event()
+
+    def interrupt():
+        for _ in range(300):
+            signal.pthread_kill(main, signal.SIGUSR1)
+        sent.set()
+
+    before = signal.signal(signal.SIGUSR1, give)
     try:
-        for _ in range(800):
+        threading.Thread(target=interrupt).start()
+        while not sent.is_set():
             give()
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.signal(signal.SIGUSR1, before)
     made.close()
     assert sorted(map(int, got)) == list(range(next(numbers)))
 
@@ -331,7 +370,8 @@ def test_a_callback_is_a_plain_function():
     async def page(_):
         pass
 
-    for wrong in (page, "text", None):
+    wrongs: tuple[Any, ...] = (page, "text", None)
+    for wrong in wrongs:
         with pytest.raises(ConfigError, match="plain function"):
             CallbackSink(wrong)
 
@@ -350,7 +390,7 @@ def test_a_webhook_carries_the_notice_under_its_id():
     clock = FakeClock()
     secret = Secret(b"k" * 32)
     with receiver(202) as held:
-        sink = WebhookSink(WebhookSender(Endpoint(held.url, (secret,)), clock=clock))
+        sink = WebhookSink(WebhookSender(Endpoint(held.url, (secret,)), clock=clock), clock)
         assert sink.send(notice("n-7")).startswith("answered 202")
         assert "token" not in sink.target
     ((_, headers, body),) = held.came

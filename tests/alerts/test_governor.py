@@ -120,7 +120,7 @@ def test_a_kill_whose_agent_is_not_in_the_register_tells_all_the_same(tmp_path, 
         governor.kill("agent/gone", reason="left over")
         governor.close()
     ((_, headers, body),) = held.came
-    assert verify(headers, body, Secret.parse(SECRET))
+    assert verify(headers, body, Secret.parse(SECRET)).id == headers["webhook-id"]
     data = json.loads(body)["data"]
     assert (data["agent"], data["notify"]) == ("gone", {})
 

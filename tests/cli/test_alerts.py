@@ -69,7 +69,7 @@ def test_a_test_goes_through_every_sink_and_says_what_came_back(project):
     assert "answered 202" in result.stdout
     assert "ok    lines  ops  written" in result.stdout
     ((_, headers, body),) = held.came
-    assert verify(headers, body, Secret.parse(SECRET))
+    assert verify(headers, body, Secret.parse(SECRET)).id == headers["webhook-id"]
     assert json.loads(body)["type"] == "guardrails.test"
 
 
@@ -129,3 +129,16 @@ def test_what_cannot_be_tried_is_a_usage_error(project, words, said):
     result = run("test", *words)
     assert result.exit_code == 2
     assert said in result.stderr
+
+
+def test_the_doctor_says_whether_the_sinks_can_be_built(project, monkeypatch):
+    def doctor():
+        checks = json.loads(CliRunner().invoke(app, ["doctor", "--json"]).stdout)["checks"]
+        return [(it["status"], it["found"]) for it in checks if it["name"] == "alerts"]
+
+    project(hook("security", "https://h.example/"), "lines: {log: ops}")
+    assert doctor() == [("ok", "security, lines; try them by `guardrails alerts test`")]
+    monkeypatch.delenv("HOOK_SECRET")
+    ((status, found),) = doctor()
+    assert status == "fail"
+    assert "alerts.security: the environment variable `HOOK_SECRET` is not set" in found

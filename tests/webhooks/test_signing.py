@@ -111,7 +111,7 @@ def test_one_of_several_secrets_is_enough_on_either_side():
     both = sign("n-1", NOW, b"{}", [new, old])
     for held in (old, new, [old, new], [other, old]):
         assert verify(both, b"{}", held, now=NOW).id == "n-1"
-    assert verify(sign("n-1", NOW, b"{}", [old]), b"{}", [new, old], now=NOW)
+    verify(sign("n-1", NOW, b"{}", [old]), b"{}", [new, old], now=NOW)
     with pytest.raises(SignatureError):
         verify(both, b"{}", other, now=NOW)
 
@@ -124,7 +124,7 @@ def test_no_secret_at_all_takes_nothing():
 def test_signatures_of_other_versions_are_passed_over():
     headers = sign("n-1", NOW, b"{}", [SECRET])
     headers["webhook-signature"] = "v1a,AAAA v2, v1,!! " + headers["webhook-signature"]
-    assert verify(headers, b"{}", SECRET, now=NOW)
+    verify(headers, b"{}", SECRET, now=NOW)
     headers["webhook-signature"] = headers["webhook-signature"].replace("v1,", "v2,")
     with pytest.raises(SignatureError):
         verify(headers, b"{}", SECRET, now=NOW)
@@ -132,7 +132,7 @@ def test_signatures_of_other_versions_are_passed_over():
 
 def test_the_case_of_header_names_does_not_matter():
     headers = {name.title(): value for name, value in sign("n-1", NOW, b"", [SECRET]).items()}
-    assert verify(headers, b"", SECRET, now=NOW)
+    verify(headers, b"", SECRET, now=NOW)
 
 
 @pytest.mark.parametrize("id", ["", "a.b", "a b", "é", "x" * 129, "a\r\nb"])

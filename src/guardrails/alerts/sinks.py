@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from guardrails.model.notice import Notice
+    from guardrails.ports import Clock
     from guardrails.webhooks.sender import WebhookSender
 
 LOGGER: Final = "guardrails.alerts"
@@ -83,12 +84,17 @@ class LogSink:
 class WebhookSink:
     """Sends each notice as a signed webhook, whose id is the notice's.
 
+    The time for attempts is counted from when a notice was given. So notices that wait behind a
+    receiver that is away are tried once each when their turn comes late, not for minutes each.
+
     Args:
         sender: Sends, and tries again.
+        clock: The time.
     """
 
-    def __init__(self, sender: WebhookSender) -> None:
+    def __init__(self, sender: WebhookSender, clock: Clock) -> None:
         self._sender = sender
+        self._clock = clock
 
     @property
     def target(self) -> str:
@@ -101,7 +107,8 @@ class WebhookSink:
         Raises:
             DeliveryError: it was not delivered.
         """
-        receipt = self._sender.send(notice.id, notice.json().encode("ascii"))
+        waited = (self._clock.now_ns() - notice.time) / 1e9
+        receipt = self._sender.send(notice.id, notice.json().encode("ascii"), waited=waited)
         return f"answered {receipt.status} after {receipt.seconds:.2f} s"
 
     def close(self) -> None:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 from guardrails.assembly import policy_files
 from guardrails.audit.jsonl import JsonLinesRecord
 from guardrails.cli.policy_sources import nearby
+from guardrails.clock import SystemClock
 from guardrails.config import VARIABLE, Config, find_file
 from guardrails.engines.in_process import InProcessEngine
 from guardrails.errors import ConfigError, PolicyLoadError, StateUnavailable
@@ -87,6 +88,7 @@ def examine() -> Iterator[Finding]:
     yield _opa(config)
     yield _modes(config)
     yield _record(config)
+    yield from _alerts(config)
 
 
 def _python() -> Finding:
@@ -291,6 +293,23 @@ def _record(config: Config) -> Finding:
         mend = "name another file as `record`, or make it writable; without it no call runs"
         return Finding("record", Status.FAIL, str(error), mend, out_of_reach=True)
     return Finding("record", Status.OK, f"{file}, {_size(size)}, can be written")
+
+
+def _alerts(config: Config) -> Iterator[Finding]:
+    """Whether the sinks can be built; `guardrails alerts test` says whether they reach anybody."""
+    if not config.alerts:
+        return
+    clock = SystemClock()
+    broken = []
+    for sink in config.alerts:
+        try:
+            sink.route(clock)
+        except ConfigError as error:
+            broken.append(Finding("alerts", Status.FAIL, str(error), "correct it"))
+    if not broken:
+        names = ", ".join(sink.name for sink in config.alerts)
+        yield Finding("alerts", Status.OK, f"{names}; try them by `guardrails alerts test`")
+    yield from broken
 
 
 def _record_to_come(path: Path, shown: Path) -> Finding:

@@ -109,7 +109,8 @@ class SinkConfig:
             case "callback":
                 return CallbackSink(_function(self.target))
             case _:
-                return WebhookSink(WebhookSender(self.endpoint(), clock=clock, retries=retries))
+                sender = WebhookSender(self.endpoint(), clock=clock, retries=retries)
+                return WebhookSink(sender, clock)
 
     def endpoint(self) -> Endpoint:
         """Where a webhook goes, with its secrets.

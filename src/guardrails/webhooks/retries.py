@@ -12,7 +12,7 @@ _MOST_ATTEMPTS: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """At most so many attempts, and none after so long a time.
+    """At most so many attempts, and after so long a time none but the first.
 
     The pause doubles from `first` to `longest`. Of each pause a random half is left out, so
     that many senders do not come back at once. What the receiver asks for by ``Retry-After`` is
@@ -20,7 +20,8 @@ class RetryPolicy:
 
     Attributes:
         attempts: How often it is tried at most, the first time included.
-        window: Seconds after the first attempt within which every other one begins.
+        window: Seconds within which every attempt but the first begins, from when the webhook was
+            to be sent.
         first: Seconds of the first pause, before its random part.
         longest: Seconds that a pause grows to.
 
@@ -46,7 +47,7 @@ class RetryPolicy:
 
         Args:
             made: How many attempts were made.
-            passed: Seconds since the first one began.
+            passed: Seconds since the webhook was to be sent.
             chance: A random number from 0 up to 1.
             asked: Seconds that the receiver asked for, if it did.
         """

@@ -79,12 +79,13 @@ class WebhookSender:
     def __repr__(self) -> str:
         return f"<WebhookSender to {self.endpoint.origin}>"
 
-    def send(self, id: str, body: bytes) -> Receipt:
+    def send(self, id: str, body: bytes, *, waited: float = 0.0) -> Receipt:
         """Deliver `body`, as JSON, under `id`.
 
         Args:
             id: The webhook's id, the same at every attempt; receivers know repetitions by it.
             body: What is sent, exactly.
+            waited: Seconds that it has waited to be sent; they count as time for attempts.
 
         Raises:
             DeliveryError: it was not delivered.
@@ -104,7 +105,8 @@ class WebhookSender:
             passed = self._clock.monotonic() - began
             if answer is not None and 200 <= answer.status < 300:  # noqa: PLR2004  # HTTP's 2xx
                 return Receipt(answer.status, made, passed)
-            pause = None if self._is_final(answer) else self._pause(made, passed, answer)
+            final = self._is_final(answer)
+            pause = None if final else self._pause(made, max(0.0, waited) + passed, answer)
             if pause is None or self._waited(pause):
                 raise self._failure(trouble, made, answer, stopped=pause is not None)
 
