@@ -54,7 +54,21 @@ _DECIDE: Final = f"/v1/data/{ENTRYPOINT}?provenance=true&strict-builtin-errors=t
 _EXPLAIN: Final = f"{_DECIDE}&explain=fails&pretty=true"
 _EXPLANATION_LIMIT: Final = 16 << 20
 _EXPLANATION_SECONDS: Final = 5.0
-_NOTHING: Final = Provenance()
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Who answered last.
+
+    Attributes:
+        provenance: As OPA told it.
+        revision: The same as one text.
+        objection: Why this OPA may not decide; None if it may.
+    """
+
+    provenance: Provenance | None = None
+    revision: str = UNKNOWN
+    objection: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +169,7 @@ class SidecarEngine:
         self._lock = threading.Lock()
         self._is_falling_back = False
         self._fallback_decisions = 0
-        self._known = (_NOTHING, UNKNOWN)
+        self._known = _Known()
         if not (place.is_secure or place.is_local):
             _log.warning(
                 "decisions of %s come in the clear: whoever is on the way can forge them", place
@@ -166,7 +180,7 @@ class SidecarEngine:
         """The policy revision of the last decision: ``name@revision`` of each bundle."""
         if self._is_falling_back and self._fallback is not None:
             return self._fallback.revision
-        return self._known[1]
+        return self._known.revision
 
     def decide(self, document: Mapping[str, Any], decision_id: str) -> Decision:
         """The decision about one input document.
@@ -220,17 +234,15 @@ class SidecarEngine:
         """How it stands, without asking OPA."""
         tally = self._server.tally
         last = tally.last_trouble
-        provenance, _ = self._known
+        known = self._known
         trouble = None if last is None else f"{last.trouble}: {last.detail}"
-        if provenance is not _NOTHING:
-            trouble = objection(provenance.version) or trouble
         return SidecarStatus(
             address=str(self._server.address),
             is_reachable=tally.is_reachable,
             breaker=self._server.breaker,
-            opa_version=provenance.version or None,
+            opa_version=None if known.provenance is None else known.provenance.version,
             revision=self.revision,
-            last_error=trouble,
+            last_error=known.objection or trouble,
             last_error_ns=tally.last_trouble_ns,
             answered=tally.answered,
             unanswered=tally.unanswered,
@@ -261,19 +273,19 @@ class SidecarEngine:
 
     def _accepted(self, provenance: Provenance, decision_id: str) -> str:
         """The revision, from an OPA that may decide."""
-        known, revision = self._known
-        if provenance != known:
-            revision = self._remember(provenance)
-        why = objection(provenance.version)
-        if why is not None:
-            raise self._unavailable(Unreachable(Trouble.VERSION, why), decision_id)
+        known = self._known
+        if provenance != known.provenance:
+            known = self._remember(provenance)
+        if known.objection is not None:
+            raise self._unavailable(Unreachable(Trouble.VERSION, known.objection), decision_id)
         self._returned()
-        return revision
+        return known.revision
 
-    def _remember(self, provenance: Provenance) -> str:
-        revision = _revision(provenance)
-        self._known = (provenance, revision)
-        return revision
+    def _remember(self, provenance: Provenance) -> _Known:
+        known = self._known = _Known(
+            provenance, _revision(provenance), objection(provenance.version)
+        )
+        return known
 
     def _unavailable(self, outcome: Unreachable, decision_id: str) -> PolicyUnavailable:
         return PolicyUnavailable(
