@@ -1,4 +1,4 @@
-"""What all tests share: how hypothesis searches, and a cache of compiled policies of their own.
+"""What all tests share: how hypothesis searches, a cache of compiled policies, an OPA binary.
 
 Hypothesis takes the same sample every time, or, with GUARDRAILS_SOAK=1, searches far and wide.
 """
@@ -10,6 +10,8 @@ import tempfile
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from guardrails.rego.opa_binary import find_opa
 
 _SLOW = [HealthCheck.too_slow]
 
@@ -24,3 +26,14 @@ def own_cache():
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", folder)
         yield
+
+
+@pytest.fixture(scope="session")
+def opa():
+    """The path of an OPA binary; without one the test is skipped, or fails where CI runs it."""
+    found = find_opa()
+    if found is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("no OPA binary: set OPA, or run `make opa`")
+        pytest.skip("no OPA binary: set OPA, or run `make opa`")
+    return found

@@ -6,7 +6,6 @@ import copy
 import json
 import os
 import random
-import shutil
 import subprocess
 from decimal import Decimal
 from pathlib import Path
@@ -139,17 +138,6 @@ def cases(count: int) -> list[dict[str, Any]]:
     return made
 
 
-def find_opa() -> str:
-    """The OPA binary; its absence fails in CI and skips elsewhere."""
-    local = ROOT / ".tools" / "opa"
-    found = os.environ.get("OPA") or (str(local) if local.exists() else shutil.which("opa"))
-    if found:
-        return found
-    if os.environ.get("CI") == "true":
-        pytest.fail("OPA is missing: run `make opa`")
-    pytest.skip("no OPA: run `make opa`")
-
-
 def by_opa(opa: str, batch: list[dict[str, Any]], folder: Path) -> list[str]:
     """OPA's decisions; an error of any builtin is an error of the whole batch."""
     file = folder / "cases.json"
@@ -177,8 +165,7 @@ def program(planner: str, opa: str) -> Program:
 
 
 @pytest.mark.parametrize("planner", ["regopy", "opa"])
-def test_decisions_equal_those_of_opa(planner: str, tmp_path: Path) -> None:
-    opa = find_opa()
+def test_decisions_equal_those_of_opa(planner: str, opa: str, tmp_path: Path) -> None:
     loaded = program(planner, opa)
     sample = cases(CASES)
     effects = set()

@@ -64,5 +64,9 @@ class Pool:
             except IndexError:
                 return
 
+    def __del__(self) -> None:
+        # An engine that is dropped, not closed, leaves no socket behind.
+        self.close()
+
     def __len__(self) -> int:
         return len(self._idle)

@@ -11,10 +11,8 @@ import contextlib
 import http.client
 import json
 import socket
-import subprocess
-import time
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 from urllib.parse import quote
 
@@ -23,6 +21,7 @@ from guardrails.rego import UNDEFINED, Program
 from guardrails.rego.interpreter import Interpreter
 from guardrails.rego.opa_binary import build_plan
 from guardrails.rego.values import dumps, equal, from_json, to_json
+from tests.opa.opa_process import OpaProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -30,9 +29,6 @@ if TYPE_CHECKING:
 
 Answer = tuple[str, Any]
 """``("value", JSON)``, ``("undefined", None)`` or ``("error", code)``."""
-
-START: Final = 30.0
-"""Seconds that the server may take to start."""
 
 
 class _Connection(http.client.HTTPConnection):
@@ -77,30 +73,14 @@ def serving(
         (folder / f"m{number}.rego").write_text(text, "utf-8", newline="")
     (folder / "data.json").write_text(dumps(from_json(data)), "utf-8")
     files = [*(f"m{number}.rego" for number in range(len(modules))), "data.json"]
-    path = folder / "s"
-    command = [opa, "run", "--server", "--addr", f"unix://{path}", "--log-level", "error"]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [*command, "--disable-telemetry", *files], cwd=folder, stdout=log, stderr=log
-        )
+    process = OpaProcess(opa, folder, files)
     try:
-        _wait(process, path, folder / "log")
-        server = Server(str(path))
+        process.start()
+        server = Server(process.socket_path)
         with contextlib.closing(server.connection):
             yield server
     finally:
-        process.terminate()
-        process.wait(30)
-
-
-def _wait(process: subprocess.Popen[bytes], path: Path, log: Path) -> None:
-    until = time.monotonic() + START
-    while time.monotonic() < until and process.poll() is None:
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
-            probe.connect(str(path))
-            return
-        time.sleep(0.005)
-    raise RuntimeError(f"the OPA server did not start:\n{log.read_text('utf-8', 'replace')[:4000]}")
+        process.stop()
 
 
 def planned(
