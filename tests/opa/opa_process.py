@@ -1,4 +1,4 @@
-"""A real ``opa run --server`` for tests: on a port and on a Unix socket, killed and started again."""
+"""A real ``opa run --server`` for tests: on a port and a Unix socket, killed and started again."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class OpaProcess:
             time.sleep(0.01)
 
     def kill(self) -> None:
-        """kill -9."""
+        """Kill -9."""
         if self.process is not None:
             self.process.kill()
             self.process.wait(START)

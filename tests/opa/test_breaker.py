@@ -8,7 +8,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from guardrails.opa.breaker import Breaker, BreakerState
+from guardrails.opa.breaker import Breaker, BreakerState, Permit
 from guardrails.testing import FakeClock
 
 FAILURES = 3
@@ -95,11 +95,13 @@ def test_of_many_threads_one_probes():
     clock = FakeClock()
     breaker = Breaker(clock, failures=1, pause=PAUSE)
     for _ in range(50):
-        breaker.failed(breaker.admit())
+        permit = breaker.admit()
+        assert permit is not None
+        breaker.failed(permit)
         assert breaker.state is BreakerState.OPEN
         clock.advance(PAUSE)
         start = threading.Barrier(8)
-        permits = []
+        permits: list[Permit | None] = []
 
         def worker(start=start, permits=permits):
             start.wait()

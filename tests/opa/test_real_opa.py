@@ -14,12 +14,12 @@ from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
 import pytest
+from tests.opa.opa_process import running
 
 from guardrails.engines.sidecar import SidecarEngine
 from guardrails.errors import EvaluationError, Finding, PolicyUnavailable
 from guardrails.model.decision import Decision, Effect, MalformedDecision
 from guardrails.opa.breaker import BreakerState
-from tests.opa.opa_process import running
 
 pytestmark = pytest.mark.opa
 
@@ -37,9 +37,15 @@ decision := {
 
 decision := 1 / input.divisor if input.kind == "error"
 
-decision := {"effect": "deny", "reasons": [{"rule": "guardrails", "reason": "slow"}], "approvals": [], "obligations": []} if {
+decision := {
+	"effect": "deny",
+	"reasons": [{"rule": "guardrails", "reason": "slow"}],
+	"approvals": [],
+	"obligations": [],
+} if {
 	input.kind == "slow"
-	count([1 | some a in numbers.range(1, 3000); some b in numbers.range(1, 3000); a == b + 7000]) == 0
+	many := numbers.range(1, 3000)
+	count([1 | some a in many; some b in many; a == b + 7000]) == 0
 }
 """
 
@@ -235,7 +241,8 @@ def test_kill_9_under_load_and_a_new_start(opa, tmp_path):
     with running(opa, tmp_path, {"policy.rego": POLICY}) as server:
         engine = SidecarEngine(server.unix, deadline=GENEROUS, failures=3, pause=0.02)
         over = threading.Event()
-        wrong, right, refused = [], [0], [0]
+        right, refused = [0], [0]
+        wrong: list[object] = []
 
         def worker(number):
             while not over.is_set():

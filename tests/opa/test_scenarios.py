@@ -11,11 +11,11 @@ import time
 from decimal import Decimal
 
 import pytest
+from tests.opa.chaos import ALLOW, PROVENANCE, answer, chaos, chunked, gzipped
 
 from guardrails.engines.sidecar import SidecarEngine
 from guardrails.errors import EvaluationError, PolicyUnavailable
 from guardrails.model.decision import MalformedDecision
-from tests.opa.chaos import ALLOW, PROVENANCE, answer, chaos, chunked, gzipped
 
 LIMIT = 20_000
 GENEROUS = 30.0
@@ -94,7 +94,7 @@ SCENARIOS = {
         replies(answer(gzipped(OK), headers="Content-Encoding: gzip\r\n")), DECIDED,
     ),
     "with an interim response": (
-        replies(b"HTTP/1.1 103 Early Hints\r\nContent-Type: text/plain\r\n\r\n" + answer()), DECIDED,
+        replies(b"HTTP/1.1 103 E\r\nContent-Type: text/plain\r\n\r\n" + answer()), DECIDED,
     ),
     "with a charset": (replies(answer(kind="Application/JSON; charset=utf-8")), DECIDED),
     "HTTP/1.0": (replies(answer().replace(b"HTTP/1.1", b"HTTP/1.0")), DECIDED),
@@ -233,9 +233,9 @@ def verdict(engine, shell):
     try:
         decision = ask(engine, shell)
     except PolicyUnavailable as refused:
-        assert refused.decision_id == "d-1"
-        assert engine.status().last_error.partition(":")[0] in refused.message
-        return refused.message.partition("gave no decision: ")[2]
+        trouble = engine.status().last_error.partition(":")[0]
+        named = refused.decision_id == "d-1" and trouble in refused.message
+        return refused.message.partition("gave no decision: ")[2] if named else "not named"
     except EvaluationError as failed:
         return failed.code
     except MalformedDecision:
@@ -265,7 +265,7 @@ def test_an_evaluation_error_names_its_place(shell):
     script, _ = SCENARIOS["conflict"]
     with chaos(script) as server:
         engine = SidecarEngine(server.address, deadline=GENEROUS)
-        with pytest.raises(EvaluationError, match="a.rego:3: eval_conflict_error: div") as caught:
+        with pytest.raises(EvaluationError, match=r"a\.rego:3: eval_conflict_error: div") as caught:
             ask(engine, shell)
         assert (caught.value.file, caught.value.row) == ("a.rego", 3)
 

@@ -227,7 +227,8 @@ class _Session(requests.Session):
             options["data"] = encode(body)
         if self._token is not None:
             headers["Authorization"] = f"Bearer {self._token.current()}"
-        response = super().request(method, url, headers=headers, **options)
+        # The client lists policies at `/v1/policies/`, which OPA answers with a redirect.
+        response = super().request(method, url.rstrip("/"), headers=headers, **options)
         if response.status_code in {401, 403}:
             raise TokenNotThereError(f"the server answers {response.status_code}: not authorized")
         return response

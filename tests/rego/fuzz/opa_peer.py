@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 from unittest import mock
 from urllib.parse import quote
 
+from tests.opa.opa_process import OpaProcess
+
 from guardrails.errors import EvaluationError
 from guardrails.rego import UNDEFINED, Program
 from guardrails.rego.interpreter import Interpreter
 from guardrails.rego.opa_binary import build_plan
 from guardrails.rego.values import dumps, equal, from_json, to_json
-from tests.opa.opa_process import OpaProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
