@@ -26,7 +26,15 @@ if TYPE_CHECKING:
 PLACE: Final = Path(__file__).with_name("results.json")
 """Where a full run writes them."""
 
-_PACKAGES: Final = ("guardrails-opa", DISTRIBUTION, "cedarpy", "regopy", "google-re2")
+_PACKAGES: Final = (
+    "guardrails-opa",
+    DISTRIBUTION,
+    "cedarpy",
+    "regopy",
+    "google-re2",
+    "httptools",
+    "opa-python-client",
+)
 
 
 def document(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from benchmarks import sidecar
 from benchmarks.gates import Gate
 from benchmarks.peers import cedar, cpp_rego, opa_server, rust_rego
 from benchmarks.policies import scaling
@@ -92,6 +93,16 @@ def benchmarks() -> tuple[Benchmark, ...]:
                 Gate(SHAPED, cpp_rego.NAME, 1 / 150),
             ),
         ),
+        Benchmark(
+            "sidecar",
+            "one decision by an OPA server, over connections that stay open",
+            _beside_http_client,
+            sidecar.CLIENT_TCP,
+            (
+                Gate(sidecar.TCP, sidecar.CLIENT_TCP, 1),
+                Gate(sidecar.UNIX, sidecar.CLIENT_UNIX, 1),
+            ),
+        ),
         _growing(
             "rules",
             "10 rules over 2 tools, 1,000 over 200: five apply to a call in both",
@@ -156,6 +167,17 @@ def _beside_peers(stack: ExitStack, wanted: Collection[str] | None) -> Field:
     }
     found, absent = _made(makers, wanted)
     return Field(tuple(found), absent, policy.cases)
+
+
+def _beside_http_client(stack: ExitStack, wanted: Collection[str] | None) -> Field:
+    cases = sidecar.cases(flat().cases)
+    try:
+        makers = sidecar.makers(stack)
+    except NotThereError as error:
+        names = (sidecar.TCP, sidecar.UNIX, sidecar.CLIENT_TCP, sidecar.CLIENT_UNIX)
+        return Field((), dict.fromkeys(names, str(error)), cases)
+    found, absent = _made(makers, wanted)
+    return Field(tuple(found), absent, cases)
 
 
 def _growing(

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,7 +19,7 @@ from benchmarks.policies.reference import ENTRYPOINT
 from benchmarks.variant import NotThereError, Variant, variant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from benchmarks.policies.policy import Policy
 
@@ -44,6 +45,14 @@ def opa_binary() -> str:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Where a server that runs listens: on a port of the loopback address and on a Unix socket."""
+
+    port: int
+    socket_path: str
+
+
 @contextlib.contextmanager
 def opa_server(policy: Policy) -> Iterator[Variant]:
     """A server with the policy, for as long as the context lasts.
@@ -51,21 +60,41 @@ def opa_server(policy: Policy) -> Iterator[Variant]:
     Raises:
         NotThereError: there is no OPA, or it does not answer.
     """
+    with served(policy.modules, policy.data) as listening:
+        connection = http.client.HTTPConnection(_HOST, listening.port, timeout=_START)
+        with contextlib.closing(connection):
+            yield _variant(connection)
+
+
+@contextlib.contextmanager
+def served(
+    modules: Mapping[str, str], data: Mapping[str, Any], options: Sequence[str] = ()
+) -> Iterator[Listening]:
+    """A server with these policies and data, for as long as the context lasts.
+
+    Args:
+        modules: The policies.
+        data: The base documents.
+        options: More options of OPA's.
+
+    Raises:
+        NotThereError: there is no OPA, or it does not answer.
+    """
     binary = opa_binary()
     with tempfile.TemporaryDirectory(prefix="guardrails-bench-") as folder:
-        for number, text in enumerate(policy.modules.values()):
+        for number, text in enumerate(modules.values()):
             Path(folder, f"{number}.rego").write_text(text, encoding="utf-8")
-        Path(folder, "data.json").write_text(_encode(policy.data), encoding="utf-8")
-        port = _free_port()
+        Path(folder, "data.json").write_text(_encode(data), encoding="utf-8")
+        listening = Listening(_free_port(), f"{folder}/socket")
         command = [
-            binary, "run", "--server", "--addr", f"{_HOST}:{port}", "--log-level", "error",
-            "--skip-version-check", folder,
+            binary, "run", "--server", "--addr", f"{_HOST}:{listening.port}",
+            "--addr", f"unix://{listening.socket_path}", "--log-level", "error",
+            "--skip-version-check", "--ignore", "socket", *options, folder,
         ]  # fmt: skip
         server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603  # the binary that is measured
         try:
-            connection = _connected(port, server)
-            yield _variant(connection)
-            connection.close()
+            _wait(listening.port, server)
+            yield listening
         finally:
             server.terminate()
             server.wait()
@@ -89,14 +118,13 @@ def _free_port() -> int:
         return port
 
 
-def _connected(port: int, server: subprocess.Popen[bytes]) -> http.client.HTTPConnection:
+def _wait(port: int, server: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + _START
     while time.monotonic() < deadline and server.poll() is None:
         connection = http.client.HTTPConnection(_HOST, port, timeout=_START)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), contextlib.closing(connection):
             connection.request("GET", "/health")
             if connection.getresponse().read() is not None:
-                return connection
-        connection.close()
+                return
         time.sleep(0.05)
     raise NotThereError("the OPA server does not answer")
