@@ -15,6 +15,8 @@ import socket
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
+from opa_client.opa import OpaClient
+
 from benchmarks.peers.opa_server import served
 from benchmarks.variant import Variant, variant
 from benchmarks.workload import Case
@@ -145,9 +147,6 @@ def _coroutine(stack: ExitStack, address: str) -> Variant:
 
 
 def _query_rule(stack: ExitStack, port: int) -> Variant:
-    # Imported here: the decision path does without it.
-    from opa_client.opa import OpaClient  # noqa: PLC0415
-
     client = OpaClient(host=_HOST, port=port)
     stack.callback(client.close_connection)
     return variant(

@@ -10,6 +10,8 @@ import hashlib
 import json
 import re
 import socket
+import subprocess
+import time
 from decimal import Decimal
 from pathlib import Path
 
@@ -328,3 +330,23 @@ def test_it_is_in_no_layer_of_the_library():
     assert library.modules
     assert not [name for name, text in library.modules.items() if "package system" in text]
     assert [path.name for path in Path(folder / "system").iterdir()].count("authz.rego") == 1
+
+
+def test_a_bundle_that_claims_everything_takes_authz_away_and_opens_nothing(opa, tmp_path):
+    """Its root is "", as without a manifest: it replaces all policies, those of files too."""
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "library.rego").write_text(LIBRARY)
+    subprocess.run([opa, "build", "-b", "b", "-o", "bundle.tar.gz"], cwd=tmp_path, check=True)
+    option = f"--set=bundles.library.resource=file://{tmp_path}/bundle.tar.gz"
+    environment = {"GUARDRAILS_OPA_TOKEN_SHA256": hashlib.sha256(TOKEN.encode()).hexdigest()}
+    modules = {"authz.rego": authz()}
+    with running(opa, tmp_path, modules, [*OPTIONS, option], environment) as server:
+        until = time.monotonic() + GENEROUS
+        while raw(server, "GET", "/health")[0] == 200:
+            assert time.monotonic() < until
+        for method, target, body in FORBIDDEN[:8]:
+            assert raw(server, method, target, body)[0] >= 400
+            assert raw(server, method, target, body, bearer(TOKEN))[0] >= 400
+        engine = SidecarEngine(server.unix, deadline=GENEROUS)
+        with pytest.raises(PolicyUnavailable, match="server error"):
+            engine.decide({}, "d")

@@ -333,7 +333,7 @@ class Fallback:
         return self.decide(document, decision_id)
 
     def explain(self, document, rules=()):
-        return ()
+        return (Finding("fallback.rego:1", "fallback", "not met"),)
 
 
 def deny(document, decision_id, revision):
@@ -359,6 +359,7 @@ def test_a_fallback_decides_only_while_nothing_answers_and_is_logged_once(opa, t
         asyncio.run(engine.decide_async({}, "d"))
         assert engine.revision == "sha256:fallback"
         assert engine.status().is_falling_back
+        assert engine.explain({})[0].where == "fallback.rego:1"
         assert (engine.status().fallback_decisions, fallback.asked) == (4, 4)
         server.start()
         asked(engine, 2)
@@ -426,5 +427,10 @@ decision := {"effect": "deny", "reasons": [], "approvals": [], "obligations": []
         )
         assert {each.where for each in found} >= {"small.rego:3", "small.rego:7"}
         assert engine.explain({"args": {"n": 11}}, ["other"]) == ()
+
+        async def inside():
+            return engine.explain({"args": {"n": 11}})
+
+        assert asyncio.run(inside()) == (), "an event loop does not wait for an explanation"
         server.kill()
         assert engine.explain({"args": {"n": 11}}) == ()

@@ -7,12 +7,13 @@ changes are logged.
 
 from __future__ import annotations
 
+import asyncio
 import logging
-import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from guardrails.clock import SystemClock
+from guardrails.engines.standby import Standby
 from guardrails.errors import EvaluationError, PolicyUnavailable
 from guardrails.model.decision import Decision, MalformedDecision
 from guardrails.opa.address import Address
@@ -53,7 +54,7 @@ _log: Final = logging.getLogger("guardrails")
 _DECIDE: Final = f"/v1/data/{ENTRYPOINT}?provenance=true&strict-builtin-errors=true"
 _EXPLAIN: Final = f"{_DECIDE}&explain=fails&pretty=true"
 _EXPLANATION_LIMIT: Final = 16 << 20
-_EXPLANATION_SECONDS: Final = 5.0
+_EXPLANATION_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,10 +166,7 @@ class SidecarEngine:
         )
         self._decide = Request(place, _DECIDE)
         self._explain = Request(place, _EXPLAIN)
-        self._fallback = fallback
-        self._lock = threading.Lock()
-        self._is_falling_back = False
-        self._fallback_decisions = 0
+        self._standby = Standby(fallback, f"OPA at {place}")
         self._known = _Known()
         if not (place.is_secure or place.is_local):
             _log.warning(
@@ -178,9 +176,8 @@ class SidecarEngine:
     @property
     def revision(self) -> str:
         """The policy revision of the last decision: ``name@revision`` of each bundle."""
-        if self._is_falling_back and self._fallback is not None:
-            return self._fallback.revision
-        return self._known.revision
+        fallback = self._standby.deciding
+        return self._known.revision if fallback is None else fallback.revision
 
     def decide(self, document: Mapping[str, Any], decision_id: str) -> Decision:
         """The decision about one input document.
@@ -194,7 +191,7 @@ class SidecarEngine:
         try:
             return self._decision(outcome, decision_id)
         except PolicyUnavailable as error:
-            fallback = self._instead(error)
+            fallback = self._standby.instead(error)
         return fallback.decide(document, decision_id)
 
     async def decide_async(self, document: Mapping[str, Any], decision_id: str) -> Decision:
@@ -203,7 +200,7 @@ class SidecarEngine:
         try:
             return self._decision(outcome, decision_id)
         except PolicyUnavailable as error:
-            fallback = self._instead(error)
+            fallback = self._standby.instead(error)
         return await fallback.decide_async(document, decision_id)
 
     def explain(
@@ -211,12 +208,19 @@ class SidecarEngine:
     ) -> Sequence[Finding]:
         """Which conditions were not met, with file:row; nothing where OPA does not tell.
 
-        The shipped ``system.authz`` tells it only to the bearer of an administration token.
+        The shipped ``system.authz`` tells it only to the bearer of an administration token. It
+        is asked when a refusal is shown, which may be anywhere: inside an event loop, which
+        must not wait, the answer is nothing.
 
         Args:
             document: The input document.
             rules: Ids of the rule packages to tell of; none for all of them.
         """
+        fallback = self._standby.deciding
+        if fallback is not None:
+            return fallback.explain(document, rules)
+        if _is_in_event_loop():
+            return ()
         try:
             outcome = self._explainer.ask(self._explain, encode({"input": document}))
         except NotExactJSONError:
@@ -248,9 +252,9 @@ class SidecarEngine:
             unanswered=tally.unanswered,
             refused=tally.refused,
             retried=tally.retried,
-            on_unavailable="refuse" if self._fallback is None else "in_process",
-            is_falling_back=self._is_falling_back,
-            fallback_decisions=self._fallback_decisions,
+            on_unavailable="refuse" if self._standby.engine is None else "in_process",
+            is_falling_back=self._standby.deciding is not None,
+            fallback_decisions=self._standby.decisions,
         )
 
     def close(self) -> None:
@@ -267,7 +271,7 @@ class SidecarEngine:
             msg = f"`{ENTRYPOINT}` is undefined"
             raise MalformedDecision(msg)
         if isinstance(outcome, Failed):
-            self._returned()
+            self._standby.returned()
             raise EvaluationError(outcome.code, outcome.message, file=outcome.file, row=outcome.row)
         raise self._unavailable(outcome, decision_id)
 
@@ -278,7 +282,7 @@ class SidecarEngine:
             known = self._remember(provenance)
         if known.objection is not None:
             raise self._unavailable(Unreachable(Trouble.VERSION, known.objection), decision_id)
-        self._returned()
+        self._standby.returned()
         return known.revision
 
     def _remember(self, provenance: Provenance) -> _Known:
@@ -294,31 +298,13 @@ class SidecarEngine:
             hint="`guardrails doctor` says how it stands with OPA",
         )
 
-    def _instead(self, error: PolicyUnavailable) -> PolicyEngine:
-        """The fallback, or else the error itself."""
-        fallback = self._fallback
-        if fallback is None:
-            raise error
-        with self._lock:
-            has_changed = not self._is_falling_back
-            self._is_falling_back = True
-            self._fallback_decisions += 1
-        if has_changed:
-            _log.warning(
-                "%s; until it answers, calls are decided in this process, by revision %s",
-                error.message,
-                fallback.revision,
-            )
-        return fallback
 
-    def _returned(self) -> None:
-        if not self._is_falling_back:
-            return
-        with self._lock:
-            has_changed = self._is_falling_back
-            self._is_falling_back = False
-        if has_changed:
-            _log.warning("OPA at %s answers again and decides", self._server.address)
+def _is_in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _body(document: Mapping[str, Any]) -> bytes:

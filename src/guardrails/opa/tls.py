@@ -6,10 +6,8 @@ The server's name is always verified, and nothing below TLS 1.2 is spoken.
 from __future__ import annotations
 
 import ssl
-import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from guardrails.errors import ConfigError
 
@@ -49,11 +47,10 @@ class Contexts:
         ConfigError: a file cannot be used.
     """
 
-    __slots__ = ("_kept", "_lock", "_tls")
+    __slots__ = ("_kept", "_tls")
 
     def __init__(self, tls: TLS) -> None:
         self._tls = tls
-        self._lock: Final = threading.Lock()
         self._kept = (self._stamps(), _context(tls))
 
     def current(self) -> ssl.SSLContext:
@@ -62,11 +59,12 @@ class Contexts:
         Raises:
             ConfigError: a file has changed and cannot be used.
         """
+        # No lock, which a fork's child could find held: two threads may make the same one.
         stamps = self._stamps()
-        with self._lock:
-            if self._kept[0] != stamps:
-                self._kept = (stamps, _context(self._tls))
-            return self._kept[1]
+        kept = self._kept
+        if kept[0] != stamps:
+            kept = self._kept = (stamps, _context(self._tls))
+        return kept[1]
 
     def _stamps(self) -> tuple[object, ...]:
         found: list[object] = []
