@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -72,6 +73,8 @@ class Address:
     def _of_socket(cls, text: str, host: str, path: str) -> Address:
         if host or not path.startswith("/") or path.endswith("/"):
             raise _wrong(text, "a socket's path is absolute, after three slashes")
+        if not hasattr(socket, "AF_UNIX"):
+            raise _wrong(text, "this system has no Unix sockets")
         if len(path.encode()) > _LONGEST_PATH or "\0" in path:
             raise _wrong(text, f"a socket's path has at most {_LONGEST_PATH} bytes")
         return cls("localhost", 0, path)
