@@ -148,6 +148,8 @@ def test_the_suite_gates_what_was_promised():
         ("peers", "shaped", "regorus"): 1 / 30,
         ("peers", "shaped", "cedarpy handles"): 1 / 50,
         ("peers", "shaped", "regopy bundle"): 1 / 150,
+        ("sidecar", "engine, TCP", "http.client, TCP"): 1,
+        ("sidecar", "engine, Unix socket", "http.client, Unix socket"): 1,
         ("rules", "shaped, 1,000 rules", "shaped, 10 rules"): 3,
         ("packages", "shaped, 50 packages", "shaped, 1 package"): 1.5,
         ("grants", "shaped, 100,000 grants", "shaped, 100 grants"): 1.5,

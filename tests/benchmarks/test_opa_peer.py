@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 import pytest
+from benchmarks import sidecar
 from benchmarks.peers import opa_server
 from benchmarks.policies import reference
 from benchmarks.variant import NotThereError, check_agreement, variant
@@ -31,3 +33,15 @@ def test_a_binary_that_serves_nothing_is_not_there(monkeypatch):
         opa_server.opa_server(reference.flat()),
     ):
         pytest.fail("it answered")
+
+
+@pytest.mark.opa
+def test_the_ways_to_the_server_bring_the_same_decisions(opa):
+    inputs = sidecar.cases(reference.flat().cases)
+    with contextlib.ExitStack() as stack:
+        variants = [make() for make in sidecar.makers(stack).values()]
+        check_agreement(variants, inputs)
+        for case in inputs:
+            decide, argument = variants[0].bind(case.input)
+            assert variants[0].answer(decide(argument)) == case.effect
+    assert {case.effect for case in inputs} == {"allow", "deny"}

@@ -174,10 +174,14 @@ class Administration:
             raise _refused(error) from None
         except (opa_errors.DeletePolicyError, opa_errors.PolicyNotFoundError) as error:
             raise PolicyLoadError(_said(error)) from None
-        except (opa_errors.TypeException, TypeError, ValueError) as error:
-            if isinstance(error, requests.RequestException):
-                raise self._unavailable("what came is no answer of an OPA") from None
+        except opa_errors.TypeException as error:
             raise PolicyLoadError(_said(error)) from None
+        except requests.HTTPError as error:
+            status = "an error" if error.response is None else error.response.status_code
+            raise self._unavailable(f"the server answers {status}") from None
+        except (requests.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError):
+            # The client reads what comes as if it were OPA's.
+            raise self._unavailable("what came is no answer of an OPA") from None
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             # Their texts hold addresses and headers; the name says what happened.
             raise self._unavailable(type(error).__name__) from None
