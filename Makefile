@@ -65,6 +65,10 @@ soak: $(VENV)/.stamp ## the tests with the long campaigns in full
 conformance: $(VENV)/.stamp ## what passes of OPA's own test cases
 	$(BIN)/python -m tests.conformance.report $(ARGS)
 
+.PHONY: parity
+parity: $(VENV)/.stamp ## 20,400 generated calls: this engine decides what a real OPA server decides
+	$(BIN)/python -m tests.parity.campaign $(ARGS)
+
 # ---------------------------------------------------------------------------------------- measure it
 
 .PHONY: bench
