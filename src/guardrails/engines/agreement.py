@@ -1,0 +1,94 @@
+"""Whether two engines' answers about one document are the same, and whether they can be compared.
+
+Answers are compared in what they do: effect, reasons, approvals, obligations. Revisions are named
+by each engine in its own way; only where both name the same bundles and name them differently are
+two answers not comparable.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from guardrails.errors import EvaluationError
+from guardrails.model.decision import Decision, MalformedDecision
+from guardrails.rego.values import equal, from_json
+
+if TYPE_CHECKING:
+    from guardrails.model.decision import Obligation
+
+Answer: TypeAlias = "Decision | EvaluationError | MalformedDecision"
+"""What an engine comes to: a decision, or an error that refuses the call whoever asks."""
+
+_BUNDLE: Final = re.compile(r"([^=@,\s]+)[=@]([^,\s]*)")
+_DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
+_UNSAID: Final = frozenset({"", "?"})
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A revision, read.
+
+    Attributes:
+        bundles: The revision of each bundle that has one, by the bundle's name.
+        digest: The digest of policies and data, if the engine gives one.
+    """
+
+    bundles: dict[str, str]
+    digest: str | None
+
+    @classmethod
+    def parse(cls, text: str) -> Revision:
+        """The revision that an engine names: ``a@1,b@2``, ``a=1 sha256:…``, ``sha256:…``."""
+        digest = _DIGEST.search(text)
+        named = _BUNDLE.findall(_DIGEST.sub("", text))
+        bundles = {name: revision for name, revision in named if revision not in _UNSAID}
+        return cls(bundles, digest.group() if digest else None)
+
+
+def are_comparable(ours: str, theirs: str) -> bool:
+    """Whether answers by these revisions can be held against each other.
+
+    They cannot where a bundle that both name has another revision, nor where only one names any:
+    what the other decides with is not known to be the same. Where neither names bundles, they are
+    taken for the same, since OPA does not tell of policies that were pushed to it.
+    """
+    one, other = Revision.parse(ours), Revision.parse(theirs)
+    if one.digest is not None and one.digest == other.digest:
+        return True
+    if not other.bundles:
+        return other.digest is None
+    if one.digest is not None and one.digest in other.bundles.values():
+        return True  # a bundle whose revision is the digest of what this process decides with
+    shared = one.bundles.keys() & other.bundles.keys()
+    return bool(shared) and all(one.bundles[name] == other.bundles[name] for name in shared)
+
+
+def differences(ours: Answer, theirs: Answer) -> tuple[str, ...]:
+    """What two answers differ in, as ``effect``; nothing where they are the same."""
+    if not isinstance(ours, Decision) or not isinstance(theirs, Decision):
+        return () if _same_error(ours, theirs) else ("answer",)
+    found = [
+        name
+        for name in ("effect", "would", "reasons", "approvals")
+        if getattr(ours, name) != getattr(theirs, name)
+    ]
+    if not _same_obligations(ours.obligations, theirs.obligations):
+        found.append("obligations")
+    return tuple(found)
+
+
+def _same_error(ours: Answer, theirs: Answer) -> bool:
+    if isinstance(ours, EvaluationError) and isinstance(theirs, EvaluationError):
+        return ours.code == theirs.code
+    return isinstance(ours, MalformedDecision) and isinstance(theirs, MalformedDecision)
+
+
+def _same_obligations(ours: tuple[Obligation, ...], theirs: tuple[Obligation, ...]) -> bool:
+    return len(ours) == len(theirs) and all(
+        (one.type, one.path) == (other.type, other.path)
+        # As Rego's values: in Python true is 1.
+        and equal(from_json(one.value), from_json(other.value))
+        for one, other in zip(ours, theirs, strict=True)
+    )
