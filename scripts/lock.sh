@@ -37,5 +37,6 @@ lock dev pyproject.toml --extra cli --extra approvals --extra jwt --extra jsonsc
 # what two of them hold, they hold in one version
 lock agentdojo pyproject.toml --extra cli --extra agentdojo --constraint requirements/dev.txt
 lock bench pyproject.toml --constraint requirements/dev.txt
+lock outside
 lock pip
 lock go

@@ -18,6 +18,9 @@
     alerts: {…}                  # whom to tell; see `config/alerts.py`
     prices: {…}                  # what models cost; see `config/prices.py`
 
+The engine's keys are in ``config/engine.py``. Environment variables may say where things are,
+and what the file leaves open: ``config/variables.py``.
+
 Only ``environment`` must be there; the other values above except ``presets``,
 ``policies``, ``opa``, ``approvers``, ``escalation``, ``alerts`` and ``prices`` are what holds
 when they are not. Paths are relative to the file.
@@ -26,24 +29,45 @@ when they are not. Paths are relative to the file.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from guardrails.config.alerts import SinkConfig, WrittenAlerts, alert_problems, sinks_of
+from guardrails.config.engine import (
+    DEFAULT_ENGINE,
+    Engine,
+    EngineConfig,
+    Reload,
+    WrittenSidecar,
+    WrittenVerified,
+    engine_of,
+    engine_problems,
+)
 from guardrails.config.escalation import EscalationSteps, escalation_of
 from guardrails.config.prices import WrittenPrices
+from guardrails.config.variables import Setting, overlaid
 from guardrails.errors import ConfigError
 from guardrails.model.facts import Mode
 from guardrails.model.limits import DEFAULT_LIMITS, Limits
 from guardrails.pricing.price_list import PriceList
-from guardrails.register.source import Mapped, Problem, Source, SourceError, nearest, quoted, shown
-from guardrails.register.words import (  # noqa: TC001  # pydantic reads them at run time
+from guardrails.register.source import (
+    Mapped,
+    Problem,
+    Source,
+    SourceError,
+    field_names,
+    nearest,
+    quoted,
+    shown,
+)
+from guardrails.register.words import (  # pydantic reads them at run time
     EnvironmentName,
     Listed,
     Name,
+    OneOrMany,
     Some,
     Text,
 )
@@ -89,6 +113,9 @@ class Config:
         limits: How large arguments may be.
         alerts: The sinks of notices.
         prices: What models cost.
+        engine: Which engine decides, and where its policies come from.
+        settings: What environment variables say.
+        warnings: What else is to be said about the configuration.
     """
 
     file: Path
@@ -107,6 +134,9 @@ class Config:
     limits: Limits = DEFAULT_LIMITS
     alerts: tuple[SinkConfig, ...] = ()
     prices: PriceList = field(default_factory=PriceList, compare=False, repr=False)
+    engine: EngineConfig = DEFAULT_ENGINE
+    settings: tuple[Setting, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @classmethod
     def find(cls, start: str | Path | None = None) -> Config:
@@ -130,12 +160,14 @@ class Config:
             SourceError: it is wrong, or names what is not there; each problem has its place.
         """
         file = Path(path).absolute()
-        source = read_yaml(file)
+        warnings: list[str] = []
+        source, settings = overlaid(read_yaml(file), field_names(_Written), warnings.append)
         written = source.validate(_Written)
         problems = list(_missing(written, source, file.parent))
         if problems:
             raise SourceError(problems)
-        return _resolved(written, source, file)
+        config = _resolved(written, source, file)
+        return replace(config, settings=settings, warnings=tuple(warnings))
 
 
 def find_file(start: str | Path | None = None) -> Path:
@@ -190,10 +222,13 @@ class _Written(Mapped):
 
     environment: EnvironmentName
     agents: Text = "agents.yaml"
-    library: bool = True
+    library: bool | None = None
     presets: Listed[Name] = ()
-    policies: Annotated[Listed[Text], BeforeValidator(_one_or_many)] = ()
-    modes: Some[Annotated[str, BeforeValidator(_mode)]] = ("enforce", "shadow")
+    policies: Annotated[Listed[Text], BeforeValidator(_one_or_many), OneOrMany()] = ()
+    modes: Some[Annotated[str, BeforeValidator(_mode), WithJsonSchema({"enum": [*_MODES]})]] = (
+        "enforce",
+        "shadow",
+    )
     planner: Annotated[Literal["regopy", "opa"], BeforeValidator(_planner)] = "regopy"
     opa: Text | None = None
     record: Text | None = ".guardrails/record.jsonl"
@@ -203,6 +238,16 @@ class _Written(Mapped):
     limits: _Limits = _Limits()
     alerts: WrittenAlerts = Field(default={}, validate_default=True)
     prices: WrittenPrices = Field(default_factory=WrittenPrices)
+    engine: Engine = "in_process"
+    sidecar: WrittenSidecar | None = None
+    verified: WrittenVerified = WrittenVerified()
+    bundle: Text | None = None
+    opa_config: Text | None = None
+    reload: Reload = None
+
+
+WRITTEN: Final[type[Mapped]] = _Written
+"""What the file may hold, for its schema."""
 
 
 def _resolved(written: _Written, source: Source, file: Path) -> Config:
@@ -212,7 +257,8 @@ def _resolved(written: _Written, source: Source, file: Path) -> Config:
         file=file,
         environment=written.environment,
         agents=base / written.agents,
-        library=written.library,
+        # A bundle brings all of its policies along.
+        library=not _is_bundled(written) if written.library is None else written.library,
         presets=written.presets,
         policies=tuple(base / each for each in written.policies),
         modes=written.modes,
@@ -225,7 +271,12 @@ def _resolved(written: _Written, source: Source, file: Path) -> Config:
         limits=Limits(depth=limits.depth, nodes=limits.nodes, text=limits.bytes),
         alerts=sinks_of(written.alerts, source, base),
         prices=written.prices.price_list(),
+        engine=engine_of(written, base),
     )
+
+
+def _is_bundled(written: _Written) -> bool:
+    return written.bundle is not None
 
 
 def _missing(written: _Written, source: Source, base: Path) -> Iterator[Problem]:
@@ -242,12 +293,22 @@ def _missing(written: _Written, source: Source, base: Path) -> Iterator[Problem]
             yield source.problem(path, f"`{base / each}` does not exist")
     if written.opa is not None and not (base / written.opa).is_file():
         yield source.problem(("opa",), f"`{base / written.opa}` is no file")
-    if not written.library and not written.policies:
+    if _is_bundled(written):
+        for key, is_given in (
+            ("library", bool(written.library)),
+            ("presets", bool(written.presets)),
+            ("policies", bool(written.policies)),
+        ):
+            if is_given:
+                message = "`bundle` holds all policies; leave this out, or the bundle"
+                yield source.problem((key,), message, of_key=True)
+    elif written.library is False and not written.policies:
         yield source.problem(
             ("library",), "without the library, `policies` must name the project's own"
         )
     yield from _unknown_presets(written, source)
     yield from alert_problems(written.alerts, source)
+    yield from engine_problems(written, source, base)
 
 
 def _unknown_presets(written: _Written, source: Source) -> Iterator[Problem]:

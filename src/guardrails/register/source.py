@@ -43,7 +43,8 @@ class Problem(NamedTuple):
     message: str
 
     def __str__(self) -> str:
-        where = f"{self.file}:{self.line}:{self.col}: "
+        # What no file says, as an environment variable, has no line.
+        where = f"{self.file}:{self.line}:{self.col}: " if self.line else f"{self.file}: "
         return printable(where + (f"{self.path}: {self.message}" if self.path else self.message))
 
 
@@ -93,12 +94,14 @@ class Source:
         value: Its value: dict, list, str, int, Decimal, bool or None.
         keys: The place of each mapping key, by its path.
         values: The place of each value, by its path.
+        origins: What else than the file says a value, by its path, as an environment variable.
     """
 
     file: str
     value: Any
     keys: Mapping[KeyPath, Place] = field(default_factory=dict, repr=False)
     values: Mapping[KeyPath, Place] = field(default_factory=dict, repr=False)
+    origins: Mapping[KeyPath, str] = field(default_factory=dict, repr=False)
 
     def place(self, path: KeyPath, *, of_key: bool = False) -> Place:
         """Where the value at `path` stands (or its key), or else the nearest thing around it."""
@@ -110,6 +113,8 @@ class Source:
 
     def problem(self, path: KeyPath, message: str, *, of_key: bool = False) -> Problem:
         """`message` about the value at `path` (or about its key), with the place."""
+        if path in self.origins:
+            return Problem(self.origins[path], 0, 0, dotted(path), message)
         line, col = self.place(path, of_key=of_key)
         return Problem(self.file, line, col, dotted(path), message)
 

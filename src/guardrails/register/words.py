@@ -194,6 +194,16 @@ class JsonSchemaExtra:
         return handler(schema) | self._words
 
 
+class OneOrMany:
+    """Says in the JSON schema of a list that one item may stand for itself."""
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        listed = handler(schema)
+        return {"anyOf": [listed["items"], listed]}
+
+
 def _patterned(pattern: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": f"^{pattern}$"})
 
@@ -332,6 +342,7 @@ __all__ = [
     "Listed",
     "Name",
     "Number",
+    "OneOrMany",
     "Person",
     "Quorum",
     "Seconds",
