@@ -1,1 +1,1 @@
-"""An OPA server, spoken to over HTTP: one conversation, led by threads and by coroutines alike."""
+"""What an installation of OPA has, used here: its server, bundles, services, configuration."""

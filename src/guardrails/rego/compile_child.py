@@ -56,12 +56,16 @@ def _answer(head: dict[str, Any], line: bytes) -> tuple[dict[str, Any], bytes]:
 
     request = CompileRequest.read(head["request"], {})
     try:
-        plan = planner.plan_modules(
-            request.modules,
-            request.entrypoints,
-            planner=request.planner,
-            opa=request.opa,
-            timeout=head["seconds"],
+        plan = (
+            planner.plan_modules(
+                request.modules,
+                request.entrypoints,
+                planner=request.planner,
+                opa=request.opa,
+                timeout=head["seconds"],
+            )
+            if request.plan is None
+            else planner.Plan(json.loads(request.plan), "opa")
         )
         # The planner's own child would inherit these, and regopy cannot run below them.
         _limit(head["memory"], head["seconds"])

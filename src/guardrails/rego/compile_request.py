@@ -41,6 +41,7 @@ class CompileRequest:
         known: The values of some of the input's fields, as Rego values; promised likewise.
         strict: Errors of builtins are errors of the evaluation; else they are undefined.
         checked: Refuse what OPA's compiler refuses (see :mod:`guardrails.rego.analysis`).
+        plan: The text of a ``plan.json`` by OPA that takes the place of planning; None to plan.
     """
 
     modules: Mapping[str, str]
@@ -52,6 +53,7 @@ class CompileRequest:
     known: Mapping[str, Value] | None = None
     strict: bool = True
     checked: bool = True
+    plan: str | None = None
 
     def head(self) -> str:
         """All but the data, as one line of JSON."""
@@ -65,6 +67,7 @@ class CompileRequest:
                 "known": None if self.known is None else exact_json.text(dict(self.known)),
                 "strict": self.strict,
                 "checked": self.checked,
+                "plan": self.plan,
             }
         )
 
@@ -81,6 +84,7 @@ class CompileRequest:
             None if head["known"] is None else exact_json.read(head["known"]),
             head["strict"],
             head["checked"],
+            head["plan"],
         )
 
     def shape(self) -> Shape:
@@ -110,7 +114,7 @@ class CompileRequest:
 
     def _binary(self) -> str:
         """Tells OPA binaries apart, where one plans."""
-        if self.planner != "opa":
+        if self.planner != "opa" or self.plan is not None:
             return ""
         binary = find_opa(self.opa)
         if binary is None:

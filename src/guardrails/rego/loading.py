@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import TYPE_CHECKING, Final
 
@@ -77,11 +78,19 @@ def _linked(request: CompileRequest, artefact: Artefact) -> Compiled | None:
     return found
 
 
-def _interpreted(request: CompileRequest, plan: object = None) -> Entrypoint | Interpreted:
-    """The interpreter, with the plan where there is one already."""
+def interpreted_program(request: CompileRequest, plan: object = None) -> Program:
+    """The program of `request`, which is interpreted.
+
+    Args:
+        request: The policy.
+        plan: Its plan, where there is one already.
+
+    Raises:
+        PolicyLoadError: It is refused.
+    """
     planner, checked, data = request.planner, request.checked, request.data
-    if plan is None:
-        program = Program.from_modules(
+    if plan is None and request.plan is None:
+        return Program.from_modules(
             request.modules,
             request.entrypoints,
             data=data,
@@ -90,8 +99,12 @@ def _interpreted(request: CompileRequest, plan: object = None) -> Entrypoint | I
             checked=checked,
             compiled=False,
         )
-    else:
-        program = Program.from_plan(
-            plan, data=data, planner=planner, checked=checked, compiled=False
-        )
+    if request.plan is not None:
+        plan, planner = json.loads(request.plan), "opa"
+    return Program.from_plan(plan, data=data, planner=planner, checked=checked, compiled=False)
+
+
+def _interpreted(request: CompileRequest, plan: object = None) -> Entrypoint | Interpreted:
+    """The interpreter, with the plan where there is one already."""
+    program = interpreted_program(request, plan)
     return program.compile(request.entrypoints[0], strict=request.strict)

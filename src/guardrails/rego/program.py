@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Final, Self, final
 from guardrails.errors import EvaluationError, PolicyLoadError
 from guardrails.rego import analysis, decoder
 from guardrails.rego import planner as planning
+from guardrails.rego.archive import DEFAULT_LIMITS
 from guardrails.rego.builtins import BUILTINS
 from guardrails.rego.builtins.base import EvaluationContext
+from guardrails.rego.bundle import open_bundle
 from guardrails.rego.called_builtins import check_builtins
 from guardrails.rego.emit.program import Settings
 from guardrails.rego.emit.schemas import with_parts
@@ -22,8 +24,10 @@ from guardrails.rego.values import UNDEFINED, from_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from guardrails.rego import ir
+    from guardrails.rego.archive import ArchiveLimits
     from guardrails.rego.compiled import Compiled, Entrypoint
     from guardrails.rego.emit.shapes import Shape
     from guardrails.rego.explain import Trace
@@ -36,7 +40,7 @@ RESULT: Final = "result"
 @final
 @dataclass(frozen=True, slots=True, repr=False)
 class Program:
-    """A loaded policy. Make one with :meth:`from_plan` or :meth:`from_modules`.
+    """A loaded policy, made of a plan, of modules or of a bundle.
 
     Immutable, and free of the state of any evaluation: threads may share it. Inputs and
     data are documents as a JSON decoder gives them (floats become exact decimals), or Rego
@@ -119,6 +123,71 @@ class Program:
             plan.document,
             data=data,
             planner=plan.planner,
+            checked=checked,
+            limits=limits,
+            compiled=compiled,
+        )
+
+    @classmethod
+    def from_bundle(  # noqa: PLR0913  # options, by name
+        cls,
+        bundle: str | Path | bytes,
+        entrypoints: Sequence[str] | None = None,
+        *,
+        data: Mapping[str, object] | None = None,
+        planner: planning.PlannerName = "regopy",
+        opa: str | None = None,
+        checked: bool = True,
+        limits: Limits | None = None,
+        archive_limits: ArchiveLimits = DEFAULT_LIMITS,
+        compiled: bool = True,
+    ) -> Self:
+        """The program of a bundle of OPA's: its plan where it has one, else its modules.
+
+        A signature is not looked at here; whoever loads a bundle that others made verifies it
+        first (:mod:`guardrails.opa.signatures`).
+
+        Args:
+            bundle: A ``bundle.tar.gz``, a directory, or the archive's content.
+            entrypoints: What can be evaluated; None for the plan's, or, where there is no plan,
+                for each package of the modules.
+            data: Base documents besides the bundle's; no root of the bundle's data may be in it.
+            planner: As in :meth:`from_modules`, where there is no plan for `entrypoints`.
+            opa: As in :meth:`from_modules`.
+            checked: As in :meth:`from_plan`.
+            limits: As in :meth:`from_plan`.
+            archive_limits: How much the bundle may hold.
+            compiled: As in :meth:`from_plan`.
+
+        Raises:
+            PolicyLoadError: The bundle is refused, or its policy cannot be used.
+        """
+        found = open_bundle(bundle, archive_limits)
+        if found.is_delta:
+            msg = "a delta bundle changes another one's data; it is no policy"
+            raise PolicyLoadError(msg, file=found.name)
+        twice = sorted(found.data.keys() & (data or {}).keys())
+        if twice:
+            msg = f"`{twice[0]}` is in the bundle's data, too"
+            raise PolicyLoadError(msg, file=found.name)
+        base = {**found.data, **(data or {})}
+        plan = found.plan_for(entrypoints)
+        if plan is not None:
+            return cls.from_plan(
+                plan,
+                data=base,
+                origin=f"{found.name}:plan.json",
+                planner="opa",
+                checked=checked,
+                limits=limits,
+                compiled=compiled,
+            )
+        return cls.from_modules(
+            found.modules,
+            found.packages() if entrypoints is None else entrypoints,
+            data=base,
+            planner=planner,
+            opa=opa,
             checked=checked,
             limits=limits,
             compiled=compiled,
