@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from guardrails.engines import in_process
-from guardrails.engines.in_process import ENTRYPOINT, InProcessEngine
+from guardrails.engines.in_process import InProcessEngine
 from guardrails.engines.layers import PolicyFiles
+from guardrails.engines.source import ENTRYPOINT
 from guardrails.errors import EvaluationError, PolicyLoadError
 from guardrails.model.decision import Decision, Effect, MalformedDecision
 from guardrails.rego import compile_process, loading

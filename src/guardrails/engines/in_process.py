@@ -20,15 +20,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from guardrails.engines.input_shape import fits, is_document
-from guardrails.engines.layers import read_layers
+from guardrails.engines.layers import PolicyFiles
+from guardrails.engines.probe import check_decides
+from guardrails.engines.source import ENTRYPOINT, Directories
 from guardrails.errors import ConfigError, EvaluationError, Finding, PolicyLoadError
-from guardrails.model.canonical import canonical
+from guardrails.model.canonical import NotExactJSON, canonical
 from guardrails.model.decision import Decision, MalformedDecision
-from guardrails.rego import UNDEFINED, Program
+from guardrails.rego import UNDEFINED
 from guardrails.rego.compile_cache import CompileCache
 from guardrails.rego.compile_request import CompileRequest
-from guardrails.rego.loading import load_entrypoint
-from guardrails.rego.program import Interpreted
+from guardrails.rego.loading import interpreted_program, load_entrypoint
+from guardrails.rego.program import Interpreted, Program
 from guardrails.rego.values import dumps, from_json, to_json
 from guardrails.resources import policies_directory
 
@@ -36,12 +38,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from guardrails.engines.input_shape import Test
-    from guardrails.engines.layers import PolicyFiles
+    from guardrails.engines.source import PolicySource
     from guardrails.rego.compiled import Entrypoint
     from guardrails.rego.explain import RuleTrace
-
-ENTRYPOINT: Final = "guardrails/decision"
-"""The rule that decides: ``data.guardrails.decision``."""
 
 RULES: Final = "data.guardrails.rules."
 """How the names of the rules of all rule packages begin."""
@@ -63,7 +62,8 @@ class Loaded:
         decider: They, compiled for documents of the published shape.
         fits: Whether a document is one.
         reference: They as the interpreter evaluates them, for all else.
-        revision: The digest of modules and data, as ``sha256:…``.
+        revision: The digest of modules and data, as ``sha256:…``; before it, and a space, what
+            their bundles' manifests say, as ``name=revision``.
         modules: The Rego sources by file.
         data: The base documents.
     """
@@ -102,26 +102,18 @@ class Reference:
         """
         with self._lock:
             if self._program is None:
-                request = self._request
-                self._program = Program.from_modules(
-                    request.modules,
-                    request.entrypoints,
-                    data=request.data,
-                    planner=request.planner,
-                    opa=request.opa,
-                    compiled=False,
-                )
+                self._program = interpreted_program(self._request)
             return self._program
 
 
 class InProcessEngine:
-    """Decides with the policies of some directories, in this process.
+    """Decides with the policies of directories or bundles, in this process.
 
-    Threads may share it. :meth:`reload` swaps the policies atomically; decisions in
-    flight finish on the old ones.
+    Threads may share it. :meth:`reload` and :meth:`activate` swap the policies atomically;
+    decisions in flight finish on the old ones.
 
     Args:
-        files: Where the policies are.
+        source: Where the policies are: files in layers, or another source of them.
         data: Gives what the policies read besides the data files, below
             ``data.guardrails_data``, as ``{"agents": …}``; asked again at every load.
         cache: Where compiled policies are kept; ``user`` for the user's own cache directory,
@@ -133,19 +125,20 @@ class InProcessEngine:
 
     def __init__(
         self,
-        files: PolicyFiles,
+        source: PolicyFiles | PolicySource,
         data: Callable[[], Mapping[str, Any]],
         *,
         cache: CompileCache | Literal["user"] | None = "user",
     ) -> None:
-        self._files = files
+        self._source = Directories(source) if isinstance(source, PolicyFiles) else source
         self._data = data
         self._cache = CompileCache.of_user() if cache == "user" else cache
-        self._loaded = self._load()
+        self._activating = threading.RLock()
+        self._loaded = self._load(self._source)
 
     @property
     def revision(self) -> str:
-        """The digest of policies and data that decide now, as ``sha256:…``."""
+        """What decides now; see :attr:`Loaded.revision`."""
         return self._loaded.revision
 
     @property
@@ -159,9 +152,19 @@ class InProcessEngine:
         Raises:
             PolicyLoadError: they cannot be used; those that decided go on deciding.
         """
-        loaded = self._load()
-        changed = loaded.revision != self._loaded.revision
-        self._loaded = loaded
+        with self._activating:
+            return self.activate(self._source)
+
+    def activate(self, source: PolicySource) -> bool:
+        """Decide with the policies of `source` from now on; whether anything changed.
+
+        Raises:
+            PolicyLoadError: they cannot be used; those that decided go on deciding.
+        """
+        with self._activating:
+            loaded = self._load(source)
+            changed = loaded.revision != self._loaded.revision
+            self._source, self._loaded = source, loaded
         return changed
 
     def decide(self, document: Mapping[str, Any], decision_id: str) -> Decision:
@@ -213,30 +216,28 @@ class InProcessEngine:
                 found.update(dict.fromkeys(_told(rule, package)))
         return tuple(found)
 
-    def _load(self) -> Loaded:
-        layered = read_layers(self._files.layers, self._data())
-        if not layered.modules:
-            where = ", ".join(map(str, self._files.layers)) or "no directory"
-            msg = f"there are no policies in {where}"
-            raise PolicyLoadError(msg)
-        modules = layered.modules
+    def _load(self, source: PolicySource) -> Loaded:
+        policies = source.read(self._data())
         request = CompileRequest(
-            modules,
+            policies.modules,
             (ENTRYPOINT,),
-            _exact(layered.data),
-            planner=self._files.planner,
-            opa=self._files.opa,
+            _exact(policies.data),
+            planner=policies.planner,
+            opa=policies.opa,
             schema=_input_schema(),
+            plan=policies.plan,
         )
+        revision = _revision(request, policies.revision)
         decider = load_entrypoint(request, self._cache)
-        revision = _revision(modules, request.data)
-        _log.info("policies loaded: %d modules, revision %s", len(modules), revision)
+        if policies.bundled:
+            check_decides(decider.evaluate, ENTRYPOINT)
+        _log.info("policies loaded: %d modules, revision %s", len(request.modules), revision)
         return Loaded(
             decider,
             fits(request.shape()),
             Reference(request, decider),
             revision,
-            modules,
+            request.modules,
             request.data,
         )
 
@@ -289,10 +290,16 @@ def _told(rule: RuleTrace, package: str) -> Iterator[Finding]:
             yield Finding(str(step.where), package, f"not met: {step.text}")
 
 
-def _revision(modules: Mapping[str, str], data: Mapping[str, Any]) -> str:
+def _revision(request: CompileRequest, told: str) -> str:
     # Paths stay out: the same policies are the same revision wherever they lie.
     digest = hashlib.sha256()
-    for text in sorted(modules.values()):
+    for text in sorted(request.modules.values()):
         digest.update(hashlib.sha256(text.encode()).digest())
-    digest.update(canonical(data))
-    return f"sha256:{digest.hexdigest()}"
+    if request.plan is not None:
+        digest.update(hashlib.sha256(request.plan.encode()).digest())
+    try:
+        digest.update(canonical(request.data))
+    except NotExactJSON as error:
+        msg = f"the data cannot be used: {error}"
+        raise PolicyLoadError(msg) from error
+    return f"{told} sha256:{digest.hexdigest()}".lstrip()
