@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 from guardrails.engines.layers import DATA_ROOT, PolicyFiles, read_layers
 from guardrails.errors import PolicyLoadError
 from guardrails.opa.bundle_set import BundleSet
-from guardrails.opa.signatures import Verification, verify
+from guardrails.opa.signatures import verify
 from guardrails.rego.archive import DEFAULT_LIMITS, ArchiveLimits
 from guardrails.rego.bundle import Bundle, open_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from guardrails.opa.keys import Verification
     from guardrails.rego.planner import PlannerName
 
 ENTRYPOINT: Final = "guardrails/decision"

@@ -2,8 +2,7 @@
 
 ``.signatures.json`` holds one JSON Web Token whose payload names each file with its digest. The
 algorithm comes from the configured key and never from the token; a token that names another one
-is refused. Data and manifest are hashed as OPA does it: as JSON without white space, names in
-order, digits as they stand; all other files as their bytes.
+is refused.
 """
 
 from __future__ import annotations
@@ -11,87 +10,25 @@ from __future__ import annotations
 import base64
 import binascii
 import fnmatch
-import hashlib
 import hmac
-import json
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
-from guardrails.errors import ConfigError, PolicyLoadError
+from guardrails.errors import PolicyLoadError
+from guardrails.opa.digests import digest
 from guardrails.rego.archive import place_in, shown
 from guardrails.rego.builtins.base import BuiltinError
-from guardrails.rego.builtins.extras import is_installed
 from guardrails.rego.builtins.signing import SigningKey, verifies
-from guardrails.rego.bundle import MANIFEST, SIGNATURES
-from guardrails.rego.bundle_documents import json_document, text_of, yaml_document
+from guardrails.rego.bundle import SIGNATURES
+from guardrails.rego.bundle_documents import json_document
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-ALGORITHMS: Final = tuple(
-    f"{kind}{bits}" for kind in ("HS", "RS", "PS", "ES") for bits in (256, 384, 512)
-)
-"""The algorithms that a key can be for."""
+    from guardrails.opa.keys import Verification, VerificationKey
 
-_DIGESTS: Final[Mapping[str, Callable[[], Any]]] = {
-    "SHA-256": hashlib.sha256,
-    "SHA-384": hashlib.sha384,
-    "SHA-512": hashlib.sha512,
-    "SHA-512-256": lambda: hashlib.new("sha512_256"),
-}
-# OPA also takes MD5, SHA-1 and SHA-224; two files with one such digest can be made.
-_STRUCTURED: Final = frozenset({"data.json", "data.yaml", MANIFEST})
 _TOKEN_PARTS: Final = 3
 _TOKEN_LIMIT: Final = 16 << 20
-_SECRET_LEAST: Final = 16
-_CURVES: Final = {"ES256": "secp256r1", "ES384": "secp384r1", "ES512": "secp521r1"}
-_RSA_LEAST: Final = 2048
-
-
-@dataclass(frozen=True, slots=True)
-class VerificationKey:
-    """A key that bundles may be signed with.
-
-    Attributes:
-        key: A public key or a certificate in PEM; for ``HS…`` the secret.
-        algorithm: One of :data:`ALGORITHMS`.
-        scope: The scope that a signature must have, where the bundle's configuration has none.
-    """
-
-    key: str = field(repr=False)
-    algorithm: str = "RS256"
-    scope: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Verification:
-    """How bundles are verified. Where there is one, a bundle must be signed.
-
-    Attributes:
-        keys: The keys by their ids.
-        keyid: The key that must have signed; empty for the one that the signature names.
-        scope: The scope that the signature must have; empty for the key's own.
-        exclude: Patterns of paths that the signature need not name.
-
-    Raises:
-        ConfigError: A key cannot be used, or `keyid` names none.
-    """
-
-    keys: Mapping[str, VerificationKey]
-    keyid: str = ""
-    scope: str = ""
-    exclude: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if not self.keys:
-            msg = "there is no key to verify bundles with"
-            raise ConfigError(msg)
-        if self.keyid and self.keyid not in self.keys:
-            known = ", ".join(f"`{name}`" for name in sorted(self.keys))
-            msg = f"there is no key `{self.keyid}`; there are {known}"
-            raise ConfigError(msg)
-        for name, key in self.keys.items():
-            _usable(name, key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +141,7 @@ def _verified(
     if "crit" in header or header.get("b64") is False:
         raise _refused(name, "its signature asks for an extension that is not known")
     message, _, signature = token.rpartition(".")
-    if not _holds(_usable(keyid, key), key, message, _base64url(signature, name)):
+    if not _holds(key.usable(keyid), key, message, _base64url(signature, name)):
         raise _refused(name, f"its signature is not right for the key `{keyid}`")
     scope = verification.scope or key.scope
     found = claims.get("scope", "")
@@ -241,92 +178,13 @@ def _check_files(
             continue
         if entry is None:
             raise _refused(name, f"the file `{shown(path)}` is not in its signature")
-        digest = _digest(path, content, entry["algorithm"], name)
-        if not hmac.compare_digest(digest.encode(), entry["hash"].lower().encode()):
+        found = digest(path, content, entry["algorithm"], name)
+        if not hmac.compare_digest(found.encode(), entry["hash"].lower().encode()):
             raise _refused(name, f"the file `{shown(path)}` is not the one that was signed")
     if signed:
         raise _refused(
             name, f"the file `{shown(min(signed))}` is in its signature and is not there"
         )
-
-
-def _digest(path: str, content: bytes, algorithm: str, name: str) -> str:
-    make = _DIGESTS.get(algorithm)
-    if make is None:
-        known = ", ".join(f"`{each}`" for each in _DIGESTS)
-        what = f"the file `{shown(path)}` is hashed with `{shown(algorithm)}`; known are {known}"
-        raise _refused(name, what)
-    last = path.rpartition("/")[2]
-    if last in _STRUCTURED:
-        content = _canonical(path, content, name)
-    found = make()
-    found.update(content)
-    return str(found.hexdigest())
-
-
-def _canonical(path: str, content: bytes, name: str) -> bytes:
-    """A document as OPA hashes it."""
-    place = place_in(name, path)
-    text = text_of(content, place).removeprefix("\ufeff")
-    parts: list[str] = []
-    try:
-        try:
-            value = _VERBATIM.decode(text)
-        except json.JSONDecodeError:
-            value = yaml_document(content, place)
-        _write(value, parts.append)
-        return "".join(parts).encode()
-    except (ValueError, RecursionError) as error:
-        raise PolicyLoadError(f"cannot be hashed: {error}", file=place) from error
-
-
-def _write(value: Any, put: Callable[[str], object]) -> None:
-    if isinstance(value, dict):
-        separator = "{"
-        for key in sorted(value):
-            put(separator)
-            put(_quoted(key))
-            put(":")
-            _write(value[key], put)
-            separator = ","
-        put("}" if value else "{}")
-    elif isinstance(value, list):
-        separator = "["
-        for item in value:
-            put(separator)
-            _write(item, put)
-            separator = ","
-        put("]" if value else "[]")
-    elif isinstance(value, _Digits):
-        put(value)
-    elif isinstance(value, str):
-        put(_quoted(value))
-    elif value is None or isinstance(value, bool):
-        put({None: "null", True: "true", False: "false"}[value])
-    else:
-        put(str(value).lower())  # what YAML gives: whole numbers, and decimals in Go's digits
-
-
-def _quoted(text: str) -> str:
-    """A text as Go's encoder writes it: these two would end a line in JavaScript."""
-    written = json.dumps(text, ensure_ascii=False)
-    return written.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-
-
-class _Digits(str):
-    """A number of a JSON text, digit for digit."""
-
-    __slots__ = ()
-
-
-def _no_constant(text: str) -> NoReturn:
-    msg = f"`{text}` is no JSON number"
-    raise ValueError(msg)
-
-
-_VERBATIM: Final = json.JSONDecoder(
-    parse_float=_Digits, parse_int=_Digits, parse_constant=_no_constant
-)
 
 
 def _base64url(text: str, name: str) -> bytes:
@@ -340,73 +198,8 @@ def _base64url(text: str, name: str) -> bytes:
     return found
 
 
-def _usable(keyid: str, key: VerificationKey) -> Any:
-    """The secret, or the public key as `cryptography` has it.
-
-    Raises:
-        ConfigError: The key is not one of its algorithm, or `cryptography` is not installed.
-    """
-    if key.algorithm not in ALGORITHMS:
-        known = ", ".join(f"`{each}`" for each in ALGORITHMS)
-        msg = f"the key `{keyid}` is for the unknown algorithm `{key.algorithm}`; there are {known}"
-        raise ConfigError(msg)
-    if key.algorithm.startswith("HS"):
-        secret = key.key.encode()
-        if len(secret) < _SECRET_LEAST or b"-----BEGIN" in secret:
-            msg = f"the key `{keyid}` is no secret of at least {_SECRET_LEAST} bytes"
-            raise ConfigError(msg)
-        return secret
-    if not is_installed("jwt"):
-        msg = (
-            f"the key `{keyid}` is for `{key.algorithm}`, which needs the extra `jwt`:"
-            " pip install 'guardrails-opa[jwt]'"
-        )
-        raise ConfigError(msg)
-    return _public_key(keyid, key)
-
-
-def _public_key(keyid: str, key: VerificationKey) -> Any:
-    from cryptography import x509  # noqa: PLC0415  # an extra
-    from cryptography.hazmat.primitives.asymmetric import ec, rsa  # noqa: PLC0415  # as above
-    from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415  # as above
-        load_pem_public_key,
-    )
-
-    pem = key.key.strip().encode()
-    try:
-        found: Any = (
-            x509.load_pem_x509_certificate(pem).public_key()
-            if pem.startswith(b"-----BEGIN CERTIFICATE-----")
-            else load_pem_public_key(pem)
-        )
-    except Exception as error:
-        # `cryptography` has no one error for what it cannot read; none of it may be a key. Its
-        # words may repeat parts of the key.
-        msg = f"the key `{keyid}` is no public key and no certificate in PEM"
-        raise ConfigError(msg) from error
-    curve = _CURVES.get(key.algorithm)
-    if curve is not None:
-        fits = isinstance(found, ec.EllipticCurvePublicKey) and found.curve.name == curve
-        what = f"on the curve {curve}"
-    else:
-        fits = isinstance(found, rsa.RSAPublicKey) and found.key_size >= _RSA_LEAST
-        what = f"of RSA with at least {_RSA_LEAST} bits"
-    if not fits:
-        msg = f"the key `{keyid}` is no public key {what}, as `{key.algorithm}` needs"
-        raise ConfigError(msg)
-    return found
-
-
 def _refused(name: str, what: str) -> PolicyLoadError:
     return PolicyLoadError(f"the bundle is refused: {what}", file=name)
 
 
-__all__ = [
-    "ALGORITHMS",
-    "Signature",
-    "Verification",
-    "VerificationKey",
-    "is_signed",
-    "told_signature",
-    "verify",
-]
+__all__ = ["Signature", "is_signed", "told_signature", "verify"]

@@ -18,8 +18,9 @@ from guardrails.rego.bundle import Bundle
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from guardrails.opa.keys import Verification
     from guardrails.opa.services import Service
-    from guardrails.opa.signatures import Signature, Verification
+    from guardrails.opa.signatures import Signature
 
 LONG_POLL_TYPE: Final = "application/vnd.openpolicyagent.bundles"
 """What a service that can wait for news calls its answers."""
