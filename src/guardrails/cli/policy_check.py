@@ -75,8 +75,8 @@ def check(
             data=policies.data,
             opa=opa,
             use_opa=opa is not None,
-            input_schema=_schema("input"),
-            data_schema=_schema("data"),
+            input_schema=published_schema("input"),
+            data_schema=published_schema("data"),
             compare=compare,
         )
     if as_json or form is CheckForm.JSON:
@@ -88,7 +88,7 @@ def check(
         raise typer.Exit(ExitCode.FINDING)
 
 
-def _schema(name: str) -> dict[str, Any]:
+def published_schema(name: str) -> dict[str, Any]:
     """A schema that is published with the library."""
     file = policies_directory() / "schemas" / name / "schema.json"
     try:

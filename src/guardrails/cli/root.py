@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "approvals": "See what waits for people, and answer.",
     "alerts": "List the ways by which people are told, and try them.",
     "policy": "Check, test and evaluate policies.",
+    "bundle": "Look into bundles of OPA, and verify that they would be taken.",
 }
 """The commands, in the order of the help."""
 
