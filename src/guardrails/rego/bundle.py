@@ -94,7 +94,7 @@ class Bundle:
         data = _data(files, name)
         _check_data(data, manifest.roots, name)
         plan = files.get(PLAN)
-        if not modules and not data and plan is None:
+        if not modules and plan is None and not any(_is_data(path) for path in files):
             raise PolicyLoadError("the bundle holds neither Rego, data nor a plan", file=name)
         return cls(name, manifest, modules, data, plan, None, sizes)
 
@@ -175,6 +175,10 @@ def package_of(source: str) -> tuple[str, ...] | None:
     if found is None:
         return None
     return tuple(quoted or plain for quoted, plain in _PART.findall(found.group(1)))
+
+
+def _is_data(path: str) -> bool:
+    return path.rpartition("/")[2] in _DATA
 
 
 def _check_names(files: Mapping[str, bytes], name: str) -> None:
@@ -258,7 +262,7 @@ def _check_data(data: dict[str, Any], roots: tuple[str, ...], name: str) -> None
         if contains(roots, path):
             continue
         leads = any(root.split("/")[: len(path)] == list(path) for root in roots)
-        if path and not (isinstance(value, dict) and leads):
+        if not (isinstance(value, dict) and leads):
             listed = ", ".join(f"`{root}`" for root in roots) or "none"
             where = shown("/".join(path))
             message = f"the data at `{where}` are outside of the bundle's roots {listed}"
@@ -268,8 +272,7 @@ def _check_data(data: dict[str, Any], roots: tuple[str, ...], name: str) -> None
 
 def _check_delta(files: Mapping[str, bytes], name: str) -> None:
     for path in files:
-        last = path.rpartition("/")[2]
-        if path.endswith(".rego") or last in _DATA or last == PLAN:
+        if path.endswith(".rego") or _is_data(path) or path.rpartition("/")[2] == PLAN:
             message = "a delta bundle holds a patch and a manifest, and no policies nor data"
             raise PolicyLoadError(message, file=place_in(name, path))
 
