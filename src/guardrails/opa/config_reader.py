@@ -152,7 +152,7 @@ class Written:
             sections: The sections that were read, by their paths.
         """
         for name, line in self.substituted.unset:
-            message = f"the variable `{name}` is not set or empty; `${{…}}` stays as it is"
+            message = f"the variable `{name}` is not set; `${{…}}` stays as it is"
             yield Problem(self.source.file, line, 1, "", message)
         for key in self.source.value:
             if key not in _TOP and self.source.value[key] is not None:

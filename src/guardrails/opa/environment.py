@@ -42,7 +42,7 @@ class Substituted:
 def substitute(text: str, environment: Mapping[str, str]) -> Substituted:
     """`text` with each ``${NAME}`` replaced by the variable's value.
 
-    A variable that is not set, or is empty, leaves its place as it is; ``${}`` becomes nothing.
+    A variable that is not set leaves its place as it is; ``${}`` becomes nothing.
 
     Args:
         text: What is written.
@@ -56,9 +56,9 @@ def substitute(text: str, environment: Mapping[str, str]) -> Substituted:
     for found in _NAMED.finditer(text):
         before = text[end : found.start()]
         name, end = found.group(1), found.end()
-        value = environment.get(name) or (found.group() if name else "")
+        value = environment.get(name, found.group()) if name else ""
         lines += before.count("\n")
-        if name and value == found.group():
+        if name and name not in environment:
             unset.append((name, lines - more + 1))
         if "\n" in value:
             starts.append(lines + 1)
