@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Mapping
 
 BUNDLES = "application/vnd.openpolicyagent.bundles"
@@ -36,22 +37,32 @@ class Resource:
 
 @dataclass
 class BundleServer:
-    """A server on a loopback port, with what was asked of it."""
+    """A server on a loopback port, with what was asked of it.
+
+    Attributes:
+        resources: What is served, by path.
+        requests: Path and headers of each request, in order.
+        tls: How it speaks TLS; None not to.
+    """
 
     resources: dict[str, Resource] = field(default_factory=dict)
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    tls: ssl.SSLContext | None = None
 
     def __post_init__(self) -> None:
         self.changed = threading.Condition()
         handler = type("Handler", (_Handler,), {"service": self})
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._http.daemon_threads = True
+        if self.tls is not None:
+            self._http.socket = self.tls.wrap_socket(self._http.socket, server_side=True)
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.01,))
 
     @property
     def url(self) -> str:
         """Its address."""
-        return f"http://127.0.0.1:{self._http.server_address[1]}"
+        scheme = "http" if self.tls is None else "https"
+        return f"{scheme}://127.0.0.1:{self._http.server_address[1]}"
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -239,8 +239,8 @@ def test_variables_are_replaced_once_and_lines_are_counted(text, variables) -> N
     for number, line in enumerate(substitute(marked, variables).text.split("\n"), 1):
         for mark in re.findall(r"@(\d+)@", line):
             assert found.written_line(number) == int(mark)
-    for name, line in found.unset:
-        assert f"${{{name}}}" in text.split("\n")[line - 1]
+    for name, at in found.unset:
+        assert f"${{{name}}}" in text.split("\n")[at - 1]
 
 
 @pytest.mark.opa

@@ -259,7 +259,10 @@ def _said(error: urllib3.exceptions.HTTPError) -> str:
     return str(error).rpartition(">: ")[2] or str(error) or type(error).__name__
 
 
-def _tls(service: Service) -> ssl.SSLContext:
+def _tls(service: Service) -> ssl.SSLContext | None:
+    """How certificates are checked and shown; None for what urllib3 does by itself: it checks."""
+    if service.ca_cert is None and service.client is None:
+        return None
     try:
         context = ssl.create_default_context(
             cafile=None if service.ca_cert is None else str(service.ca_cert)

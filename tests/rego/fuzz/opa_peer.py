@@ -67,14 +67,23 @@ class Server:
 
 @contextlib.contextmanager
 def serving(
-    opa: str, modules: Mapping[str, str], data: Mapping[str, Any], folder: Path
+    opa: str, modules: Mapping[str, str], data: Mapping[str, Any], folder: Path, *options: str
 ) -> Iterator[Server]:
-    """A server with these modules and data."""
+    """A server with these modules and data, and more options."""
     for number, text in enumerate(modules.values()):
         (folder / f"m{number}.rego").write_text(text, "utf-8", newline="")
     (folder / "data.json").write_text(dumps(from_json(data)), "utf-8")
     files = [*(f"m{number}.rego" for number in range(len(modules))), "data.json"]
+<<<<<<< HEAD
     process = OpaProcess(opa, folder, files)
+=======
+    path = folder / "s"
+    command = [opa, "run", "--server", "--addr", f"unix://{path}", "--log-level", "error", *options]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [*command, "--disable-telemetry", *files], cwd=folder, stdout=log, stderr=log
+        )
+>>>>>>> 53c6540 (Tests of the bundle service's client, its faults, TLS, persistence, and the campaign of bad bundles under load)
     try:
         process.start()
         server = Server(process.socket_path)

@@ -21,6 +21,7 @@ from guardrails.opa.bundles.download import Downloader, FileClient, opened
 from guardrails.opa.bundles.schedule import delay_after_errors, delay_after_success
 from guardrails.opa.bundles.status import ERROR, BundleStatus
 from guardrails.opa.services import ServiceClient, ServiceError
+from guardrails.register.source import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -275,14 +276,16 @@ class BundleService:
 
     def _failed(self, name: str, error: Exception) -> float:
         """Notes what went wrong; the seconds until the next try."""
-        said = str(error) if isinstance(error, GuardrailsError) else repr(error)
+        # What a bundle holds may stand in it: no line or escape of its own gets into a log.
+        whole = str(error) if isinstance(error, GuardrailsError) else repr(error)
+        said, *more = map(printable, whole.split("\n"))
         before = self._status[name].message
         has_place = isinstance(error, PolicyLoadError) and error.row is not None
         self._set(
             name,
             code=ERROR,
             message=said,
-            errors=(said,) if has_place else (),
+            errors=("\n".join((said, *more)),) if has_place else (),
             http_code=error.http_code if isinstance(error, ServiceError) else None,
         )
         if said != before:
