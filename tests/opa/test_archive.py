@@ -216,7 +216,9 @@ def test_extended_headers_are_bounded_and_may_not_change_a_size() -> None:
     chain = b"".join(
         header_of(kind=b"L", size=b"%011o\0" % 2) + b"a\0".ljust(512, b"\0") for _ in range(3_000)
     )
-    refused(gzipped(chain + header_of() + bytes(1024)), ArchiveLimits())
+    assert "stand before" in refused(gzipped(chain + header_of() + bytes(1024)), ArchiveLimits())
+    digits = header_of(kind=b"x", size=b"%011o\0" % 512) + b"1" * 512
+    assert "100 digits" in refused(gzipped(digits + header_of() + bytes(1024)))
 
 
 def test_the_walk_over_the_blocks_finds_what_tarfile_finds() -> None:

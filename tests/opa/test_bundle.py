@@ -104,6 +104,7 @@ STRICTER: dict[str, dict[str, bytes]] = {
     "another case": {".manifest": b'{"Roots": ["a"]}', "a/data.json": b"{}"},
     "a revision of two lines": {".manifest": manifest("a\nb"), "data.json": b"{}"},
     "nothing": {"README.md": b"#"},
+    "long yaml": {"data.yaml": b"a: " + b"x" * (1 << 18)},
 }
 """What OPA takes, and here is refused on purpose."""
 

@@ -14,6 +14,7 @@ DEPTH: Final = 64
 """Collections within one another that base data may have."""
 
 _LONGEST_NUMBER: Final = 1_000
+_YAML_LIMIT: Final = 256 << 10
 
 
 def json_document(content: bytes, file: str) -> Any:
@@ -43,8 +44,11 @@ def yaml_document(content: bytes, file: str) -> Any:
     """The value in YAML text, as OPA reads it: YAML 1.1, its aliases written out.
 
     Raises:
-        PolicyLoadError: It is none, or its aliases stand for more than may be.
+        PolicyLoadError: It is none, is long, or its aliases stand for more than may be.
     """
+    if len(content) > _YAML_LIMIT:
+        message = f"YAML of more than {_YAML_LIMIT >> 10} KiB takes long to read; give it as JSON"
+        raise PolicyLoadError(message, file=file)
     text = text_of(content, file)
     try:
         return read_yaml(text)

@@ -8,6 +8,7 @@ is small and regular, and :mod:`tarfile` must then find exactly the same members
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from guardrails.errors import PolicyLoadError
@@ -20,6 +21,8 @@ BLOCK: Final = 512
 
 _END: Final = 2 * BLOCK
 _EXTENDED_LIMIT: Final = 16 << 10
+_MOST_EXTENDED: Final = 4
+_LONG_NUMBER: Final = re.compile(rb"[0-9]{100}")
 _SIZE: Final = slice(124, 136)
 _CHECKSUM: Final = slice(148, 156)
 _TYPE: Final = slice(156, 157)
@@ -67,7 +70,7 @@ def members(tar: bytes, name: str) -> Iterator[Member]:
         PolicyLoadError: It is damaged, cut off, goes on after its end, or holds something else.
     """
     at = 0
-    extended = False
+    extended = 0
     while True:
         header = tar[at : at + BLOCK]
         if len(header) < BLOCK:
@@ -82,12 +85,10 @@ def members(tar: bytes, name: str) -> Iterator[Member]:
         if at > len(tar):
             raise _refused(name, start - BLOCK, f"{size} bytes are announced, and fewer are there")
         if kind in _EXTENDED:
-            if size > _EXTENDED_LIMIT:
-                what = f"{_EXTENDED[kind]} has {size} bytes, more than {_EXTENDED_LIMIT}"
-                raise _refused(name, start - BLOCK, what)
-            extended = kind != b"g"
+            extended += 1
+            _check_extended(tar[start : start + size], _EXTENDED[kind], extended, name, at)
             continue
-        extended = False
+        extended = 0
         if kind == _DIRECTORY and size == 0:
             yield Member(start, 0, is_file=False)
         elif kind in _FILE:
@@ -100,6 +101,19 @@ def members(tar: bytes, name: str) -> Iterator[Member]:
     rest = tar[at:]
     if len(rest) < _END or rest.count(0) != len(rest):
         raise _refused(name, at, "the end marker is cut off, or something stands behind it")
+
+
+def _check_extended(content: bytes, what: str, number: int, name: str, at: int) -> None:
+    """Refuses what takes long to be looked through: the time grows with the square of digits."""
+    if len(content) > _EXTENDED_LIMIT:
+        told = f"{what} has {len(content)} bytes, more than {_EXTENDED_LIMIT}"
+    elif number > _MOST_EXTENDED:
+        told = f"more than {_MOST_EXTENDED} headers stand before one member"
+    elif _LONG_NUMBER.search(content):
+        told = f"{what} has a number of 100 digits or more"
+    else:
+        return
+    raise _refused(name, at, told)
 
 
 def _check(header: bytes, name: str, at: int) -> None:
