@@ -32,7 +32,8 @@ from tests.parity.inputs import cases, vocabulary_of
 from tests.parity.subjects import ROOT, subjects
 from tests.rego.fuzz.opa_peer import alike, serving
 
-from guardrails.engines.in_process import ENTRYPOINT, InProcessEngine
+from guardrails.engines.in_process import InProcessEngine
+from guardrails.engines.source import ENTRYPOINT
 from guardrails.errors import EvaluationError
 from guardrails.model.canonical import canonical
 from guardrails.model.decision import Decision, MalformedDecision
