@@ -1,1 +1,1 @@
-"""What an installation of OPA has, used here: its server, bundles, services, configuration."""
+"""What an installation of OPA has, used here: its server, bundles, services and configuration."""

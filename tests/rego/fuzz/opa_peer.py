@@ -74,16 +74,7 @@ def serving(
         (folder / f"m{number}.rego").write_text(text, "utf-8", newline="")
     (folder / "data.json").write_text(dumps(from_json(data)), "utf-8")
     files = [*(f"m{number}.rego" for number in range(len(modules))), "data.json"]
-<<<<<<< HEAD
-    process = OpaProcess(opa, folder, files)
-=======
-    path = folder / "s"
-    command = [opa, "run", "--server", "--addr", f"unix://{path}", "--log-level", "error", *options]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [*command, "--disable-telemetry", *files], cwd=folder, stdout=log, stderr=log
-        )
->>>>>>> 53c6540 (Tests of the bundle service's client, its faults, TLS, persistence, and the campaign of bad bundles under load)
+    process = OpaProcess(opa, folder, [*options, *files])
     try:
         process.start()
         server = Server(process.socket_path)
