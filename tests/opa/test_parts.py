@@ -147,9 +147,13 @@ def test_without_its_token_nothing_is_sent(monkeypatch):
             peer.send(answer())
 
     with chaos(script) as server:
-        engine = SidecarEngine(server.address, token=Token.of_environment("TOKEN_OF_TEST"))
-        with pytest.raises(PolicyUnavailable, match=r"no token \(there is no token in the env"):
-            engine.decide({}, "d")
+        engine = SidecarEngine(
+            server.address, deadline=30, token=Token.of_environment("TOKEN_OF_TEST"), failures=2
+        )
+        for _ in range(3):
+            with pytest.raises(PolicyUnavailable, match=r"no token \(there is no token in the env"):
+                engine.decide({}, "d")
+        assert engine.status().is_reachable is None
         assert server.connections == 0
         monkeypatch.setenv("TOKEN_OF_TEST", SECRET)
         engine.decide({}, "d")

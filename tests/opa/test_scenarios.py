@@ -315,8 +315,9 @@ def test_nobody_listens(shell, kind):
 
 
 @pytest.mark.parametrize("shell", ["sync", "async"])
-def test_a_host_that_is_not_known(shell):
-    engine = SidecarEngine("http://no-such-host.invalid:8181", deadline=GENEROUS)
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "a" * 70, "a..b"])
+def test_a_host_that_is_not_known(shell, host):
+    engine = SidecarEngine(f"http://{host}:8181", deadline=GENEROUS)
     assert verdict(engine, shell).startswith("cannot connect (the host is not known")
 
 

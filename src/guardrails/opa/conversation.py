@@ -204,13 +204,18 @@ def _resolved(host: str, port: int, seconds: float) -> Any:
     def look_up() -> None:
         try:
             found.append(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        except OSError as error:
-            found.append(error)
+        except (OSError, UnicodeError) as error:
+            found.append(_unknown(error))
 
     thread = threading.Thread(target=look_up, name="guardrails-resolve", daemon=True)
     thread.start()
     thread.join(seconds)
     return found[0] if found else None
+
+
+def _unknown(error: OSError | UnicodeError) -> OSError:
+    """Why a host is not known; a name that cannot be one comes as another error."""
+    return error if isinstance(error, OSError) else OSError(None, "it is no host's name")
 
 
 async def _wait_async(loop: asyncio.AbstractEventLoop, step: Step) -> Any:
@@ -224,8 +229,8 @@ async def _wait_async(loop: asyncio.AbstractEventLoop, step: Step) -> Any:
         case Resolve(host, port):
             try:
                 return await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            except OSError as error:
-                return error
+            except (OSError, UnicodeError) as error:
+                return _unknown(error)
     return True
 
 

@@ -229,9 +229,15 @@ class Server:
                 here.answered += 1
                 here.is_reachable = True
         else:
-            is_outage = outcome.trouble.is_outage
-            (here.breaker.failed if is_outage else here.breaker.succeeded)(permit)
+            trouble = outcome.trouble
+            if trouble is Trouble.TOKEN:
+                here.breaker.abandoned(permit)  # nothing was sent
+            elif trouble.is_outage:
+                here.breaker.failed(permit)
+            else:
+                here.breaker.succeeded(permit)
             with here.lock:
                 here.unanswered += 1
                 here.last = (outcome, self._clock.now_ns())
-                here.is_reachable = not is_outage
+                if trouble is not Trouble.TOKEN:
+                    here.is_reachable = not trouble.is_outage
