@@ -341,6 +341,22 @@ class Governor:
 
     def _approval_changed(self, request: ApprovalRequest, step: str) -> None:
         self.record.write(event_of(request, step))
+        if step in {"requested", "escalated"}:
+            groups = sorted({group for demand in request.demands for group in demand.approvers})
+            whose = ", ".join(groups)
+            self.notify(
+                NoticeKind.APPROVAL,
+                f"{request.agent} waits for approval of `{request.tool}` by {whose}",
+                facts={
+                    "request_id": request.id,
+                    "tool": request.tool,
+                    "approvers": whose,
+                    "expires_ns": request.expires,
+                    "said": request.steps[-1].reason,
+                },
+                agent=request.agent,
+                run_id=request.run_id,
+            )
 
     def _write(self, kind: str, **detail: Any) -> None:
         self.record.write(Event(kind, self.clock.now_ns(), detail=detail))

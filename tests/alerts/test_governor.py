@@ -66,6 +66,28 @@ def test_a_budget_tells_at_each_threshold_once_and_names_the_agent():
     assert kinds.count("alert") == 2
 
 
+@gr.governed_tool(resource="payments", operation="write")
+@gr.requires_approval(when=lambda amount: amount > 10, approvers="finance-ops", expires_in="4h")
+def pay(amount: int) -> int:
+    return amount
+
+
+def test_an_approval_that_waits_tells_whom_it_waits_for_and_no_arguments():
+    got: list[gr.Notice] = []
+    governor = governed(got.append)
+    with governor.run("billing") as run:
+        with pytest.raises(gr.ApprovalPending) as caught:
+            pay(4_180)
+        with pytest.raises(gr.ApprovalPending):
+            pay(4_180)  # the same request, of which people know
+    governor.close()
+    ((notice),) = got
+    assert (notice.kind, notice.agent, notice.run_id) == ("approval.waiting", "billing", run.id)
+    assert notice.title == "billing waits for approval of `pay` by finance-ops"
+    assert notice.facts["request_id"] == caught.value.request_id
+    assert "4180" not in notice.json()
+
+
 def test_what_did_not_reach_people_is_in_the_record():
     def fail(_):
         raise OSError
