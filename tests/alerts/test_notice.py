@@ -58,7 +58,9 @@ def test_whatever_texts_it_holds_it_is_one_line_of_printable_ascii(title, facts,
     assert line.isprintable()
     data = json.loads(line)["data"]
     assert len(data["title"]) <= 10_000
-    json.dumps(data).encode()
+    for text in (data["title"], data["agent"], data["notify"]["owner"], *data["facts"]):
+        assert text.isprintable()
+        text.encode()
 
 
 def test_a_notice_is_frozen():

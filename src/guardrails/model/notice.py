@@ -63,8 +63,8 @@ _USUAL: Final = {
 class Notice:
     """One thing that happened and that people should know.
 
-    Texts are cut at 1,000 characters, and what is no Unicode text is escaped, so that every
-    notice can be written as JSON.
+    Texts are cut at 1,000 characters, and what is not printable in them is escaped: no name or
+    reason can break a line, hide a part of itself, or keep a notice from being written as JSON.
 
     Attributes:
         id: Its own id, the same in every sink and at every attempt.
@@ -155,7 +155,10 @@ class Undelivered:
 def _safe(value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    return value[:_LONGEST].encode("utf-8", "backslashreplace").decode()
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode("ascii")
+        for each in value[:_LONGEST]
+    )
 
 
 def _rfc3339(nanoseconds: int) -> str:
