@@ -53,6 +53,9 @@ if TYPE_CHECKING:
 
 _log: Final = logging.getLogger("guardrails")
 
+_GRAVE: Final = 80
+"""Percent of a limit from which a notice is a warning."""
+
 
 class Governor:
     """Everything that decides about calls, put together: the services, and the runs they govern.
@@ -326,7 +329,10 @@ class Governor:
         try:
             self._write("alert", **facts)
         finally:
-            self.notify(NoticeKind.BUDGET, str(alert), facts=facts, run_id=alert.run_id)
+            grave = Severity.WARNING if alert.percent >= _GRAVE else Severity.INFO
+            self.notify(
+                NoticeKind.BUDGET, str(alert), severity=grave, facts=facts, run_id=alert.run_id
+            )
 
     def _undelivered(self, undelivered: Undelivered) -> None:
         self._write("alert.undelivered", **undelivered.document())

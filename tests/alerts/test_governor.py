@@ -57,9 +57,9 @@ def test_a_budget_tells_at_each_threshold_once_and_names_the_agent():
         for _ in range(10):
             look_up("a")
     governor.close()
-    assert [(it.kind, it.agent, it.facts["percent"]) for it in got] == [
-        ("budget.threshold", "billing", 50),
-        ("budget.threshold", "billing", 80),
+    assert [(it.kind, it.severity.word, it.agent, it.facts["percent"]) for it in got] == [
+        ("budget.threshold", "info", "billing", 50),
+        ("budget.threshold", "warning", "billing", 80),
     ]
     assert "has used 50 % of its limit" in got[0].title
     kinds = [event.kind for event in governor.record.events]

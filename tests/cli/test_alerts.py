@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import socket
+import sys
 
 import pytest
 from tests.webhooks.receiver import receiver
@@ -71,6 +72,16 @@ def test_a_test_goes_through_every_sink_and_says_what_came_back(project):
     ((_, headers, body),) = held.came
     assert verify(headers, body, Secret.parse(SECRET)).id == headers["webhook-id"]
     assert json.loads(body)["type"] == "guardrails.test"
+
+
+def test_a_callback_in_the_working_directory_is_found(project, tmp_path, monkeypatch):
+    (tmp_path / "acme_pager.py").write_text("def page(notice):\n    print(notice.title)\n")
+    monkeypatch.setattr("sys.path", sys.path[:])
+    project("pager: {callback: 'acme_pager:page'}")
+    result = run("test")
+    assert result.exit_code == 0
+    assert "this is a test of guardrails alerts" in result.stdout
+    assert "ok    pager  acme_pager:page  returned" in result.stdout
 
 
 def test_one_sink_alone(project):

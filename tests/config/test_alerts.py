@@ -63,7 +63,7 @@ def test_everything_can_be_said(load, tmp_path):
         ("  a: {}", ":3:3: alerts.a: a sink has exactly one of `webhook`, `callback`, `log`"),
         ("  a: {log: x, callback: 'a:b'}", ":3:3: alerts.a: a sink has exactly one of"),
         ("  a: {logg: x}", ":3:7: alerts.a.logg: unknown key (did you mean `log`?)"),
-        ("  A: {log: x}", ":3:3: alerts.A: an environment's name in lower case"),
+        ("  a b: {log: x}", ":3:3: alerts.a b: a name of letters, digits"),
         ("  a: {log: x, severity: warn}", "alerts.a.severity: `warn` is not known (did you mean"),
         ("  a: {log: x, attempts: 3}", ":3:15: alerts.a.attempts: belongs to a `webhook`"),
         ("  a: {callback: print}", ":3:17: alerts.a.callback: `module:function` is needed"),

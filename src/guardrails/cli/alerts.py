@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -76,9 +78,12 @@ def try_(
 ) -> None:
     """Send a test notice through each sink, once, and say what came back.
 
-    Exits with 1 where a sink failed, and with 3 where all that failed could not be reached.
+    A callback's module in the working directory is found as by `python -m`. Exits with 1 where a
+    sink failed, and with 3 where all that failed could not be reached.
     """
     config = Config.find()
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.insert(0, here)
     chosen = _chosen(config.alerts, sink)
     clock = SystemClock()
     notice = Notice(

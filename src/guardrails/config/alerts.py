@@ -33,8 +33,8 @@ from guardrails.errors import ConfigError
 from guardrails.model.notice import Severity
 from guardrails.register.source import Mapped, nearest, quoted, shown
 from guardrails.register.words import (
-    EnvironmentName,
     Keyed,
+    Name,
     Seconds,
     Text,
 )
@@ -150,7 +150,7 @@ class WrittenSink(Mapped):
     proxy: Text | None = None
 
 
-WrittenAlerts = Keyed[EnvironmentName, WrittenSink]
+WrittenAlerts = Keyed[Name, WrittenSink]
 """The section as it is written: sinks by their names."""
 
 
