@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -61,6 +62,12 @@ def test_whatever_texts_it_holds_it_is_one_line_of_printable_ascii(title, facts,
     for text in (data["title"], data["agent"], data["notify"]["owner"], *data["facts"]):
         assert text.isprintable()
         text.encode()
+
+
+def test_a_fact_of_another_type_is_its_text():
+    made = notice(facts={"used": Decimal("4.10"), "none": None, "all": True, "part": 0.5})
+    assert made.facts == {"used": "4.10", "none": None, "all": True, "part": "0.5"}
+    assert json.loads(made.json())["data"]["facts"]["used"] == "4.10"
 
 
 def test_a_notice_is_frozen():

@@ -65,6 +65,7 @@ class Notice:
 
     Texts are cut at 1,000 characters, and what is not printable in them is escaped: no name or
     reason can break a line, hide a part of itself, or keep a notice from being written as JSON.
+    A fact of another type is its text.
 
     Attributes:
         id: Its own id, the same in every sink and at every attempt.
@@ -153,11 +154,11 @@ class Undelivered:
 
 
 def _safe(value: Any) -> Any:
-    if not isinstance(value, str):
+    if value is None or isinstance(value, int):
         return value
     return "".join(
         each if each.isprintable() else each.encode("unicode_escape").decode("ascii")
-        for each in value[:_LONGEST]
+        for each in str(value)[:_LONGEST]
     )
 
 

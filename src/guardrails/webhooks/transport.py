@@ -151,7 +151,8 @@ def _deadline(connection: http.client.HTTPConnection, seconds: float) -> Iterato
 
     timer = threading.Timer(seconds, cut)
     timer.daemon = True
-    timer.start()
+    with suppress(RuntimeError):  # at its very end a process starts no thread; each read has an end
+        timer.start()
     try:
         yield expired
     finally:
