@@ -329,9 +329,14 @@ class Governor:
         try:
             self._write("alert", **facts)
         finally:
-            grave = Severity.WARNING if alert.percent >= _GRAVE else Severity.INFO
+            kind, _, name = alert.account.partition("/")
             self.notify(
-                NoticeKind.BUDGET, str(alert), severity=grave, facts=facts, run_id=alert.run_id
+                NoticeKind.BUDGET,
+                str(alert),
+                severity=Severity.WARNING if alert.percent >= _GRAVE else Severity.INFO,
+                facts=facts,
+                agent=name if kind == "agent" else None,
+                run_id=alert.run_id or None,
             )
 
     def _undelivered(self, undelivered: Undelivered) -> None:

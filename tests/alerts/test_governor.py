@@ -15,6 +15,7 @@ from guardrails.alerts.dispatcher import Dispatcher, Route
 from guardrails.alerts.sinks import CallbackSink
 from guardrails.assembly import load_governor
 from guardrails.audit.reading import read
+from guardrails.runs.alerts import Alert
 from guardrails.webhooks import Secret, verify
 
 WAIT = 30
@@ -64,6 +65,22 @@ def test_a_budget_tells_at_each_threshold_once_and_names_the_agent():
     assert "has used 50 % of its limit" in got[0].title
     kinds = [event.kind for event in governor.record.events]
     assert kinds.count("alert") == 2
+
+
+def test_an_account_of_an_agent_tells_that_agents_people():
+    class OfAgent(Alert):
+        @property
+        def account(self):
+            return "agent/billing"
+
+    got: list[gr.Notice] = []
+    governor = governed(got.append)
+    governor._alerted(OfAgent("", None, "calls", 80, 8, 10))
+    governor.close()
+    ((notice),) = got
+    assert (notice.agent, notice.run_id) == ("billing", None)
+    assert notice.whom == {"owner": "owner@example.com"}
+    assert notice.title == "agent/billing has used 80 % of its limit: 8 of 10 calls"
 
 
 @gr.governed_tool(resource="payments", operation="write")
