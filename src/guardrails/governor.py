@@ -117,7 +117,7 @@ class Governor:
             alerts.subscribe(self._undelivered)
         self._runs: WeakValueDictionary[str, Run] = WeakValueDictionary()
         self.in_flight = InFlight(self.kill_switch)
-        self.kill_switch.subscribe(self._killed)
+        self.kill_switch.subscribe(self._killed, here=True)
         self.modes = frozenset(Mode(mode) for mode in modes)
         self._tools: dict[str, Tool] = {}
         self._claiming = threading.RLock()  # reentrant: a signal handler may call tools, too

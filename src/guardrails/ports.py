@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from guardrails.model.budget import Budget, Charge, Remaining, Usage
     from guardrails.model.call import Event, Snapshot, Step
     from guardrails.model.decision import ApprovalDemand, Decision
-    from guardrails.model.kill import Kill, Scope, Subject
+    from guardrails.model.kill import Kill, Reach, Scope, Subject
     from guardrails.model.limits import Limits
     from guardrails.model.model_usage import ModelUsage
     from guardrails.model.notice import Notice, Undelivered
@@ -173,8 +173,22 @@ class KillSwitch(Protocol):
         """Every kill that is in force."""
         ...
 
-    def subscribe(self, listener: Callable[[Kill], None]) -> None:
-        """Call `listener` after every kill, on the thread that killed; it must not raise."""
+    def subscribe(self, listener: Callable[[Kill], None], *, here: bool = False) -> None:
+        """Call `listener` after every kill; it must not raise.
+
+        On the thread that killed; after a kill by another process on a thread of the switch.
+
+        Args:
+            listener: What to call.
+            here: Call it only after kills that this process made.
+        """
+        ...
+
+    def attend(self, work: InFlight) -> None:
+        """Look for kills by other processes for as long as `work` has calls in flight.
+
+        Without effect on a switch that knows no other processes, and where it looks already.
+        """
         ...
 
 
@@ -360,6 +374,14 @@ class Prices(Protocol):
         ...
 
 
+class Killable(Protocol):
+    """A run, as a kill is matched against it."""
+
+    def subjects(self, tool: str | None = None) -> tuple[Subject, ...]:
+        """Its ancestors, outermost first, then it with `tool`."""
+        ...
+
+
 class InFlight(Protocol):
     """Calls in flight that a kill must reach."""
 
@@ -371,6 +393,26 @@ class InFlight(Protocol):
         owner: object = None,
     ) -> AbstractContextManager[object]:
         """A context within which a kill of `subjects` calls `on_kill`, also one that holds."""
+        ...
+
+    def began(self, call: object, run: Killable, tool: str) -> None:
+        """Note that a plain function is at work, as `call`; no kill can reach it."""
+        ...
+
+    def ended(self, call: object) -> None:
+        """Note that the plain function of `call` has ended."""
+        ...
+
+    def reach(self, kill: Kill) -> Reach:
+        """What `kill` meets at work here."""
+        ...
+
+    def forget(self) -> None:
+        """Let go of everything: a forked child has none of its parent's calls in flight."""
+        ...
+
+    def __len__(self) -> int:
+        """How many calls there are that a kill must reach."""
         ...
 
 

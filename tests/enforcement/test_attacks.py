@@ -23,6 +23,7 @@ from guardrails.enforcement.phases import Phase, refusal_for
 from guardrails.model.decision import ApprovalDemand, Decision, Effect, Obligation
 from guardrails.model.kill import Scope
 from guardrails.runs.kill import MemoryKillSwitch
+from guardrails.runs.kill_shared import SharedKillSwitch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -620,11 +621,12 @@ def within(seconds: float, work: Callable[[], None]) -> bool:
     return done.wait(seconds)
 
 
-@pytest.mark.parametrize("part", ["in_flight", "kill_switch"])
-def test_a_signal_handler_may_kill_at_any_moment(part) -> None:
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_signal_handler_may_kill_at_any_moment(shared, tmp_path) -> None:
     """The handler runs in the thread that it interrupts, also where that thread holds a lock."""
-    its = testing.governor()
-    service: Any = getattr(its, part)
+    switch = SharedKillSwitch(tmp_path) if shared else MemoryKillSwitch()
+    its = testing.governor(kill_switch=switch)
+    service: Any = switch
     service._lock = Interrupting(service._lock, lambda: its.kill("tool/other", reason="terminated"))
 
     @gr.governed_tool(name="slow")

@@ -12,6 +12,7 @@ import pytest
 
 import guardrails as gr
 from guardrails import testing
+from guardrails.runs.kill_shared import SharedKillSwitch
 
 
 @gr.governed_tool(name="work")
@@ -24,6 +25,17 @@ async def work(seconds: float = 60) -> str:
 def step(seconds: float = 0) -> str:
     time.sleep(seconds)
     return "done"
+
+
+@pytest.fixture(params=["memory", "shared"])
+def its(request, tmp_path):
+    """A governor whose kills are its process's alone, or the machine's."""
+    if request.param == "memory":
+        yield testing.governor()
+        return
+    switch = SharedKillSwitch(tmp_path)
+    yield testing.governor(kill_switch=switch)
+    switch.close()
 
 
 def outcomes(governor: testing.RecordingGovernor) -> list[str]:
@@ -43,8 +55,7 @@ async def until_in_flight(governor: testing.RecordingGovernor, count: int) -> No
         await asyncio.sleep(0.001)
 
 
-def test_a_task_group_under_a_kill_ends_in_one_refusal() -> None:
-    its = testing.governor()
+def test_a_task_group_under_a_kill_ends_in_one_refusal(its) -> None:
 
     async def agent() -> None:
         async with testing.run(governor=its) as run, asyncio.TaskGroup() as group:
@@ -61,8 +72,7 @@ def test_a_task_group_under_a_kill_ends_in_one_refusal() -> None:
 
 
 @pytest.mark.parametrize("swallows", [True, False])
-def test_gather_under_a_kill(swallows: bool) -> None:
-    its = testing.governor()
+def test_gather_under_a_kill(swallows: bool, its) -> None:
 
     async def agent() -> list:
         async with testing.run(governor=its) as run:
@@ -80,8 +90,7 @@ def test_gather_under_a_kill(swallows: bool) -> None:
     assert outcomes(its) == ["killed"] * 5
 
 
-def test_a_worker_s_loop_goes_on_to_its_next_job() -> None:
-    its = testing.governor()
+def test_a_worker_s_loop_goes_on_to_its_next_job(its) -> None:
     done: list[str] = []
 
     async def job(name: str, seconds: float) -> None:
@@ -108,8 +117,7 @@ def test_a_worker_s_loop_goes_on_to_its_next_job() -> None:
     assert done == ["one", "three"]
 
 
-def test_a_thread_s_worker_loop_goes_on_too() -> None:
-    its = testing.governor()
+def test_a_thread_s_worker_loop_goes_on_too(its) -> None:
     jobs: queue.Queue[str | None] = queue.Queue()
     seen: list[str] = []
 
@@ -132,8 +140,7 @@ def test_a_thread_s_worker_loop_goes_on_too() -> None:
     assert seen == ["one", "two run_stopped", "three"]
 
 
-def test_a_thread_pool_under_a_kill_runs_nothing_more() -> None:
-    its = testing.governor()
+def test_a_thread_pool_under_a_kill_runs_nothing_more(its) -> None:
 
     def loop() -> int:
         calls = 0
@@ -159,11 +166,11 @@ def test_a_thread_pool_under_a_kill_runs_nothing_more() -> None:
     assert set(outcomes(its)) <= {"ok", "abandoned"}
 
 
-def test_a_host_that_swallows_every_exception_cannot_swallow_a_kill() -> None:
+def test_a_host_that_swallows_every_exception_cannot_swallow_a_kill(its) -> None:
     ran = []
 
     async def host() -> None:
-        async with testing.run() as run:
+        async with testing.run(governor=its) as run:
             for turn in range(10):
                 if turn == 3:
                     run.kill("stop")
@@ -178,8 +185,7 @@ def test_a_host_that_swallows_every_exception_cannot_swallow_a_kill() -> None:
     assert ran == [0, 1, 2]
 
 
-def test_a_parent_s_kill_passes_its_children_and_stops_at_the_parent() -> None:
-    its = testing.governor()
+def test_a_parent_s_kill_passes_its_children_and_stops_at_the_parent(its) -> None:
     left: list[str] = []
 
     async def child(name: str) -> None:
@@ -204,8 +210,7 @@ def test_a_parent_s_kill_passes_its_children_and_stops_at_the_parent() -> None:
     assert sorted(left) == ["a", "b"]
 
 
-def test_a_timeout_and_a_foreign_cancel_keep_their_meaning() -> None:
-    its = testing.governor()
+def test_a_timeout_and_a_foreign_cancel_keep_their_meaning(its) -> None:
 
     async def main() -> None:
         async with testing.run(governor=its) as run:
@@ -224,9 +229,9 @@ def test_a_timeout_and_a_foreign_cancel_keep_their_meaning() -> None:
     assert outcomes(its) == ["cancelled", "cancelled", "ok"]
 
 
-def test_blocking_calls_in_asyncio_s_own_threads_belong_to_the_run() -> None:
+def test_blocking_calls_in_asyncio_s_own_threads_belong_to_the_run(its) -> None:
     async def main() -> None:
-        async with testing.run() as run:
+        async with testing.run(governor=its) as run:
             assert await asyncio.to_thread(step) == "done"
             with ThreadPoolExecutor(1) as pool:
                 with pytest.raises(gr.NoActiveRun):

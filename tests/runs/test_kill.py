@@ -1,4 +1,4 @@
-"""The kill switch and the calls in flight that it reaches."""
+"""The kill switches, of one process and of one machine, and the calls in flight that they reach."""
 
 from __future__ import annotations
 
@@ -11,16 +11,27 @@ from guardrails.model.kill import Kill, Scope, Subject
 from guardrails.ports import KillSwitch
 from guardrails.runs.inflight import InFlight
 from guardrails.runs.kill import MemoryKillSwitch
+from guardrails.runs.kill_shared import SharedKillSwitch
 
 CALL = Subject(("a", "b"), "billing", "3", "prod", "refund")
+
+
+@pytest.fixture(params=["memory", "shared"])
+def switch(request, tmp_path):
+    if request.param == "memory":
+        yield MemoryKillSwitch()
+        return
+    shared = SharedKillSwitch(tmp_path)
+    yield shared
+    shared.close()
 
 
 def kill(switch, target, reason="enough"):
     return switch.kill(Scope.parse(target), reason=reason, by="op")
 
 
-def test_it_is_a_kill_switch():
-    assert isinstance(MemoryKillSwitch(), KillSwitch)
+def test_it_is_a_kill_switch(switch):
+    assert isinstance(switch, KillSwitch)
 
 
 @pytest.mark.parametrize(
@@ -39,23 +50,20 @@ def test_it_is_a_kill_switch():
         ("tool/search", False),
     ],
 )
-def test_a_kill_is_found_by_what_it_covers(target, found):
-    switch = MemoryKillSwitch()
+def test_a_kill_is_found_by_what_it_covers(switch, target, found):
     made = kill(switch, target)
     assert switch.find(CALL) == (made if found else None)
 
 
-def test_the_oldest_kill_is_found_first_and_stands_in_its_own_words():
-    switch = MemoryKillSwitch()
+def test_the_oldest_kill_is_found_first_and_stands_in_its_own_words(switch):
     first = kill(switch, "run/a", "first")
     kill(switch, "all", "second")
     kill(switch, "run/a", "third")
-    assert switch.find(CALL) is first
+    assert switch.find(CALL) == first
     assert [active.reason for active in switch.active()] == ["first", "second"]
 
 
-def test_the_generation_grows_with_every_kill_and_resume():
-    switch = MemoryKillSwitch()
+def test_the_generation_grows_with_every_kill_and_resume(switch):
     seen = [switch.generation]
     for _ in range(2):
         kill(switch, "all")
@@ -66,24 +74,22 @@ def test_the_generation_grows_with_every_kill_and_resume():
     assert switch.find(CALL) is None
 
 
-def test_a_run_never_resumes():
-    switch = MemoryKillSwitch()
+def test_a_run_never_resumes(switch):
     made = kill(switch, "run/a")
     with pytest.raises(ConfigError, match="`run/a` cannot resume"):
         switch.resume(Scope("run", "a"), reason="fixed", by="op")
-    assert switch.find(CALL) is made
+    assert switch.find(CALL) == made
 
 
-def test_only_what_is_killed_resumes():
-    switch = MemoryKillSwitch()
+def test_only_what_is_killed_resumes(switch):
     kill(switch, "agent/x")
     with pytest.raises(ConfigError, match="`all` is not killed; what is: `agent/x`"):
         switch.resume(Scope("all"), reason="fixed", by="op")
 
 
-def test_listeners_hear_of_a_kill_that_is_in_force_and_all_of_them_do():
-    switch = MemoryKillSwitch()
+def test_listeners_hear_of_a_kill_that_is_in_force_and_all_of_them_do(switch):
     heard = []
+    before = switch.generation
     switch.subscribe(lambda made: heard.append((1, switch.find(CALL), switch.generation, made)))
 
     def broken(_):
@@ -94,11 +100,14 @@ def test_listeners_hear_of_a_kill_that_is_in_force_and_all_of_them_do():
     with pytest.raises(RuntimeError, match="broken"):
         kill(switch, "all")
     (made,) = switch.active()
-    assert heard == [(1, made, 1, made), (2, made, 1, made)]
+    assert [(which, found, told) for which, found, _, told in heard] == [
+        (1, made, made),
+        (2, made, made),
+    ]
+    assert all(generation > before for _, _, generation, _ in heard)
 
 
-def test_a_watch_hears_of_kills_of_its_subjects_while_it_stands():
-    switch = MemoryKillSwitch()
+def test_a_watch_hears_of_kills_of_its_subjects_while_it_stands(switch):
     in_flight = InFlight(switch)
     heard = []
     parent = Subject(("a",), "boss", "1", "prod")
@@ -112,8 +121,7 @@ def test_a_watch_hears_of_kills_of_its_subjects_while_it_stands():
     assert len(in_flight) == 0
 
 
-def test_a_kill_that_is_in_force_is_told_on_entry():
-    switch = MemoryKillSwitch()
+def test_a_kill_that_is_in_force_is_told_on_entry(switch):
     in_flight = InFlight(switch)
     made = kill(switch, "run/a")
     heard: list[Kill] = []
@@ -121,8 +129,7 @@ def test_a_kill_that_is_in_force_is_told_on_entry():
         assert heard == [made]
 
 
-def test_of_one_owners_watches_the_last_that_is_covered_is_told():
-    switch = MemoryKillSwitch()
+def test_of_one_owners_watches_the_last_that_is_covered_is_told(switch):
     in_flight = InFlight(switch)
     heard: list[str] = []
     owner = object()
@@ -140,10 +147,10 @@ def test_of_one_owners_watches_the_last_that_is_covered_is_told():
         assert heard == ["unowned", "unowned", "outer"]
 
 
-def test_no_kill_falls_between_looking_and_watching():
-    for _ in range(200):
-        switch = MemoryKillSwitch()
-        in_flight = InFlight(switch)
+def test_no_kill_falls_between_looking_and_watching(switch):
+    in_flight = InFlight(switch)
+    for turn in range(200):
+        run = Subject((f"r{turn}",), "billing", "3", "prod")
         told = threading.Event()
 
         def tell(_, told=told):
@@ -151,13 +158,13 @@ def test_no_kill_falls_between_looking_and_watching():
 
         go = threading.Barrier(2)
 
-        def killer(switch=switch, go=go):
+        def killer(turn=turn, go=go):
             go.wait()
-            kill(switch, "all")
+            kill(switch, f"run/r{turn}")
 
         thread = threading.Thread(target=killer)
         thread.start()
         go.wait()
-        with in_flight.watch((CALL,), tell):
+        with in_flight.watch((run,), tell):
             assert told.wait(5)
         thread.join()

@@ -181,13 +181,16 @@ def record_intent(call: Call) -> None:
 def execute(call: Call) -> Outcome:
     """Run the body of a plain function."""
     arguments = call.arguments
+    in_flight = call.run.governor.in_flight
     token = enter(frame_of(call))
     try:
+        in_flight.began(call, call.run, call.tool.facts.name)
         value = call.tool.function(*arguments.args, **arguments.kwargs)
     except BaseException as error:  # noqa: BLE001  # handed to the caller unchanged, once it is settled
         return raised(call, error)
     finally:
         leave(token)
+        in_flight.ended(call)
     if asyncio.iscoroutine(value):
         value.close()
         message = f"`{call.tool}` is no `async def`, yet returns a coroutine, which nobody governs"

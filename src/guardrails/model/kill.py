@@ -85,3 +85,17 @@ class Kill:
     reason: str
     by: str
     generation: int
+
+
+class Reach(NamedTuple):
+    """What a kill met at work in a process.
+
+    Attributes:
+        cancelled: Async calls that were cancelled.
+        woken: Calls that waited for an approval, which is withdrawn.
+        at_work: Plain functions that cannot be stopped; their results are discarded.
+    """
+
+    cancelled: int = 0
+    woken: int = 0
+    at_work: int = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from threading import RLock
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from guardrails.model.kill import Scope, Subject
+    from guardrails.ports import InFlight
 
 
 class MemoryKillSwitch:
@@ -50,6 +52,8 @@ class MemoryKillSwitch:
             # After the kills: who sees the new number must find the kill. Added, not set, since
             # a handler may have killed in between.
             self._generation += 1
+            if kill.generation != self._generation:  # so it did: ours holds since now
+                kill = replace(kill, generation=self._generation)
             listeners = self._listeners
         with ExitStack() as stack:
             # A stack calls every listener, also where one raises against its contract.
@@ -88,7 +92,10 @@ class MemoryKillSwitch:
         """Every kill that is in force, the oldest first."""
         return self._kills
 
-    def subscribe(self, listener: Callable[[Kill], None]) -> None:
+    def subscribe(self, listener: Callable[[Kill], None], *, here: bool = False) -> None:  # noqa: ARG002  # all are made here
         """Call `listener` after every kill, on the thread that killed; it must not raise."""
         with self._lock:
             self._listeners = (*self._listeners, listener)
+
+    def attend(self, work: InFlight) -> None:
+        """Nothing: there are no kills by other processes."""

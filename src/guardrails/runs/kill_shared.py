@@ -1,0 +1,390 @@
+"""The kill switch of one machine: a kill by any process holds for all of them at once.
+
+What a call pays where nothing changed: the page's number and the time are read. Where
+the number changed, the caller reads the new acts of the table; where either cannot be
+read, it is refused. Calls at work hear of kills by other processes from a thread
+(:mod:`guardrails.runs.kill_watcher`).
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import time
+import weakref
+from collections import deque
+from contextlib import ExitStack, contextmanager, suppress
+from threading import RLock
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from guardrails.errors import ConfigError, StateUnavailable
+from guardrails.model.kill import Kill, Reach, Scope
+from guardrails.runs.kill_answers import KillAnswers
+from guardrails.runs.kill_store import NOTICE, Act, KillStore, in_force
+from guardrails.runs.kill_watcher import KillWatcher
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from guardrails.model.kill import Subject
+    from guardrails.ports import InFlight
+
+_log: Final = logging.getLogger("guardrails")
+
+
+class _PutOff(NamedTuple):
+    """A change that a signal handler asked for in the middle of another one."""
+
+    act: str
+    scope: Scope
+    reason: str
+    by: str
+
+
+class SharedKillSwitch:
+    """What was killed, on this machine. Every method is atomic, from any thread and process.
+
+    A kill holds, for every process, when :meth:`kill` returns: each call that starts then
+    finds another number on the page. A kill that cannot be written holds in this process
+    nonetheless, and raises.
+
+    Args:
+        state: The directory that the machine's processes share.
+        now_ns: The time, UTC nanoseconds.
+        monotonic: Seconds that never go back.
+
+    Attributes:
+        store: The kill table and its page.
+        answers: What other processes say about a kill.
+
+    Raises:
+        StateUnavailable: table or page cannot be used; also from every method.
+    """
+
+    def __init__(
+        self,
+        state: str | Path,
+        *,
+        now_ns: Callable[[], int] = time.time_ns,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.store = KillStore(state, now_ns)
+        self.answers = KillAnswers(self.store, self._turn)
+        self._monotonic = monotonic
+        self._number = self.store.page.read
+        # Reentrant: a signal handler that kills runs inside whatever it interrupts.
+        self._lock = RLock()
+        # Under the lock: table or page are in use by this thread, and what came meanwhile.
+        self._in_use = False
+        self._waiting: deque[_PutOff] = deque()
+        # The number under which the table was read, if it was even; and until when the paths
+        # need not be compared again.
+        self._known = -1
+        self._until = 0.0
+        # Never given twice, so that nobody remembers what was found under it.
+        self._unsettled = itertools.count(-2, -1)
+        self._last = 0
+        self._acts: dict[Scope, Act] = {}
+        # Kills that could not be written. They hold here.
+        self._unwritten: dict[Scope, Kill] = {}
+        # Replaced, never changed, so that readers need no lock.
+        self._kills: dict[Scope, Kill] = {}
+        self._listeners: tuple[tuple[Callable[[Kill], None], bool], ...] = ()
+        # For the thread: who is told, of what, and what it owes the others.
+        self._works: tuple[InFlight, ...] = ()
+        self._untold: list[Kill] = []
+        self._owed: list[tuple[int, Reach]] = []
+        self._listed: str | None = None
+        self._next_attempt = 0.0
+        self._watcher = KillWatcher(self._look_for_others, self._is_busy, self._unlist, self._lock)
+        self._catch_up()
+        _survive_forks(self)
+
+    # ------------------------------------------------------------------------------- reading
+
+    @property
+    def generation(self) -> int:
+        """The page's number; a negative one, each time another, while a change is under way.
+
+        Raises:
+            StateUnavailable: what was killed cannot be read.
+        """
+        number = self._number[0]
+        if number == self._known and self._monotonic() < self._until:
+            return number
+        return self._catch_up()
+
+    def find(self, subject: Subject) -> Kill | None:
+        """The kill that holds for `subject`, the oldest first, or None."""
+        _ = self.generation
+        kills = self._kills
+        if not kills:
+            return None
+        found = (kills[scope] for scope in _scopes_of(subject) if scope in kills)
+        return min(found, key=_age, default=None)
+
+    def active(self) -> tuple[Kill, ...]:
+        """Every kill that is in force, the oldest first."""
+        _ = self.generation
+        return tuple(sorted(self._kills.values(), key=_age))
+
+    # ------------------------------------------------------------------------------- changing
+
+    def kill(self, scope: Scope, *, reason: str, by: str) -> Kill:
+        """Kill everything in `scope`, on the whole machine.
+
+        A scope that is killed already stays so in the words of the first kill; work
+        that outlived that one is told again.
+        """
+        with self._lock:
+            if self._in_use:
+                return self._put_off(_PutOff("kill", scope, reason, by))
+        try:
+            with self._turn():
+                act = self.store.write("kill", scope, reason=reason, by=by)
+                kill = Kill(scope, reason, by, act.generation)
+                self._read(own=act.generation)
+                self._known = -1
+        except StateUnavailable:
+            with self._lock:
+                kill = Kill(scope, reason, by, max(self._last, self._number[0]) + 1)
+                self._unwritten.setdefault(scope, kill)
+                self._publish()
+                self._known = -1
+            self._tell(kill, own=True)
+            raise
+        self._tell(kill, own=True)
+        return kill
+
+    def resume(self, scope: Scope, *, reason: str, by: str) -> None:
+        """Lift a kill, on the whole machine.
+
+        Raises:
+            ConfigError: `scope` is a run, which never resumes, or is not killed.
+        """
+        if scope.kind == "run":
+            raise ConfigError(f"`{scope}` cannot resume: a killed run stays killed; open a new run")
+        with self._lock:
+            if self._in_use:
+                self._check_killed(scope, self._kills)
+                self._put_off(_PutOff("resume", scope, reason, by))
+                return
+
+        def check(_connection: sqlite3.Connection) -> None:
+            self._read()
+            if scope not in self._unwritten:
+                self._check_killed(scope, self._kills)
+
+        with self._turn():
+            self.store.write("resume", scope, reason=reason, by=by, check=check)
+            self._unwritten.pop(scope, None)
+            self._read()
+            self._known = -1
+
+    # ------------------------------------------------------------------------------- listeners
+
+    def subscribe(self, listener: Callable[[Kill], None], *, here: bool = False) -> None:
+        """Call `listener` after every kill, with `here` only after those made by this process.
+
+        On the thread that killed; after a kill by another process on the thread that looks
+        for those, and only while there are calls in flight to look for.
+        """
+        with self._lock:
+            self._listeners = (*self._listeners, (listener, here))
+
+    def attend(self, work: InFlight) -> None:
+        """Look for kills by other processes for as long as `work` has calls in flight."""
+        if self._watcher.is_running and work in self._works:
+            return
+        with self._lock:
+            if work not in self._works:
+                self._works = (*self._works, work)
+            if not self._watcher.is_running:
+                # What came before, each call finds itself when it begins.
+                self._untold.clear()
+                self._watcher.start()
+
+    def close(self) -> None:
+        """Close the table; every later call refuses."""
+        with self._lock:
+            self._known = -1
+            self.store.database.close()
+
+    @property
+    def is_watching(self) -> bool:
+        """Whether a thread looks for kills by other processes now."""
+        return self._watcher.is_running
+
+    # ------------------------------------------------------------------------------- within
+
+    def _catch_up(self) -> int:
+        with self._turn():
+            self.store.check_places()
+            if self._number[0] & 1:
+                self.store.try_settle()
+            number = self._number[0]  # before the table: what is committed later changes it
+            if number != self._known:
+                self._read()
+            self._until = self._monotonic() + NOTICE
+            if number & 1 or self._unwritten or self._waiting:
+                self._known = -1
+                return next(self._unsettled)
+            self._known = number
+            return number
+
+    def _read(self, own: int | None = None) -> None:
+        """Read the acts that are new, of which `own` was made by this process."""
+        acts = self.store.acts(self._last)
+        new = [act for act in acts if act.generation > self._last]
+        if not new:
+            return
+        self._acts = in_force(new, self._acts)
+        self._last = new[-1].generation
+        self._publish()
+        if self._watcher.is_running:
+            self._untold += [
+                _kill_of(act) for act in new if act.act == "kill" and act.generation != own
+            ]
+
+    def _publish(self) -> None:
+        kills = {scope: _kill_of(act) for scope, act in self._acts.items()}
+        self._kills = {**self._unwritten, **kills}
+
+    def _check_killed(self, scope: Scope, kills: dict[Scope, Kill]) -> None:
+        if scope not in kills:
+            killed = ", ".join(f"`{each}`" for each in kills) or "nothing"
+            raise ConfigError(f"`{scope}` is not killed; what is: {killed}")
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """The time in which this thread alone uses table and page."""
+        with self._lock:
+            if self._in_use:
+                raise StateUnavailable(
+                    "the kill switch is at work on this very thread: a signal handler cannot "
+                    "make a governed call there"
+                )
+            self._in_use = True
+            try:
+                yield
+            finally:
+                self._in_use = False
+                if self._waiting:
+                    self._make_up()
+
+    def _put_off(self, told: _PutOff) -> Kill:
+        # The thread is in the middle of using the table; it does this as the next thing.
+        self._waiting.append(told)
+        kill = Kill(told.scope, told.reason, told.by, max(self._last, self._number[0]) + 1)
+        if told.act == "kill":
+            self._kills = {told.scope: kill, **self._kills}
+        self._known = -1
+        return kill
+
+    def _make_up(self) -> None:
+        while self._waiting:
+            with suppress(IndexError):
+                told = self._waiting.popleft()
+                if told.act == "kill":
+                    self.kill(told.scope, reason=told.reason, by=told.by)
+                else:
+                    self.resume(told.scope, reason=told.reason, by=told.by)
+
+    def _tell(self, kill: Kill, *, own: bool) -> None:
+        with ExitStack() as stack:
+            # A stack calls every listener, also where one raises against its contract.
+            for listener, here in reversed(self._listeners):
+                if own or not here:
+                    stack.callback(listener, kill)
+
+    # ------------------------------------------------------------------------------- the thread
+
+    def _look_for_others(self) -> None:
+        _ = self.generation
+        if self._untold:
+            with self._lock:
+                untold, self._untold = self._untold, []
+            for kill in untold:
+                met = [work.reach(kill) for work in self._works]
+                self._owed.append((kill.generation, Reach(*map(sum, zip(*met, strict=True)))))
+                self._tell(kill, own=False)
+        if (self._owed or self._listed is None) and self._monotonic() >= self._next_attempt:
+            self._pay()
+
+    def _pay(self) -> None:
+        self._next_attempt = self._monotonic() + NOTICE
+        if self._listed is None:
+            self._listed = self.answers.listed()
+        while self._owed:
+            self.answers.answer(self._listed, os.getpid(), *self._owed[0])
+            self._owed.pop(0)
+        self._next_attempt = 0.0
+
+    def _is_busy(self) -> bool:
+        return any(map(bool, self._works)) or bool(self._untold) or bool(self._owed)
+
+    def _unlist(self) -> None:
+        listed, self._listed = self._listed, None
+        if listed is not None:
+            self.answers.unlisted(listed)
+
+    def _forget_parent(self) -> None:
+        """In a forked child: nothing of what threads of the parent do is done here."""
+        self._watcher.forget()
+        self._listed = None
+        self._untold, self._owed = [], []
+        for work in self._works:
+            work.forget()
+
+
+def _kill_of(act: Act) -> Kill:
+    return Kill(act.scope, act.reason, act.by, act.generation)
+
+
+def _age(kill: Kill) -> int:
+    return kill.generation
+
+
+def _scopes_of(subject: Subject) -> Iterator[Scope]:
+    """Every scope that covers `subject`; the reverse of :meth:`Scope.covers`."""
+    yield Scope("all")
+    yield Scope("env", subject.environment)
+    yield Scope("agent", subject.agent)
+    yield Scope("agent", f"{subject.agent}@{subject.version}")
+    for run_id in subject.run_ids:
+        yield Scope("run", run_id)
+    if subject.tool is not None:
+        yield Scope("tool", subject.tool)
+
+
+def _survive_forks(switch: SharedKillSwitch) -> None:
+    """See to it that no fork happens while another thread uses the switch."""
+    if not hasattr(os, "register_at_fork"):
+        return
+    known = weakref.ref(switch)
+    # Python keeps these for good; they keep no switch.
+    held: list[SharedKillSwitch] = []
+
+    def before() -> None:
+        its = known()
+        if its is not None:
+            its._lock.acquire()  # noqa: SLF001  # of the same module
+            held.append(its)
+
+    def in_parent() -> None:
+        if held:
+            held.pop()._lock.release()  # noqa: SLF001  # as above
+
+    def in_child() -> None:
+        if held:
+            its = held.pop()
+            its._forget_parent()  # noqa: SLF001  # as above
+            its._lock.release()  # noqa: SLF001  # as above
+
+    os.register_at_fork(before=before, after_in_parent=in_parent, after_in_child=in_child)
+
+
+__all__ = ["SharedKillSwitch"]
