@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from guardrails.engines.layers import PolicyFiles
     from guardrails.model.budget import Budget
     from guardrails.ports import Clock
+    from guardrails.runs.directory import RunDirectory
+    from guardrails.runs.kill_shared import SharedKillSwitch
     from guardrails.runs.scope import RunScope
 
 
@@ -69,6 +71,8 @@ def load_governor(
         approvals=approval_service(config, clock),
         alerts=Dispatcher(routes) if routes else None,
         prices=config.prices,
+        kill_switch=kill_switch_of(config),
+        directory=directory_of(config),
     )
 
 
@@ -102,6 +106,30 @@ def approvers_of(config: Config) -> Approvers | None:
     from guardrails.config.approvers import read_approvers  # noqa: PLC0415  # as in load_governor
 
     return read_approvers(config.approvers)
+
+
+def kill_switch_of(config: Config) -> SharedKillSwitch | None:
+    """The machine's kill switch, or None where a configuration shares no state.
+
+    Raises:
+        StateUnavailable: it cannot be used.
+    """
+    from guardrails.runs.kill_shared import SharedKillSwitch  # noqa: PLC0415  # as in load_governor
+
+    return None if config.state is None else SharedKillSwitch(config.state)
+
+
+def directory_of(config: Config) -> RunDirectory | None:
+    """The machine's directory of runs, or None where a configuration shares no state.
+
+    Raises:
+        StateUnavailable: it cannot be used.
+    """
+    from guardrails.runs.directory import RunDirectory  # noqa: PLC0415  # as in load_governor
+
+    if config.state is None:
+        return None
+    return RunDirectory(config.state, keep=config.runs.keep, at_most=config.runs.at_most)
 
 
 def policy_files(config: Config) -> PolicyFiles:

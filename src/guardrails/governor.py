@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from guardrails.model.kill import Kill
     from guardrails.model.notice import Fact, Undelivered
     from guardrails.runs.alerts import Alert
+    from guardrails.runs.directory import RunDirectory
 
 _log: Final = logging.getLogger("guardrails")
 
@@ -77,6 +78,7 @@ class Governor:
         limits: How large the arguments of one call may be.
         alerts: Tells people; None to log and record alone.
         prices: What models cost; the published prices where not given.
+        directory: Where runs are listed for other processes to see; nowhere where not given.
 
     Raises:
         ConfigError: something does not fit, as two tools of one name.
@@ -98,6 +100,7 @@ class Governor:
         limits: Limits = DEFAULT_LIMITS,
         alerts: ports.Alerts | None = None,
         prices: ports.Prices | None = None,
+        directory: RunDirectory | None = None,
     ) -> None:
         self.engine = engine
         self.register = register
@@ -116,6 +119,7 @@ class Governor:
         if alerts is not None:
             alerts.subscribe(self._undelivered)
         self._runs: WeakValueDictionary[str, Run] = WeakValueDictionary()
+        self.directory = directory
         self.in_flight = InFlight(self.kill_switch)
         self.kill_switch.subscribe(self._killed, here=True)
         self.modes = frozenset(Mode(mode) for mode in modes)
@@ -188,7 +192,9 @@ class Governor:
             narrowed_by=narrowing(self.register, entry, parent),
         )
         self._runs[run.id] = run
-        return RunScope(run)
+        if self.directory is None:
+            return RunScope(run)
+        return RunScope(run, self.directory.listing(run, self.engine.revision, self._tools))
 
     def decide(
         self,

@@ -14,6 +14,7 @@
     approvers: approvers.yaml    # who may answer; else the program vouches for them
     escalation: {finance-ops: [{after: 30m, to: finance-leads}]}    # of unanswered requests
     state: .guardrails           # what the processes of this machine share; null: nothing
+    runs: {keep: 7d, at_most: 10000}      # for how long, and how many, ended runs are listed
     limits: {depth: 64, nodes: 10000, bytes: 1048576}    # of a call's arguments
     alerts: {…}                  # whom to tell; see `config/alerts.py`
     prices: {…}                  # what models cost; see `config/prices.py`
@@ -49,6 +50,7 @@ from guardrails.config.engine import (
 from guardrails.config.escalation import EscalationSteps, escalation_of
 from guardrails.config.prices import WrittenPrices
 from guardrails.config.variables import Setting, overlaid
+from guardrails.config.kept_runs import DEFAULT_KEPT_RUNS, KeptRuns
 from guardrails.errors import ConfigError
 from guardrails.model.facts import Mode
 from guardrails.model.limits import DEFAULT_LIMITS, Limits
@@ -110,6 +112,7 @@ class Config:
         escalation: Whom an unanswered request is put to besides, and when.
         state: The directory of what the processes of this machine share: budgets, kills, runs;
             None to keep that in memory, each process its own.
+        runs: Which ended runs are still listed.
         limits: How large arguments may be.
         alerts: The sinks of notices.
         prices: What models cost.
@@ -131,6 +134,7 @@ class Config:
     approvers: Path | None = None
     escalation: tuple[Escalation, ...] = ()
     state: Path | None = None
+    runs: KeptRuns = DEFAULT_KEPT_RUNS
     limits: Limits = DEFAULT_LIMITS
     alerts: tuple[SinkConfig, ...] = ()
     prices: PriceList = field(default_factory=PriceList, compare=False, repr=False)
@@ -235,6 +239,7 @@ class _Written(Mapped):
     approvers: Text | None = None
     escalation: EscalationSteps = Field(default={}, validate_default=True)
     state: Text | None = ".guardrails"
+    runs: KeptRuns = DEFAULT_KEPT_RUNS
     limits: _Limits = _Limits()
     alerts: WrittenAlerts = Field(default={}, validate_default=True)
     prices: WrittenPrices = Field(default_factory=WrittenPrices)
@@ -268,6 +273,7 @@ def _resolved(written: _Written, source: Source, file: Path) -> Config:
         approvers=None if written.approvers is None else base / written.approvers,
         escalation=escalation_of(written.escalation),
         state=None if written.state is None else base / written.state,
+        runs=written.runs,
         limits=Limits(depth=limits.depth, nodes=limits.nodes, text=limits.bytes),
         alerts=sinks_of(written.alerts, source, base),
         prices=written.prices.price_list(),

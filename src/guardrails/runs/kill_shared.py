@@ -12,7 +12,6 @@ import itertools
 import logging
 import os
 import time
-import weakref
 from collections import deque
 from contextlib import ExitStack, contextmanager, suppress
 from threading import RLock
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from guardrails.errors import ConfigError, StateUnavailable
 from guardrails.model.kill import Kill, Reach, Scope
+from guardrails.runs.forks import survive_forks
 from guardrails.runs.kill_answers import KillAnswers
 from guardrails.runs.kill_store import NOTICE, Act, KillStore, in_force
 from guardrails.runs.kill_watcher import KillWatcher
@@ -101,7 +101,7 @@ class SharedKillSwitch:
         self._next_attempt = 0.0
         self._watcher = KillWatcher(self._look_for_others, self._is_busy, self._unlist, self._lock)
         self._catch_up()
-        _survive_forks(self)
+        survive_forks(self)
 
     # ------------------------------------------------------------------------------- reading
 
@@ -331,8 +331,13 @@ class SharedKillSwitch:
         if listed is not None:
             self.answers.unlisted(listed)
 
-    def _forget_parent(self) -> None:
-        """In a forked child: nothing of what threads of the parent do is done here."""
+    @property
+    def fork_lock(self) -> RLock:
+        """Held while this thread uses table or page."""
+        return self._lock
+
+    def after_fork(self) -> None:
+        """Leave to the parent what is in flight there, and its thread."""
         self._watcher.forget()
         self._listed = None
         self._untold, self._owed = [], []
@@ -358,33 +363,6 @@ def _scopes_of(subject: Subject) -> Iterator[Scope]:
         yield Scope("run", run_id)
     if subject.tool is not None:
         yield Scope("tool", subject.tool)
-
-
-def _survive_forks(switch: SharedKillSwitch) -> None:
-    """See to it that no fork happens while another thread uses the switch."""
-    if not hasattr(os, "register_at_fork"):
-        return
-    known = weakref.ref(switch)
-    # Python keeps these for good; they keep no switch.
-    held: list[SharedKillSwitch] = []
-
-    def before() -> None:
-        its = known()
-        if its is not None:
-            its._lock.acquire()  # noqa: SLF001  # of the same module
-            held.append(its)
-
-    def in_parent() -> None:
-        if held:
-            held.pop()._lock.release()  # noqa: SLF001  # as above
-
-    def in_child() -> None:
-        if held:
-            its = held.pop()
-            its._forget_parent()  # noqa: SLF001  # as above
-            its._lock.release()  # noqa: SLF001  # as above
-
-    os.register_at_fork(before=before, after_in_parent=in_parent, after_in_child=in_child)
 
 
 __all__ = ["SharedKillSwitch"]

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 from guardrails.errors import ConfigError, GuardrailsError, RunKilled, RunStopped
 from guardrails.runs.context import Frame, current_run, enter, leave
+from guardrails.runs.directory import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextvars import Token
     from types import TracebackType
 
+    from guardrails.runs.directory import Listing
     from guardrails.runs.run import Run
 
 
@@ -25,12 +27,14 @@ class RunScope:
 
     Args:
         run: A run that was not entered before.
+        listing: Its place in the directory of runs; None where there is none.
     """
 
-    __slots__ = ("_run", "_token")
+    __slots__ = ("_listing", "_run", "_token")
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, listing: Listing | None = None) -> None:
         self._run = run
+        self._listing = listing
         self._token: Token[Frame | None] | None = None
 
     def __enter__(self) -> Run:
@@ -47,6 +51,12 @@ class RunScope:
                 "entered inside of it; make it where it is entered"
             )
         self._run.open()
+        if self._listing is not None:
+            try:
+                self._listing.open()
+            except BaseException:
+                self._run.close()
+                raise
         self._token = enter(Frame(self._run))
         return self._run
 
@@ -60,7 +70,11 @@ class RunScope:
             leave(self._token)
             self._token = None
         try:
-            self._run.close()
+            try:
+                self._run.close()
+            finally:
+                if self._listing is not None:
+                    self._listing.close(_end_of(exc))
         except GuardrailsError as error:
             if exc is None:
                 raise
@@ -130,6 +144,13 @@ class RunScope:
         for note in getattr(group, "__notes__", ()):
             changed.add_note(note)
         return changed
+
+
+def _end_of(exc: BaseException | None) -> State:
+    if exc is None:
+        return State.CLOSED
+    stopped = any(isinstance(leaf, RunKilled | RunStopped) for leaf in _leaves(exc))
+    return State.STOPPED if stopped else State.FAILED
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

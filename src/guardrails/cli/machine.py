@@ -1,0 +1,159 @@
+"""What the commands on a running machine stand on: its state, its register, its record.
+
+Neither a broken register nor policies that do not load may keep an operator from
+killing: only the state directory is needed, and ``--state`` names it without any
+configuration.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from guardrails.audit.jsonl import JsonLinesRecord
+from guardrails.cli.console import notices, plain
+from guardrails.config import Config
+from guardrails.errors import ConfigError, GuardrailsError, StateUnavailable
+from guardrails.model.call import Event
+from guardrails.register import Register
+from guardrails.runs.directory import FILE, RunDirectory
+from guardrails.runs.kill_shared import SharedKillSwitch
+from guardrails.runs.kill_store import TABLE
+
+if TYPE_CHECKING:
+    from guardrails.runs.directory import ListedRun
+
+StateOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--state",
+        help="The state directory itself, without a configuration. Nothing is recorded then.",
+    ),
+]
+ByOption = Annotated[
+    str | None,
+    typer.Option("--by", help="Who decided it, where that is somebody else than who types it."),
+]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is recorded and shown.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """One machine's shared state, and what the configuration says about it.
+
+    Attributes:
+        state: The directory.
+        config: The configuration; None where only the directory was named.
+    """
+
+    state: Path
+    config: Config | None
+
+    @classmethod
+    def find(cls, state: Path | None) -> Machine:
+        """The machine of the directory `state`, else of the configuration that holds here.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        if state is not None:
+            if not state.is_dir():
+                raise ConfigError(f"--state: `{state}` is no directory")
+            return cls(state.absolute(), None)
+        try:
+            config = Config.find()
+        except GuardrailsError:
+            say("note: `--state DIR` works without a configuration")
+            raise
+        if config.state is None:
+            raise ConfigError(
+                f"{config.file}: `state: null` shares nothing between processes; each has its own "
+                "kill switch, which only the program itself can use"
+            )
+        return cls(config.state, config)
+
+    def kill_switch(self) -> SharedKillSwitch:
+        """The machine's kill switch; made where there is none yet."""
+        return SharedKillSwitch(self.state)
+
+    @property
+    def has_kill_switch(self) -> bool:
+        """Whether a kill switch was made here."""
+        return (self.state / TABLE).exists()
+
+    def directory(self) -> RunDirectory | None:
+        """The directory of runs; None where there was no run yet."""
+        return RunDirectory(self.state) if (self.state / FILE).exists() else None
+
+    def open_runs(self) -> tuple[ListedRun, ...]:
+        """The open runs, the newest first; none, said aloud, where they cannot be read."""
+        try:
+            directory = self.directory()
+            return () if directory is None else directory.runs()
+        except StateUnavailable as error:
+            say(f"warning: {error}")
+            return ()
+
+    def register(self) -> Register | None:
+        """The register; None, said aloud, where it cannot be read."""
+        if self.config is None:
+            return None
+        try:
+            return Register.load(self.config.agents)
+        except GuardrailsError as error:
+            say(f"warning: the register cannot be read, so nobody is named: {error}")
+            return None
+
+    @property
+    def record_file(self) -> Path | None:
+        """The file of the record; None where there is none that others can read."""
+        return None if self.config is None else self.config.record
+
+    def record(self) -> JsonLinesRecord | None:
+        """The record, to write to; None where there is none.
+
+        Raises:
+            StateUnavailable: it cannot be written.
+        """
+        return None if self.record_file is None else JsonLinesRecord(self.record_file)
+
+
+def write_act(record: JsonLinesRecord | None, kind: str, **detail: Any) -> None:
+    """Write a kill or resume to the record, if there is one.
+
+    Raises:
+        StateUnavailable: it cannot be written.
+    """
+    if record is not None:
+        record.write(Event(kind, time.time_ns(), detail=detail))
+
+
+def operator(by: str | None) -> str:
+    """Who acts: the operating system's user, and beside it whom that user names.
+
+    The user is the one that this process runs as, by its id; no variable can change it.
+    """
+    user = _user()
+    return user if by is None else f"{by} (as user {user})"
+
+
+def say(text: object) -> None:
+    """Print one remark on standard error."""
+    notices().print(plain(text))
+
+
+def _user() -> str:
+    if not hasattr(os, "getuid"):
+        return os.getlogin()
+    import pwd  # noqa: PLC0415  # only where the system has it
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid {os.getuid()}"

@@ -1,0 +1,225 @@
+"""``guardrails runs``: the runs of this machine; one run; its lines in the record as they come."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from guardrails.cli.console import notices, output, plain, print_json
+from guardrails.cli.machine import JsonOption, Machine, StateOption
+from guardrails.cli.moments import ago, clock
+from guardrails.cli.record_lines import at_work, lines_of
+from guardrails.errors import ConfigError
+from guardrails.model.kill import Subject
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from guardrails.runs.directory import ListedRun, RunDirectory
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="List, show and follow the runs of a machine."
+)
+
+_SHORTEST = 8
+"""Characters of an id that are shown at least."""
+
+_Id = Annotated[str, typer.Argument(help="The run's id, or as much of it as tells it apart.")]
+
+
+@app.command("list")
+def list_(
+    *,
+    ended: Annotated[bool, typer.Option("--all", "-a", help="Those that have ended, too.")] = False,
+    agent: Annotated[str | None, typer.Option("--agent", help="Those of one agent.")] = None,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the open runs, the newest first."""
+    directory = Machine.find(state).directory()
+    listed = () if directory is None else directory.runs(ended=ended)
+    runs = [run for run in listed if agent in (None, run.agent)]
+    if as_json:
+        print_json([_document(run) for run in runs])
+        return
+    if not runs:
+        output().print(plain("no runs" if ended else "no open runs"))
+        return
+    length = _length([run.id for run in listed])
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("run", "agent", "environment", "mode", "for", "state", "pid", "opened"):
+        table.add_column(plain(column), overflow="fold")
+    for run in runs:
+        table.add_row(
+            *map(
+                plain,
+                (
+                    run.id[:length],
+                    f"{run.agent}@{run.version}",
+                    run.environment,
+                    run.mode,
+                    run.principal or "-",
+                    _state(run),
+                    run.process.pid,
+                    f"{ago(run.opened)} ago",
+                ),
+            )
+        )
+    output().print(table)
+
+
+@app.command()
+def show(run_id: _Id, *, state: StateOption = None, as_json: JsonOption = False) -> None:
+    """Show one run: who, where, for whom, what it called, and whether it is killed."""
+    machine = Machine.find(state)
+    run = _directory(machine).find(run_id)
+    switch = machine.kill_switch() if machine.has_kill_switch else None
+    subject = Subject(
+        (*(id for id, _ in run.ancestors), run.id), run.agent, run.version, run.environment
+    )
+    kill = None if switch is None else switch.find(subject)
+    record = machine.record_file
+    there = record is not None and record.exists()
+    calls: Counter[tuple[str, str]] = Counter()
+    working: Counter[tuple[str, str]] = Counter()
+    if record is not None and there:
+        calls = _calls(lines_of(record, run.id))
+        working = at_work(record, {run.id}) if run.is_open else working
+    if as_json:
+        document = _document(run)
+        document["killed"] = None if kill is None else {"by": kill.by, "reason": kill.reason}
+        document["calls"] = [
+            {"tool": tool, "outcome": outcome, "calls": number}
+            for (tool, outcome), number in sorted(calls.items())
+        ]
+        document["at_work"] = {tool: number for (_, tool), number in sorted(working.items())}
+        print_json(document)
+        return
+    words = [
+        ("run", run.id),
+        ("agent", f"{run.agent}@{run.version}, {run.environment}, owner {run.owner}"),
+        ("mode", run.mode),
+        ("for", run.principal or "nobody in particular"),
+        ("in run", " > ".join(f"{id} ({agent})" for id, agent in run.ancestors)),
+        ("state", _state(run)),
+        ("killed", f"by {kill.by}: {kill.reason} ({kill.scope})" if kill is not None else ""),
+        ("process", f"{run.process.pid}, {run.life}"),
+        ("opened", f"{clock(run.opened)}, {ago(run.opened)} ago"),
+        ("ended", clock(run.closed) if run.closed is not None else ""),
+        ("policy", run.revision),
+        ("calls", _counts(calls) if there else "not known: there is no record to read"),
+        (
+            "at work",
+            ", ".join(f"{number} × {tool}" for (_, tool), number in sorted(working.items())),
+        ),
+    ]
+    for word, text in words:
+        if text:
+            output().print(plain(f"{word:<9}"), plain(text), sep="", soft_wrap=True)
+
+
+@app.command()
+def tail(
+    run_id: _Id,
+    *,
+    follow: Annotated[
+        bool, typer.Option("--follow/--no-follow", help="Go on until the run has ended.")
+    ] = True,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print a run's lines in the record, and go on with those to come until it has ended."""
+    machine = Machine.find(state)
+    directory = _directory(machine)
+    run = directory.find(run_id)
+    record = machine.record_file
+    if record is None:
+        raise ConfigError(
+            "there is no record to read: it is kept in memory, or `--state` was given"
+        )
+
+    def go_on() -> bool:
+        return follow and directory.find(run.id).is_open
+
+    try:
+        for event in lines_of(record, run.id, go_on=go_on):
+            if as_json:
+                print_json(event)
+            else:
+                output().print(plain(_line(event)), soft_wrap=True)
+    except KeyboardInterrupt:
+        notices().print(plain("the run goes on"))
+
+
+def _directory(machine: Machine) -> RunDirectory:
+    directory = machine.directory()
+    if directory is None:
+        raise ConfigError(f"no run was opened yet with the state in `{machine.state}`")
+    return directory
+
+
+def _length(ids: Sequence[str]) -> int:
+    """How many characters tell all of `ids` apart."""
+    length = _SHORTEST
+    for one, other in itertools.pairwise(sorted(set(ids))):
+        while length < len(other) and one[:length] == other[:length]:
+            length += 1
+    return length
+
+
+def _state(run: ListedRun) -> str:
+    elsewhere = run.is_open and run.life == "unknown"
+    return f"{run.state} (in another container)" if elsewhere else str(run.state)
+
+
+def _calls(events: Iterable[dict[str, Any]]) -> Counter[tuple[str, str]]:
+    """How often each tool came to which end."""
+    found: Counter[tuple[str, str]] = Counter()
+    for event in events:
+        detail = event.get("detail") or {}
+        match event["kind"]:
+            case "call.finished":
+                found[event["tool"], str(detail.get("outcome", ""))] += 1
+            case "call.refused":
+                found[event["tool"], str(detail.get("code", ""))] += 1
+            case "call.shadowed":
+                found[event["tool"], "shadowed"] += 1
+            case _:
+                pass
+    return found
+
+
+def _counts(calls: Counter[tuple[str, str]]) -> str:
+    shown = (f"{number} × {tool} {outcome}" for (tool, outcome), number in sorted(calls.items()))
+    return ", ".join(shown) or "none"
+
+
+def _line(event: dict[str, Any]) -> str:
+    words = [clock(event["time"]), f"{event['kind']:<14}"]
+    words += [str(event[key]) for key in ("tool", "effect") if event.get(key) is not None]
+    detail = event.get("detail") or {}
+    words += [str(detail[key]) for key in ("outcome", "code", "message") if detail.get(key)]
+    return "  ".join(words)
+
+
+def _document(run: ListedRun) -> dict[str, Any]:
+    return {
+        "id": run.id,
+        "agent": run.agent,
+        "version": run.version,
+        "environment": run.environment,
+        "owner": run.owner,
+        "mode": run.mode,
+        "principal": run.principal,
+        "parent": run.parent,
+        "state": run.state.value,
+        "pid": run.process.pid,
+        "life": run.life.value,
+        "opened": run.opened,
+        "closed": run.closed,
+        "revision": run.revision,
+    }
