@@ -11,10 +11,10 @@ table's write lock: to the next odd number before a change is committed, and to 
 even one above it after. So whatever dies in between leaves an odd number behind, and
 an odd number is remembered by nobody: each call then reads the table itself.
 
-**Torn reads do no harm**, on a machine that stores the eight bytes one by one, too.
-Even to odd changes the lowest bit alone. On the way from odd to even a mix of both is
-odd, or has the new low byte below old high bytes and is then smaller than every
-number to come. No such mix is even and is ever stored later.
+**The number is stored in one piece** where a machine word has eight bytes. Where it has
+four, a reader may see one half of the old number and one of the new, and that does no
+harm: even to odd changes the lower half alone, and a mix on the way from odd to even is
+odd, or smaller than every number to come. No mix is even and is ever stored later.
 
 **The file** is made whole, for its user alone (0600), then written in place, and never
 replaced, resized or truncated by guardrails. Its length, owner and mode are looked at

@@ -312,7 +312,8 @@ class SharedKillSwitch:
                 self._owed.append((kill.generation, Reach(*map(sum, zip(*met, strict=True)))))
                 self._tell(kill, own=False)
         if (self._owed or self._listed is None) and self._monotonic() >= self._next_attempt:
-            self._pay()
+            with suppress(StateUnavailable):  # it has told its own calls; the answer can wait
+                self._pay()
 
     def _pay(self) -> None:
         self._next_attempt = self._monotonic() + NOTICE
@@ -329,7 +330,8 @@ class SharedKillSwitch:
     def _unlist(self) -> None:
         listed, self._listed = self._listed, None
         if listed is not None:
-            self.answers.unlisted(listed)
+            with suppress(StateUnavailable):  # a kill waits a little for nothing then
+                self.answers.unlisted(listed)
 
     @property
     def fork_lock(self) -> RLock:

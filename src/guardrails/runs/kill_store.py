@@ -121,6 +121,7 @@ class KillStore:
         state = Path(state)
         self._now_ns = now_ns
         self.database = Database(state / TABLE, SCHEMA)
+        _check_directory(state)
         self._place = place_of(self.database.path.lstat())
         self.page = self._open_page(state / PAGE)
 
@@ -277,6 +278,16 @@ def in_force(acts: Iterable[Act], known: dict[Scope, Act] | None = None) -> dict
         else:
             killed.pop(act.scope, None)
     return killed
+
+
+def _check_directory(state: Path) -> None:
+    """Refuse where another user could take page and table away, and with them what is killed."""
+    found = state.stat()
+    if os.name == "posix" and (found.st_mode & 0o022 or found.st_uid != os.geteuid()):
+        raise StateUnavailable(
+            f"the state directory `{state}` belongs to, or may be written by, another user; it has "
+            "to be this process's user's alone: `chmod go-w`"
+        )
 
 
 def _next_odd(number: int) -> int:
