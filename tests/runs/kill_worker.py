@@ -48,6 +48,7 @@ def items() -> Any:
 
 @gr.governed_tool(name="block")
 def block(go_on: str) -> str:
+    answer(began=True)
     while not Path(go_on).exists():
         time.sleep(0.002)
     return "done"
@@ -104,7 +105,6 @@ def plain(governor: Any) -> None:
                 next(stream)
                 try:
                     with testing.run("b", id="a", governor=governor):
-                        answer(began=True)
                         block(order["go_on"])
                         outcome.append("ran on")
                 except gr.RunStopped:

@@ -139,7 +139,7 @@ def test_it_says_what_it_met_in_each_process(tmp_path, switch):
         for worker in crew:
             assert worker.ask(agent="a") == {"began": "a"}
         until = time.monotonic() + 10
-        while len(switch.answers._watchers()) < 2 and time.monotonic() < until:
+        while len(switch.answers.looking()) < 2 and time.monotonic() < until:
             time.sleep(0.01)
         answers = switch.answers.wait(kill(switch, "agent/a").generation, 10)
         assert {answer.pid for answer in answers} == {worker.process.pid for worker in crew}
@@ -154,7 +154,7 @@ def test_a_process_that_is_stopped_is_named_as_silent(tmp_path, switch):
     with workers(tmp_path / "state", "sleepers", 1) as (worker,):
         assert worker.ask(agent="a") == {"began": "a"}
         until = time.monotonic() + 10
-        while not switch.answers._watchers() and time.monotonic() < until:
+        while not switch.answers.looking() and time.monotonic() < until:
             time.sleep(0.01)
         worker.process.send_signal(signal.SIGSTOP)
         answers = switch.answers.wait(kill(switch, "agent/a").generation, 0.2)

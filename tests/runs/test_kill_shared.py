@@ -196,7 +196,7 @@ def test_a_directory_that_others_may_write_to_refuses(tmp_path):
     state = tmp_path / "state"
     state.mkdir()
     state.chmod(0o775)
-    with pytest.raises(StateUnavailable, match="state directory .* another user"):
+    with pytest.raises(StateUnavailable, match=r"state directory .* another user"):
         SharedKillSwitch(state)
 
 
@@ -457,7 +457,7 @@ def test_the_thread_ends_when_nothing_is_in_flight_and_begins_again(switch, monk
         while threading.active_count() > 1 and time.monotonic() < until:
             time.sleep(0.01)
     assert not switch.is_watching
-    assert switch.answers._watchers() == {}
+    assert switch.answers.looking() == {}
 
 
 def test_a_call_hears_of_kills_elsewhere_after_it_began_and_of_no_others(switch, other):

@@ -48,9 +48,9 @@ from guardrails.config.engine import (
     engine_problems,
 )
 from guardrails.config.escalation import EscalationSteps, escalation_of
+from guardrails.config.kept_runs import DEFAULT_KEPT_RUNS, KeptRuns
 from guardrails.config.prices import WrittenPrices
 from guardrails.config.variables import Setting, overlaid
-from guardrails.config.kept_runs import DEFAULT_KEPT_RUNS, KeptRuns
 from guardrails.errors import ConfigError
 from guardrails.model.facts import Mode
 from guardrails.model.limits import DEFAULT_LIMITS, Limits

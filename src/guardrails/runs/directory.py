@@ -233,7 +233,8 @@ class RunDirectory:
     def _listed(self, rest: str, values: tuple[object, ...]) -> list[ListedRun]:
         with self._lock, self._database.read() as connection:
             rows = connection.execute(f"SELECT * FROM runs {rest}", values).fetchall()  # noqa: S608  # our own words
-        return [_run_of(row) for row in rows]
+        lives: dict[Process, Life] = {}
+        return [_run_of(row, lives) for row in rows]
 
     def _add(self, run: Run, revision: str) -> int:
         ancestors = [(step["run"], step["agent"]) for step in run.ancestry]
@@ -279,7 +280,9 @@ class RunDirectory:
         # Also what was never left, once it is as old and its process is gone.
         rows = connection.execute(
             "SELECT n, pid, started, boot, namespace FROM runs "
-            "WHERE n <= (SELECT max(n) FROM runs) - ? OR (closed IS NULL AND opened < ?) LIMIT 100",
+            "WHERE n <= (SELECT max(n) FROM runs) - ? UNION "
+            "SELECT n, pid, started, boot, namespace FROM runs WHERE closed IS NULL AND opened < ? "
+            "LIMIT 100",
             (self._at_most, oldest),
         ).fetchall()
         for row in rows:
@@ -332,11 +335,13 @@ class Listing:
             self._directory._end(row, ended, self._tools)  # noqa: SLF001  # of the same module
 
 
-def _run_of(row: tuple[object, ...]) -> ListedRun:
+def _run_of(row: tuple[object, ...], lives: dict[Process, Life]) -> ListedRun:
     _, id, ancestors, agent, version, environment, owner, mode, principal, revision, *rest = row
     *process_words, opened, closed, ended = rest
     process = Process(*process_words)  # type: ignore[arg-type]  # the columns in their order
-    life = process.life()
+    if process not in lives:
+        lives[process] = process.life()
+    life = lives[process]
     if ended is not None:
         state = State(str(ended))
     else:

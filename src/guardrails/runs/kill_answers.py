@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 _KEPT: Final = 2_000
 """Numbers of the page for which answers are kept."""
 
+LISTED: Final = 30
+"""Seconds for which a process is taken to look that said so and cannot be seen from here."""
+
 _LOOK: Final = 0.01
+_NS: Final = 1_000_000_000
 
 
 class Answer(NamedTuple):
@@ -56,15 +60,23 @@ class KillAnswers:
         self._store = store
         self._turn = turn
 
-    def listed(self) -> str:
-        """List this process among those that look; gives the id that it answers under."""
-        id, process = uuid.uuid4().hex, Process.current()
+    def listed(self, id: str | None = None) -> str:
+        """List this process among those that look, or say that it still does.
+
+        Args:
+            id: The id under which it is listed; None for a new one.
+
+        Returns:
+            The id that it answers under.
+        """
+        id = id or uuid.uuid4().hex
         with self._brief() as connection:
-            rows = connection.execute("SELECT id, pid, started, boot, namespace FROM watchers")
-            for row in rows.fetchall():
-                if Process(*row[1:]).life() is Life.GONE:
-                    connection.execute("DELETE FROM watchers WHERE id = ?", row[:1])
-            connection.execute("INSERT INTO watchers VALUES (?, ?, ?, ?, ?)", (id, *process))
+            for other, _ in self._looking(connection, gone=True):
+                connection.execute("DELETE FROM watchers WHERE id = ?", (other,))
+            connection.execute(
+                "INSERT OR REPLACE INTO watchers VALUES (?, ?, ?, ?, ?, ?)",
+                (id, *Process.current(), time.time_ns()),
+            )
         return id
 
     def unlisted(self, id: str) -> None:
@@ -84,29 +96,37 @@ class KillAnswers:
     def wait(self, generation: int, seconds: float) -> tuple[Answer, ...]:
         """The answers of all that look now, at most `seconds` later; by process id."""
         until = time.monotonic() + seconds
-        asked = self._watchers()
+        asked = self.looking()
         while True:
             given = self._given(generation)
-            late = {id for id in asked if id not in given and asked[id].life() is not Life.GONE}
-            # Who has nothing in flight any more was told, or had nothing to be told.
-            late &= self._watchers().keys()
+            # Who is not listed any more has told its calls, or had none, or is gone.
+            late = (asked.keys() - given.keys()) & self.looking().keys()
             if not late or time.monotonic() >= until:
                 break
             time.sleep(_LOOK)
-        silent = [Answer(asked[id].pid, None) for id in late - self._given(generation).keys()]
-        return tuple(sorted([*self._given(generation).values(), *silent], key=lambda one: one.pid))
+        silent = [Answer(asked[id].pid, None) for id in late]
+        return tuple(sorted([*given.values(), *silent], key=lambda one: one.pid))
+
+    def looking(self) -> dict[str, Process]:
+        """The processes that look now, by the ids that they answer under."""
+        with self._turn(), self._store.database.read() as connection:
+            return dict(self._looking(connection, gone=False))
 
     @contextmanager
     def _brief(self) -> Iterator[sqlite3.Connection]:
         with self._turn(), self._store.brief() as connection:
             yield connection
 
-    def _watchers(self) -> dict[str, Process]:
-        with self._turn(), self._store.database.read() as connection:
-            rows = connection.execute(
-                "SELECT id, pid, started, boot, namespace FROM watchers"
-            ).fetchall()
-        return {row[0]: Process(*row[1:]) for row in rows}
+    def _looking(self, connection: sqlite3.Connection, *, gone: bool) -> list[tuple[str, Process]]:
+        """Those that look, or with `gone` those that are listed and do not."""
+        oldest = time.time_ns() - LISTED * _NS
+        found = []
+        for id, *words, at in connection.execute("SELECT * FROM watchers").fetchall():
+            process = Process(*words)
+            life = process.life()
+            if (life is Life.GONE or (life is Life.UNKNOWN and at < oldest)) is gone:
+                found.append((id, process))
+        return found
 
     def _given(self, generation: int) -> dict[str, Answer]:
         with self._turn(), self._store.database.read() as connection:
@@ -117,4 +137,4 @@ class KillAnswers:
         return {row[0]: Answer(row[1], Reach(*row[2:])) for row in rows}
 
 
-__all__ = ["Answer", "KillAnswers"]
+__all__ = ["LISTED", "Answer", "KillAnswers"]

@@ -20,12 +20,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from guardrails.errors import ConfigError, StateUnavailable
 from guardrails.model.kill import Kill, Reach, Scope
 from guardrails.runs.forks import survive_forks
-from guardrails.runs.kill_answers import KillAnswers
-from guardrails.runs.kill_store import NOTICE, Act, KillStore, in_force
+from guardrails.runs.kill_answers import LISTED, KillAnswers
+from guardrails.runs.kill_store import NOTICE, KillStore
 from guardrails.runs.kill_watcher import KillWatcher
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
@@ -86,12 +85,12 @@ class SharedKillSwitch:
         self._until = 0.0
         # Never given twice, so that nobody remembers what was found under it.
         self._unsettled = itertools.count(-2, -1)
+        # What was read up to the act of this generation. Readers need no lock: each scope is
+        # there, or not, by one step.
         self._last = 0
-        self._acts: dict[Scope, Act] = {}
-        # Kills that could not be written. They hold here.
-        self._unwritten: dict[Scope, Kill] = {}
-        # Replaced, never changed, so that readers need no lock.
         self._kills: dict[Scope, Kill] = {}
+        # Of these the ones that could not be written, and hold here alone.
+        self._unwritten: set[Scope] = set()
         self._listeners: tuple[tuple[Callable[[Kill], None], bool], ...] = ()
         # For the thread: who is told, of what, and what it owes the others.
         self._works: tuple[InFlight, ...] = ()
@@ -99,6 +98,7 @@ class SharedKillSwitch:
         self._owed: list[tuple[int, Reach]] = []
         self._listed: str | None = None
         self._next_attempt = 0.0
+        self._next_listing = 0.0
         self._watcher = KillWatcher(self._look_for_others, self._is_busy, self._unlist, self._lock)
         self._catch_up()
         survive_forks(self)
@@ -123,13 +123,13 @@ class SharedKillSwitch:
         kills = self._kills
         if not kills:
             return None
-        found = (kills[scope] for scope in _scopes_of(subject) if scope in kills)
-        return min(found, key=_age, default=None)
+        found = map(kills.get, _scopes_of(subject))
+        return min((kill for kill in found if kill is not None), key=_age, default=None)
 
     def active(self) -> tuple[Kill, ...]:
         """Every kill that is in force, the oldest first."""
         _ = self.generation
-        return tuple(sorted(self._kills.values(), key=_age))
+        return _by_age(self._kills)
 
     # ------------------------------------------------------------------------------- changing
 
@@ -151,8 +151,8 @@ class SharedKillSwitch:
         except StateUnavailable:
             with self._lock:
                 kill = Kill(scope, reason, by, max(self._last, self._number[0]) + 1)
-                self._unwritten.setdefault(scope, kill)
-                self._publish()
+                self._kills.setdefault(scope, kill)
+                self._unwritten.add(scope)
                 self._known = -1
             self._tell(kill, own=True)
             raise
@@ -169,18 +169,16 @@ class SharedKillSwitch:
             raise ConfigError(f"`{scope}` cannot resume: a killed run stays killed; open a new run")
         with self._lock:
             if self._in_use:
-                self._check_killed(scope, self._kills)
+                self._check_killed(scope)
                 self._put_off(_PutOff("resume", scope, reason, by))
                 return
 
-        def check(_connection: sqlite3.Connection) -> None:
+        def check() -> None:
             self._read()
-            if scope not in self._unwritten:
-                self._check_killed(scope, self._kills)
+            self._check_killed(scope)
 
         with self._turn():
             self.store.write("resume", scope, reason=reason, by=by, check=check)
-            self._unwritten.pop(scope, None)
             self._read()
             self._known = -1
 
@@ -237,25 +235,22 @@ class SharedKillSwitch:
 
     def _read(self, own: int | None = None) -> None:
         """Read the acts that are new, of which `own` was made by this process."""
-        acts = self.store.acts(self._last)
-        new = [act for act in acts if act.generation > self._last]
-        if not new:
-            return
-        self._acts = in_force(new, self._acts)
-        self._last = new[-1].generation
-        self._publish()
-        if self._watcher.is_running:
-            self._untold += [
-                _kill_of(act) for act in new if act.act == "kill" and act.generation != own
-            ]
+        for act in self.store.acts(self._last):
+            if act.generation <= self._last:
+                continue
+            kill = Kill(act.scope, act.reason, act.by, act.generation)
+            if act.act == "resume":
+                self._kills.pop(act.scope, None)
+                self._unwritten.discard(act.scope)
+            else:
+                self._kills.setdefault(act.scope, kill)
+                if self._watcher.is_running and act.generation != own:
+                    self._untold.append(kill)
+            self._last = act.generation
 
-    def _publish(self) -> None:
-        kills = {scope: _kill_of(act) for scope, act in self._acts.items()}
-        self._kills = {**self._unwritten, **kills}
-
-    def _check_killed(self, scope: Scope, kills: dict[Scope, Kill]) -> None:
-        if scope not in kills:
-            killed = ", ".join(f"`{each}`" for each in kills) or "nothing"
+    def _check_killed(self, scope: Scope) -> None:
+        if scope not in self._kills:
+            killed = ", ".join(f"`{each.scope}`" for each in _by_age(self._kills)) or "nothing"
             raise ConfigError(f"`{scope}` is not killed; what is: {killed}")
 
     @contextmanager
@@ -280,7 +275,7 @@ class SharedKillSwitch:
         self._waiting.append(told)
         kill = Kill(told.scope, told.reason, told.by, max(self._last, self._number[0]) + 1)
         if told.act == "kill":
-            self._kills = {told.scope: kill, **self._kills}
+            self._kills.setdefault(told.scope, kill)
         self._known = -1
         return kill
 
@@ -311,24 +306,27 @@ class SharedKillSwitch:
                 met = [work.reach(kill) for work in self._works]
                 self._owed.append((kill.generation, Reach(*map(sum, zip(*met, strict=True)))))
                 self._tell(kill, own=False)
-        if (self._owed or self._listed is None) and self._monotonic() >= self._next_attempt:
+        now = self._monotonic()
+        if (self._owed or now >= self._next_listing) and now >= self._next_attempt:
+            self._next_attempt = now + NOTICE
             with suppress(StateUnavailable):  # it has told its own calls; the answer can wait
-                self._pay()
+                self._pay(now)
+                self._next_attempt = now
 
-    def _pay(self) -> None:
-        self._next_attempt = self._monotonic() + NOTICE
-        if self._listed is None:
-            self._listed = self.answers.listed()
-        while self._owed:
+    def _pay(self, now: float) -> None:
+        if now >= self._next_listing:
+            self._listed = self.answers.listed(self._listed)
+            self._next_listing = now + LISTED / 3
+        while self._owed and self._listed is not None:
             self.answers.answer(self._listed, os.getpid(), *self._owed[0])
             self._owed.pop(0)
-        self._next_attempt = 0.0
 
     def _is_busy(self) -> bool:
         return any(map(bool, self._works)) or bool(self._untold) or bool(self._owed)
 
     def _unlist(self) -> None:
         listed, self._listed = self._listed, None
+        self._next_listing = 0.0
         if listed is not None:
             with suppress(StateUnavailable):  # a kill waits a little for nothing then
                 self.answers.unlisted(listed)
@@ -341,18 +339,18 @@ class SharedKillSwitch:
     def after_fork(self) -> None:
         """Leave to the parent what is in flight there, and its thread."""
         self._watcher.forget()
-        self._listed = None
+        self._listed, self._next_listing = None, 0.0
         self._untold, self._owed = [], []
         for work in self._works:
             work.forget()
 
 
-def _kill_of(act: Act) -> Kill:
-    return Kill(act.scope, act.reason, act.by, act.generation)
-
-
 def _age(kill: Kill) -> int:
     return kill.generation
+
+
+def _by_age(kills: dict[Scope, Kill]) -> tuple[Kill, ...]:
+    return tuple(sorted(kills.values(), key=_age))
 
 
 def _scopes_of(subject: Subject) -> Iterator[Scope]:

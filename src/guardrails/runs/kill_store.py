@@ -65,7 +65,8 @@ SCHEMA: Final = (
         pid INTEGER NOT NULL,
         started TEXT NOT NULL,
         boot TEXT NOT NULL,
-        namespace TEXT NOT NULL
+        namespace TEXT NOT NULL,
+        at INTEGER NOT NULL
     );
     CREATE TABLE answers (
         generation INTEGER NOT NULL,
@@ -148,7 +149,7 @@ class KillStore:
         *,
         reason: str,
         by: str,
-        check: Callable[[sqlite3.Connection], None] | None = None,
+        check: Callable[[], None] | None = None,
     ) -> Act:
         """Append an act; when it returns, the act holds for every process of the machine.
 
@@ -166,7 +167,7 @@ class KillStore:
             with self.database.transaction() as connection:
                 self.check_places()
                 if check is not None:
-                    check(connection)
+                    check()
                 odd = _next_odd(self.page.number)
                 self.page.store(odd)
                 began = True
