@@ -73,6 +73,7 @@ def load_governor(
         prices=config.prices,
         kill_switch=kill_switch_of(config),
         directory=directory_of(config),
+        breakers=config.breakers,
     )
 
 

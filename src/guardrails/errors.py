@@ -178,10 +178,13 @@ class Refusal(GuardrailsError):  # noqa: N818  # named for what happened; so are
     Attributes:
         code: A stable word for this class of refusal.
         model_message: A short text that is safe to show to a language model.
+        runbook: What an operator does about it: the agent's own page, as the register names
+            it, else one below ``docs/runbooks`` of this project; None where the text says it all.
         findings: Gives what the rules found; asked only when somebody wants to see it.
     """
 
     code: ClassVar[str] = "refused"
+    runbook: str | None = None
     advice: ClassVar[str] = "Do not retry this call."
 
     def __init__(  # noqa: PLR0913  # each is one typed attribute of the refusal; all but one are by name
@@ -235,9 +238,12 @@ class Refusal(GuardrailsError):  # noqa: N818  # named for what happened; so are
     def __str__(self) -> str:
         lines = [self.message]
         if self.decision_id:
-            lines.append(
-                f"  decision {self.decision_id}" + (f", run {self.run_id}" if self.run_id else "")
-            )
+            where = [f"decision {self.decision_id}"]
+            if self.run_id:
+                where.append(f"run {self.run_id}")
+            if self.runbook:
+                where.append(f"runbook {self.runbook}")
+            lines.append(f"  {', '.join(where)}")
         places = dict.fromkeys(f"  [{each.rule}] {each.where}" for each in self._found())
         lines += [place for place in places if not place.endswith(" ")]
         if self.hint:
@@ -263,6 +269,7 @@ class RunStopped(Refusal):
     """The run was killed. Raised where the killed run is left, in place of :class:`RunKilled`."""
 
     code = "run_stopped"
+    runbook = "docs/runbooks/kill.md"
     advice = "This task was stopped by its operator; make no further calls."
 
 
@@ -292,6 +299,7 @@ class CallDenied(Refusal):
     """Policy denies the call."""
 
     code = "denied"
+    runbook = "docs/runbooks/rules.md"
     advice = "It is not permitted. Do not retry; choose another way or ask a person."
 
 
@@ -322,6 +330,7 @@ class BudgetExceeded(Refusal):
     """
 
     code = "budget_exceeded"
+    runbook = "docs/runbooks/overspend.md"
     advice = "The budget is used up. Do not retry; finish with what you have."
 
     def __init__(  # noqa: PLR0913  # each is one typed attribute
@@ -344,10 +353,19 @@ class BudgetExceeded(Refusal):
 
 
 class BreakerTripped(Refusal):
-    """A breaker stopped the agent: it repeats itself, fails or spends too fast."""
+    """A breaker stopped the run: it repeats itself, fails or spends too fast.
+
+    Attributes:
+        breaker: ``repeat``, ``cycle``, ``tool_cycle``, ``errors`` or ``spend``.
+    """
 
     code = "breaker_tripped"
-    advice = "The same step was repeated too often. Do not retry; report what you have."
+    runbook = "docs/runbooks/loop.md"
+    advice = "This task went in circles, failed or spent too much. Stop; report what you have."
+
+    def __init__(self, message: str, *, breaker: str = "", **where: object) -> None:
+        super().__init__(message, **where)  # type: ignore[arg-type]  # passed on as they came
+        self.breaker = breaker
 
 
 class ApprovalPending(Refusal):
@@ -359,6 +377,7 @@ class ApprovalPending(Refusal):
     """
 
     code = "approval_pending"
+    runbook = "docs/runbooks/approvals-waiting.md"
 
     def __init__(
         self, message: str, *, request_id: str = "", approvers: Sequence[str] = (), **where: object
@@ -379,6 +398,7 @@ class ApprovalRejected(Refusal):
     """A person refused the call."""
 
     code = "approval_rejected"
+    runbook = "docs/runbooks/approvals-waiting.md"
     advice = "A person refused it. Do not retry; choose another way."
 
 
@@ -386,6 +406,7 @@ class ApprovalExpired(Refusal):
     """Nobody approved the call in time."""
 
     code = "approval_expired"
+    runbook = "docs/runbooks/approvals-waiting.md"
     advice = "Nobody approved it in time. Do not retry; ask a person."
 
 
@@ -393,6 +414,7 @@ class PolicyError(Refusal):
     """The decision is undefined, malformed, or failed; such a call never runs."""
 
     code = "policy_error"
+    runbook = "docs/runbooks/unavailable.md"
     advice = "The policy could not decide. Do not retry; tell the operator."
 
 
@@ -400,6 +422,7 @@ class PolicyUnavailable(Refusal):
     """No policy engine can be reached; without a decision no call runs."""
 
     code = "policy_unavailable"
+    runbook = "docs/runbooks/unavailable.md"
     advice = "No decision can be had at present. Tell the operator."
 
 
@@ -407,6 +430,7 @@ class StateUnavailable(Refusal):
     """Ledger, kill state, approvals or record cannot be reached; without them no call runs."""
 
     code = "state_unavailable"
+    runbook = "docs/runbooks/unavailable.md"
     advice = "The call cannot be accounted for at present. Tell the operator."
 
 
@@ -427,6 +451,7 @@ class RunKilled(BaseException):  # named for what happened, as asyncio.Cancelled
     """
 
     code = "run_killed"
+    runbook: str | None = "docs/runbooks/kill.md"
 
     def __init__(  # noqa: PLR0913  # each is one typed attribute
         self,

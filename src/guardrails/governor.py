@@ -32,6 +32,7 @@ from guardrails.model.kill import Scope
 from guardrails.model.limits import DEFAULT_LIMITS, Limits
 from guardrails.model.notice import Notice, NoticeKind, Severity
 from guardrails.pricing.price_list import PriceList
+from guardrails.runs.breakers import RunBreakers
 from guardrails.runs.context import current_run
 from guardrails.runs.inflight import InFlight
 from guardrails.runs.kill import MemoryKillSwitch
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from guardrails import ports
     from guardrails.enforcement.definition import Tool
     from guardrails.model.approval import ApprovalRequest
+    from guardrails.model.breakers import Breakers
     from guardrails.model.budget import Budget
     from guardrails.model.decision import Decision
     from guardrails.model.kill import Kill
@@ -79,6 +81,7 @@ class Governor:
         alerts: Tells people; None to log and record alone.
         prices: What models cost; the published prices where not given.
         directory: Where runs are listed for other processes to see; nowhere where not given.
+        breakers: What stops a run that loops, fails or spends too fast; None where nothing is to.
 
     Raises:
         ConfigError: something does not fit, as two tools of one name.
@@ -101,6 +104,7 @@ class Governor:
         alerts: ports.Alerts | None = None,
         prices: ports.Prices | None = None,
         directory: RunDirectory | None = None,
+        breakers: Breakers | None = None,
     ) -> None:
         self.engine = engine
         self.register = register
@@ -122,6 +126,7 @@ class Governor:
         self.directory = directory
         self.in_flight = InFlight(self.kill_switch)
         self.kill_switch.subscribe(self._killed, here=True)
+        self.breakers = breakers
         self.modes = frozenset(Mode(mode) for mode in modes)
         self._tools: dict[str, Tool] = {}
         self._claiming = threading.RLock()  # reentrant: a signal handler may call tools, too
@@ -179,8 +184,9 @@ class Governor:
                 msg = f"run {parent.id} has ended; it opens no further runs"
                 raise RunClosed(msg, run_id=parent.id, agent=parent.agent.id)
         entry = self.register.agent(agent)
+        run_id = id_of(id) or new_id()
         run = Run(
-            id=id_of(id) or new_id(),
+            id=run_id,
             agent=facts_of(entry, self.environment),
             governor=self,
             budget=budget_of(entry, self.environment, budget, parent),
@@ -190,6 +196,9 @@ class Governor:
             wait=wait_of(wait, parent),
             parent=parent,
             narrowed_by=narrowing(self.register, entry, parent),
+            breakers=None
+            if self.breakers is None
+            else RunBreakers(run_id, self.breakers, self.clock.monotonic),
         )
         self._runs[run.id] = run
         if self.directory is None:
@@ -240,6 +249,25 @@ class Governor:
         scope = Scope.parse(target) if isinstance(target, str) else target
         self.kill_switch.resume(scope, reason=reason, by=by)
         self._write("resume", scope=str(scope), reason=reason, by=by)
+
+    def reset_breakers(self, run_id: str, *, reason: str, by: str = "operator") -> None:
+        """Let a run of this process that a breaker stopped go on; its breakers begin anew.
+
+        Args:
+            run_id: The run that was stopped, as the refusal names it.
+            reason: Why that is right; it is recorded.
+            by: Who did it.
+
+        Raises:
+            ConfigError: no such run is at work in this process, or it has no breakers.
+        """
+        run = self._runs.get(run_id)
+        if run is None or run.is_closed or run.breakers is None:
+            known = ", ".join(f"`{each}`" for each in sorted(self._runs)) or "none"
+            msg = f"no run `{run_id}` with breakers is at work in this process; at work are {known}"
+            raise ConfigError(msg)
+        self._write("breaker.reset", run=run_id, reason=reason, by=by)
+        run.breakers.reset()
 
     def claim(self, name: str, tool: Tool) -> None:
         """Note that `tool` goes by `name` here.

@@ -45,7 +45,7 @@ RULE = """# METADATA
 # description: Refuses what is above a hundred.
 # custom:
 #   severity: high
-#   runbook: docs/runbooks.md#small
+#   runbook: docs/runbooks/rules.md#small
 package guardrails.rules.small
 
 import future.keywords.not
@@ -136,6 +136,22 @@ def test_a_preset_denies_what_it_says(project: Path) -> None:
         with pytest.raises(gr.CallDenied) as denied:
             pay(Decimal(1))
         assert "read_only" in denied.value.rule_ids
+
+
+def test_policy_asks_about_what_a_configured_breaker_notices(project: Path) -> None:
+    (project / "guardrails.yaml").write_text(
+        CONFIG + "presets: [signals]\nbreakers: {repeat: {warn: 3}, cycle: null}\n"
+    )
+    governor = load_governor(project / "guardrails.yaml")
+    with governor.run("billing"):
+        for _ in range(2):
+            assert pay(Decimal(1)) == "paid 1"
+        with pytest.raises(gr.ApprovalPending) as asked:
+            pay(Decimal(1))
+        assert asked.value.rule_ids == ("signals",)
+        assert pay(Decimal(2)) == "paid 2"
+        for _ in range(4):
+            assert look() == "looked"
 
 
 def test_a_bad_policy_never_replaces_a_good_one(project: Path) -> None:

@@ -151,6 +151,16 @@ def test_the_preset_leaves_only_reads() -> None:
     assert decide(program, {"tool.operation": "read"})["effect"] == "allow"
 
 
+def test_the_preset_signals_asks_about_what_breakers_notice_and_only_narrows() -> None:
+    program = loaded(POLICIES / "presets" / "signals")
+    noticed: dict[str, Any] = {"run.signals": ["repeat"]}
+    assert decide(program, {"run.signals": []})["effect"] == "allow"
+    assert rules(decide(program, noticed)) == {"signals"}
+    assert decide(program, noticed | {"tool.operation": "read"})["effect"] == "allow"
+    assert rules(decide(program)) == {"signals"}
+    assert decide(program, noticed | {"tool.resource": "unknown"})["effect"] == "deny"
+
+
 @pytest.mark.parametrize("amount", [None, True, False, -1, "5", [], [5], {}, REMOVED])
 def test_attack_1_an_amount_that_is_no_number(library: Program, amount: object) -> None:
     assert decide(library, {"args.amount": amount})["effect"] == "require_approval"

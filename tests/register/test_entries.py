@@ -15,7 +15,7 @@ billing-agent:
   owner: dana.ruiz@acme.example
   deputy: li.wei@acme.example
   purpose: Settles differences between invoices and orders.
-  on_call: {notify: "#billing", runbook: docs/runbooks.md, dashboard: https://d.example/1}
+  on_call: {notify: "#billing", runbook: docs/runbooks/loop.md, dashboard: https://d.example/1}
   signed_off: {by: kim@acme.example, on: 2026-01-31}
   review_by: 2027-01-31
   budget:

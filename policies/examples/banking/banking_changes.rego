@@ -8,7 +8,7 @@
 #   out of the record.
 # custom:
 #   severity: critical
-#   runbook: docs/runbooks.md#banking_changes
+#   runbook: docs/runbooks/rules.md#banking_changes
 package guardrails.rules.banking_changes
 
 import future.keywords.not

@@ -11,7 +11,7 @@
 #   attack: there is no list of bad payees, since a thief opens a new account.
 # custom:
 #   severity: critical
-#   runbook: docs/runbooks.md#banking_payments
+#   runbook: docs/runbooks/rules.md#banking_payments
 package guardrails.rules.banking_payments
 
 import future.keywords.not

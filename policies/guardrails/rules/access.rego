@@ -4,7 +4,7 @@
 # description: Who may do what. The register grants each agent operations on resources; nothing else allows a call.
 # custom:
 #   severity: high
-#   runbook: docs/runbooks.md#access
+#   runbook: docs/runbooks/rules.md#access
 package guardrails.rules.access
 
 allow contains "granted by the register" if {

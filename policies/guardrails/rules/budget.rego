@@ -4,7 +4,7 @@
 # description: A second line behind the ledger. A run without any limit, or overdrawn in one, does nothing.
 # custom:
 #   severity: high
-#   runbook: docs/runbooks.md#budget
+#   runbook: docs/runbooks/rules.md#budget
 package guardrails.rules.budget
 
 import future.keywords.not

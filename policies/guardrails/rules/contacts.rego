@@ -8,7 +8,7 @@
 #   names of such arguments.
 # custom:
 #   severity: critical
-#   runbook: docs/runbooks.md#contacts
+#   runbook: docs/runbooks/rules.md#contacts
 package guardrails.rules.contacts
 
 import future.keywords.not

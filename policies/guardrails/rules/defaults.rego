@@ -8,7 +8,7 @@
 #   amount, asks for further tools and labels, or names other approvers.
 # custom:
 #   severity: critical
-#   runbook: docs/runbooks.md#defaults
+#   runbook: docs/runbooks/rules.md#defaults
 package guardrails.rules.defaults
 
 import future.keywords.not

@@ -4,7 +4,7 @@
 # description: Where an agent may run, and which tools are closed there.
 # custom:
 #   severity: high
-#   runbook: docs/runbooks.md#environments
+#   runbook: docs/runbooks/rules.md#environments
 package guardrails.rules.environments
 
 import future.keywords.not

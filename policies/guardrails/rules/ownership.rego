@@ -4,7 +4,7 @@
 # description: No agent works without a named person who answers for it, and the call names the same person as the register.
 # custom:
 #   severity: high
-#   runbook: docs/runbooks.md#ownership
+#   runbook: docs/runbooks/rules.md#ownership
 package guardrails.rules.ownership
 
 import future.keywords.not

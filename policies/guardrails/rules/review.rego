@@ -6,7 +6,7 @@
 #   production. Production is every environment that is not known to be another.
 # custom:
 #   severity: medium
-#   runbook: docs/runbooks.md#review
+#   runbook: docs/runbooks/rules.md#review
 package guardrails.rules.review
 
 import future.keywords.not

@@ -4,7 +4,7 @@
 # description: Above a limit a person decides. A value that is missing, negative or no number counts as above.
 # custom:
 #   severity: high
-#   runbook: docs/runbooks.md#thresholds
+#   runbook: docs/runbooks/rules.md#thresholds
 package guardrails.rules.thresholds
 
 import future.keywords.not

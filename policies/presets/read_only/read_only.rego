@@ -4,7 +4,7 @@
 # description: A preset. Denies every call whose tool does anything but read, whatever the register grants.
 # custom:
 #   severity: high
-#   runbook: docs/runbooks.md#read_only
+#   runbook: docs/runbooks/rules.md#read_only
 package guardrails.rules.read_only
 
 import future.keywords.not

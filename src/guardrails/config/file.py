@@ -18,6 +18,7 @@
     limits: {depth: 64, nodes: 10000, bytes: 1048576}    # of a call's arguments
     alerts: {…}                  # whom to tell; see `config/alerts.py`
     prices: {…}                  # what models cost; see `config/prices.py`
+    breakers: {…}                # when a run that loops is stopped; see `config/breakers.py`
 
 The engine's keys are in ``config/engine.py``. Environment variables may say where things are,
 and what the file leaves open: ``config/variables.py``.
@@ -37,6 +38,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from guardrails.config.alerts import SinkConfig, WrittenAlerts, alert_problems, sinks_of
+from guardrails.config.breakers import BreakersSection
 from guardrails.config.engine import (
     DEFAULT_ENGINE,
     Engine,
@@ -52,6 +54,7 @@ from guardrails.config.kept_runs import DEFAULT_KEPT_RUNS, KeptRuns
 from guardrails.config.prices import WrittenPrices
 from guardrails.config.variables import Setting, overlaid
 from guardrails.errors import ConfigError
+from guardrails.model.breakers import DEFAULT_BREAKERS, Breakers
 from guardrails.model.facts import Mode
 from guardrails.model.limits import DEFAULT_LIMITS, Limits
 from guardrails.pricing.price_list import PriceList
@@ -119,6 +122,7 @@ class Config:
         engine: Which engine decides, and where its policies come from.
         settings: What environment variables say.
         warnings: What else is to be said about the configuration.
+        breakers: What stops a run that loops, fails or spends too fast; None where nothing is to.
     """
 
     file: Path
@@ -141,6 +145,7 @@ class Config:
     engine: EngineConfig = DEFAULT_ENGINE
     settings: tuple[Setting, ...] = ()
     warnings: tuple[str, ...] = ()
+    breakers: Breakers | None = DEFAULT_BREAKERS
 
     @classmethod
     def find(cls, start: str | Path | None = None) -> Config:
@@ -249,6 +254,7 @@ class _Written(Mapped):
     bundle: Text | None = None
     opa_config: Text | None = None
     reload: Reload = None
+    breakers: BreakersSection | None = BreakersSection()
 
 
 WRITTEN: Final[type[Mapped]] = _Written
@@ -278,6 +284,7 @@ def _resolved(written: _Written, source: Source, file: Path) -> Config:
         alerts=sinks_of(written.alerts, source, base),
         prices=written.prices.price_list(),
         engine=engine_of(written, base),
+        breakers=None if written.breakers is None else written.breakers.breakers(),
     )
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from guardrails.enforcement.phases import Outcome
     from guardrails.errors import RunKilled
     from guardrails.model.approval import ApprovalRequest, CallKey
+    from guardrails.model.breakers import Reached
     from guardrails.model.decision import Decision, Effect
     from guardrails.ports import Hold
     from guardrails.runs.run import Run
@@ -25,6 +26,8 @@ class Call:
         run: The run it is made in; set by ``OPEN``.
         arguments: The arguments as they would run now; set by ``READ``, replaced by ``REWRITE``.
         hold: The reservation, while one is held.
+        key: Stands for its arguments as they came, for breakers; None before they saw it.
+        breakers: What they have reached with it.
         decision: The latest decision, decorators included.
         decision_ns: How long it took, in nanoseconds.
         would: What would have been decided, where the mode or policy withholds or waives it.
@@ -41,6 +44,7 @@ class Call:
 
     __slots__ = (
         "arguments",
+        "breakers",
         "call_key",
         "consumed",
         "decision",
@@ -50,6 +54,7 @@ class Call:
         "given",
         "hold",
         "is_async",
+        "key",
         "may_wait",
         "original",
         "outcome",
@@ -78,6 +83,8 @@ class Call:
         self.given = (args, kwargs)
         self.decision_id = decision_id
         self.hold: Hold | None = None
+        self.key: int | None = None
+        self.breakers: tuple[Reached, ...] = ()
         self.decision_ns: int | None = None
         self.would: Effect | None = None
         self.request: ApprovalRequest | None = None
@@ -103,3 +110,6 @@ class Call:
         if run is not None and isinstance(refusal, Refusal):
             refusal.run_id = refusal.run_id or run.id
             refusal.agent = refusal.agent or run.agent.id
+            if refusal.runbook is not None:
+                # The agent's own page comes first; a refusal without one says itself what to do.
+                refusal.runbook = run.agent.runbook or refusal.runbook

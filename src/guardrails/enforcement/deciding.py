@@ -6,7 +6,7 @@ from dataclasses import replace
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, Final
 
-from guardrails.enforcement import obligations
+from guardrails.enforcement import breaking, obligations
 from guardrails.enforcement.document import input_document
 from guardrails.enforcement.phases import caused
 from guardrails.errors import PolicyError
@@ -47,6 +47,7 @@ def _documents(call: Call) -> list[dict[str, Any]]:
     if hold is None:
         message = "a call is decided with its reservation"
         raise PolicyError(message)
+    signals = breaking.signals(call)
     documents = [
         input_document(
             run=run,
@@ -55,6 +56,7 @@ def _documents(call: Call) -> list[dict[str, Any]]:
             args=call.arguments.document,
             call_id=call.decision_id,
             snapshot=hold.snapshot,
+            signals=signals,
             now_ns=run.governor.clock.now_ns(),
         )
         for agent in (run.agent, *run.narrowed_by)
@@ -108,10 +110,10 @@ def _each_once(items: Iterable[Any]) -> tuple[Any, ...]:
 
 
 def _with_decorators(call: Call, decision: Decision) -> Decision:
-    """`decision`, tightened by what ``@requires_approval`` demands for these arguments."""
-    if decision.effect is Effect.DENY or not call.tool.approvals:
+    """`decision`, tightened by what ``@requires_approval`` demands here, and the breakers."""
+    if decision.effect is Effect.DENY or not (call.tool.approvals or call.breakers):
         return decision
-    demands = []
+    demands = list(breaking.demands(call))
     for rule in call.tool.approvals:
         try:
             asked = rule.when is None or bool(rule.when(call.arguments))

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from guardrails.model.money import dollars
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from guardrails.model.budget import Remaining, Usage
     from guardrails.model.call import Snapshot
     from guardrails.model.facts import AgentFacts, ToolFacts
@@ -24,6 +26,7 @@ def input_document(  # noqa: PLR0913  # its parts, each by its name
     args: dict[str, Any],
     call_id: str,
     snapshot: Snapshot,
+    signals: Iterable[str],
     now_ns: int,
 ) -> dict[str, Any]:
     """The document about one call of `tool` in `run`, decided for `agent`."""
@@ -41,7 +44,7 @@ def input_document(  # noqa: PLR0913  # its parts, each by its name
             "calls": snapshot.calls,
             "history": dict(snapshot.history),
             "steps": [step._asdict() for step in snapshot.steps],
-            "signals": [],
+            "signals": list(signals),
             "spent": _usage(snapshot.spent),
             "reserved": _usage(snapshot.reserved),
             "remaining": _remaining(snapshot.remaining),

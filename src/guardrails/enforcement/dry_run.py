@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from guardrails.enforcement import deciding, perform
+from guardrails.enforcement import breaking, deciding, perform
 from guardrails.enforcement.call import Call
 from guardrails.enforcement.invoke import new_id
 from guardrails.enforcement.phases import Phase, refusal_for
@@ -33,6 +33,7 @@ def decide(tool: Tool, args: Mapping[str, Any], run: Run | None) -> Decision:
     try:
         _step(call, Phase.READ, _read_named)
         _step(call, Phase.KILL, perform.check_kill)
+        _step(call, Phase.BREAKERS, breaking.peek)
         _step(call, Phase.RESERVE, perform.reserve)
         _step(call, Phase.DECIDE, deciding.decide)
     finally:

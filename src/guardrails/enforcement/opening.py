@@ -21,7 +21,9 @@ _RULE = "guardrails.run"
 
 def facts_of(entry: RegisteredAgent, environment: str) -> AgentFacts:
     """The facts of a registered agent where it runs."""
-    return AgentFacts(entry.id, entry.version, entry.owner, environment, entry.labels)
+    return AgentFacts(
+        entry.id, entry.version, entry.owner, environment, entry.labels, entry.runbook
+    )
 
 
 def narrowing(

@@ -7,7 +7,7 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
-from guardrails.enforcement import deciding, events
+from guardrails.enforcement import breaking, deciding, events
 from guardrails.enforcement.definition import MISSING
 from guardrails.enforcement.obligations import apply_transforms
 from guardrails.enforcement.phases import Outcome, Phase, caused
@@ -243,6 +243,7 @@ def settle(call: Call) -> None:
     kind = "" if call.outcome is None else call.outcome.kind
     call.run.settle(hold, Step(facts.name, facts.operation, call.decision.effect.value, kind))
     call.hold = None
+    breaking.finished(call, hold.cost)
 
 
 def record_outcome(call: Call) -> None:
@@ -267,6 +268,7 @@ PERFORM: Final[dict[Phase, Callable[[Call], Any]]] = {
     Phase.OPEN: find_run,
     Phase.READ: read_arguments,
     Phase.KILL: check_kill,
+    Phase.BREAKERS: breaking.look,
     Phase.RESERVE: reserve,
     Phase.DECIDE: deciding.decide,
     Phase.REWRITE: rewrite,

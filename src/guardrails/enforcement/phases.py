@@ -7,15 +7,15 @@ sends back what came of it. What a phase raises is thrown back in here, after
 
 ::
 
-    OPEN ─► READ ─► KILL ─► RESERVE ─► DECIDE ─► (REWRITE ─► DECIDE)
-                     ▲                              │
-                     │        ┌─ deny: CallDenied ◄─┤
-                     │        ├─ shadow: STAND_IN ◄─┤
-                     │        │                     ├─ ask: FIND ─► REQUEST ─► RELEASE ─► WAIT ─┐
-                     │        │                     │         └─► CONSUME                       │
-                     └────────┼─────────────────────┼─────────────────┼─────────────────────────┘
-                              ▼                     ▼                 ▼
-                        RELEASE, RECORD      KILL ─► INTENT ─► EXECUTE ─► SETTLE ─► OUTCOME
+    OPEN ► READ ► KILL ► BREAKERS ► RESERVE ► DECIDE ► (REWRITE ► DECIDE)
+                   ▲                                     │
+                   │               ┌─ deny: CallDenied ◄─┤
+                   │               ├─ shadow: STAND_IN ◄─┤
+                   │               │                     ├─ ask: FIND ► REQUEST ► RELEASE ► WAIT ─┐
+                   │               │                     │         └► CONSUME                     │
+                   └───────────────┼─────────────────────┼────────────────┼───────────────────────┘
+                                   ▼                     ▼                ▼
+                             RELEASE, RECORD     KILL ► INTENT ► EXECUTE ► SETTLE ► OUTCOME
 """
 
 from __future__ import annotations
@@ -61,6 +61,8 @@ class Phase(Enum):
     """Bind, validate and convert the arguments."""
     KILL = auto()
     """Raise if the run, the agent, the tool or everything was killed."""
+    BREAKERS = auto()
+    """Let the run's breakers see the call; raise where one has stopped the run."""
     RESERVE = auto()
     """Price the call, hold its cost on every account, take the snapshot."""
     DECIDE = auto()
@@ -182,6 +184,7 @@ def _admit(call: Call) -> Generator[Phase, Any, Verdict]:
     while True:
         call.restart()
         yield Phase.KILL
+        yield Phase.BREAKERS
         yield Phase.RESERVE
         yield Phase.DECIDE
         if _transforms(call):
@@ -325,6 +328,7 @@ _FAULTS: dict[Phase, tuple[type[Refusal], str]] = {
     Phase.OPEN: (PolicyError, "the call cannot be admitted"),
     Phase.READ: (InvalidArguments, "the arguments cannot be read"),
     Phase.KILL: (StateUnavailable, "the kill switch is out of reach"),
+    Phase.BREAKERS: _STATE,
     Phase.RESERVE: _STATE,
     Phase.DECIDE: (PolicyError, "policy gave no valid decision"),
     Phase.REWRITE: (PolicyError, "policy's transform cannot be applied"),

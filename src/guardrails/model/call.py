@@ -51,7 +51,7 @@ class Event(NamedTuple):
 
     Attributes:
         kind: ``run.opened``, ``run.closed``, ``call.refused``, ``call.shadowed``,
-            ``call.started``, ``call.finished``, ``approval.*``, ``alert``, ``kill``, …
+            ``call.started``, ``call.finished``, ``approval.*``, ``alert``, ``breaker``, ``kill``, …
         time: UTC nanoseconds from the governor's clock.
         decision_id: The call's id, the same in all its events.
         run_id: The run.

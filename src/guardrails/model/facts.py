@@ -63,6 +63,8 @@ class AgentFacts:
         owner: The e-mail address of the person who answers for it.
         environment: Where it runs, from configuration alone.
         labels: Sorted words from the register.
+        runbook: What its operators do when it misbehaves, where the register says so; not
+            for policy.
     """
 
     id: str
@@ -70,6 +72,7 @@ class AgentFacts:
     owner: str
     environment: str
     labels: tuple[str, ...] = ()
+    runbook: str | None = None
     document: dict[str, object] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

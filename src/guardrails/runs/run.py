@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from guardrails.model.kill import Kill
     from guardrails.model.money import Money
     from guardrails.ports import Enforcer, Hold
+    from guardrails.runs.breakers import RunBreakers
 
 
 class RunState(StrEnum):
@@ -57,6 +58,7 @@ class Run:
         wait: Seconds that a call waits for an approval; None: not at all.
         parent: The run in which it is opened, if in one.
         narrowed_by: Agents for which its calls are decided besides its own.
+        breakers: What stops it where it loops; None where nothing does.
 
     Attributes:
         run_ids: The ids of its ancestors and its own, outermost first.
@@ -76,6 +78,7 @@ class Run:
         "_watch",
         "agent",
         "ancestry",
+        "breakers",
         "budget",
         "governor",
         "id",
@@ -102,6 +105,7 @@ class Run:
         wait: float | None = None,
         parent: Run | None = None,
         narrowed_by: Iterable[AgentFacts] = (),
+        breakers: RunBreakers | None = None,
     ) -> None:
         self.id = id = str(uuid4()) if id is None else id
         self.agent = agent
@@ -113,6 +117,7 @@ class Run:
         self.wait = wait
         self.parent = parent
         self.narrowed_by: tuple[AgentFacts, ...] = tuple(narrowed_by)
+        self.breakers = breakers
         self.run_ids: tuple[str, ...] = (id,)
         self.ancestry: tuple[Mapping[str, str], ...] = ()
         # Innermost first; without this run, which would keep itself alive.
@@ -267,6 +272,9 @@ class Run:
         if self._state is not RunState.OPEN:
             raise self._closed(self, None)
         self.governor.ledger.spend(self.id, usage)
+        for run in self._chain():
+            if run.breakers is not None:
+                run.breakers.spent(usage.micro_usd)
 
     def reserve(self, tool: str, cost: Usage, limits: Budget | None) -> Hold:
         """A hold of `cost` for one call of `tool`; give it back to this run alone.
