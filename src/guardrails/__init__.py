@@ -14,7 +14,7 @@
 """
 
 from guardrails import testing
-from guardrails.assembly import default_governor, load_governor, run
+from guardrails.assembly import default_governor, join_run, load_governor, run, run_token
 from guardrails.enforcement.arguments import Hidden
 from guardrails.enforcement.tools import budget, govern, governed_tool, requires_approval, tool_of
 from guardrails.errors import (
@@ -105,10 +105,12 @@ __all__ = [
     "govern",
     "governed_tool",
     "idempotency_key",
+    "join_run",
     "load_governor",
     "raise_if_killed",
     "requires_approval",
     "run",
+    "run_token",
     "testing",
     "tool_of",
     "usage_of",

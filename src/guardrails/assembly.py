@@ -9,9 +9,10 @@ from guardrails.approvals import ApprovalService
 from guardrails.approvals.stores.memory import MemoryRequests
 from guardrails.audit.memory import MemoryRecord
 from guardrails.clock import SystemClock
-from guardrails.errors import ConfigError
+from guardrails.errors import ConfigError, NoActiveRun
 from guardrails.governor import Governor
 from guardrails.runs.context import current_run
+from guardrails.runs.run_token import RunTokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -74,6 +75,7 @@ def load_governor(
         kill_switch=kill_switch_of(config),
         directory=directory_of(config),
         breakers=config.breakers,
+        tokens=None if config.state is None else RunTokens(config.state),
     )
 
 
@@ -178,14 +180,37 @@ def run(  # noqa: PLR0913  # the words of a run, each by its name
 
     Everything else is as :meth:`Governor.run` says.
     """
-    if governor is None:
-        current = current_run()
-        # A run knows its governor as a port; only governors open runs.
-        governor = (
-            default_governor()
-            if current is None
-            else cast("Governor", cast("object", current.governor))
-        )
+    governor = governor if governor is not None else _governor_of_here()
     return governor.run(
         agent, budget=budget, principal=principal, labels=labels, mode=mode, id=id, wait=wait
+    )
+
+
+def run_token(*, expires_in: float = 300) -> str:
+    """A signed text with which another process can join the current run; see :func:`join_run`.
+
+    It goes into that process's environment, under ``GUARDRAILS_RUN_TOKEN``. Everything else is
+    as :meth:`Governor.run_token` says.
+    """
+    if current_run() is None:
+        msg = "there is no run to carry; open one with `guardrails.run(...)`"
+        raise NoActiveRun(msg)
+    return _governor_of_here().run_token(expires_in=expires_in)
+
+
+def join_run(token: str | None = None, *, governor: Governor | None = None) -> RunScope:
+    """The run that was carried into this process, for ``with``; under the default governor.
+
+    Everything else is as :meth:`Governor.join_run` says.
+    """
+    return (governor if governor is not None else _governor_of_here()).join_run(token)
+
+
+def _governor_of_here() -> Governor:
+    current = current_run()
+    # A run knows its governor as a port; only governors open runs.
+    return (
+        default_governor()
+        if current is None
+        else cast("Governor", cast("object", current.governor))
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from typing import TYPE_CHECKING, Any, Final, cast
 from weakref import WeakValueDictionary
@@ -14,6 +15,7 @@ from guardrails.audit.memory import MemoryRecord
 from guardrails.clock import SystemClock
 from guardrails.enforcement import dry_run
 from guardrails.enforcement.invoke import new_id
+from guardrails.enforcement.joining import joined_run, token_of
 from guardrails.enforcement.opening import (
     budget_of,
     facts_of,
@@ -25,7 +27,7 @@ from guardrails.enforcement.opening import (
     wait_of,
 )
 from guardrails.enforcement.tools import tool_of
-from guardrails.errors import ConfigError, RunClosed
+from guardrails.errors import ConfigError, NoActiveRun, RunClosed, StateUnavailable
 from guardrails.model.call import Event
 from guardrails.model.facts import Mode
 from guardrails.model.kill import Scope
@@ -38,6 +40,7 @@ from guardrails.runs.inflight import InFlight
 from guardrails.runs.kill import MemoryKillSwitch
 from guardrails.runs.ledgers.memory import MemoryLedger
 from guardrails.runs.run import Run
+from guardrails.runs.run_token import VARIABLE
 from guardrails.runs.scope import RunScope
 
 if TYPE_CHECKING:
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
     from guardrails.model.notice import Fact, Undelivered
     from guardrails.runs.alerts import Alert
     from guardrails.runs.directory import RunDirectory
+    from guardrails.runs.run_token import RunTokens
 
 _log: Final = logging.getLogger("guardrails")
 
@@ -82,6 +86,7 @@ class Governor:
         prices: What models cost; the published prices where not given.
         directory: Where runs are listed for other processes to see; nowhere where not given.
         breakers: What stops a run that loops, fails or spends too fast; None where nothing is to.
+        tokens: Signs what carries a run into another process; None where none is carried.
 
     Raises:
         ConfigError: something does not fit, as two tools of one name.
@@ -105,6 +110,7 @@ class Governor:
         prices: ports.Prices | None = None,
         directory: RunDirectory | None = None,
         breakers: Breakers | None = None,
+        tokens: RunTokens | None = None,
     ) -> None:
         self.engine = engine
         self.register = register
@@ -127,6 +133,7 @@ class Governor:
         self.in_flight = InFlight(self.kill_switch)
         self.kill_switch.subscribe(self._killed, here=True)
         self.breakers = breakers
+        self._tokens = tokens
         self.modes = frozenset(Mode(mode) for mode in modes)
         self._tools: dict[str, Tool] = {}
         self._claiming = threading.RLock()  # reentrant: a signal handler may call tools, too
@@ -196,9 +203,7 @@ class Governor:
             wait=wait_of(wait, parent),
             parent=parent,
             narrowed_by=narrowing(self.register, entry, parent),
-            breakers=None
-            if self.breakers is None
-            else RunBreakers(run_id, self.breakers, self.clock.monotonic),
+            breakers=self._breakers_of(run_id),
         )
         self._runs[run.id] = run
         if self.directory is None:
@@ -249,6 +254,63 @@ class Governor:
         scope = Scope.parse(target) if isinstance(target, str) else target
         self.kill_switch.resume(scope, reason=reason, by=by)
         self._write("resume", scope=str(scope), reason=reason, by=by)
+
+    def run_token(self, run: Run | None = None, *, expires_in: float = 300) -> str:
+        """A signed text with which another process of this machine can join a run.
+
+        Hand it over in the environment of that process, under ``GUARDRAILS_RUN_TOKEN``; there
+        :meth:`join_run` opens the run. Several processes may join with one token.
+
+        Args:
+            run: The run; None for the current one.
+            expires_in: Seconds within which a process has to join; a day at most.
+
+        Raises:
+            NoActiveRun: there is no run.
+            RunClosed, RunKilled, BreakerTripped: it takes no further calls.
+            StateUnavailable: its account, or the key, is in this process alone.
+        """
+        run = run if run is not None else current_run()
+        if run is None:
+            msg = "there is no run to carry; open one with `guardrails.run(...)`"
+            raise NoActiveRun(msg)
+        token = token_of(run, self._tokens, expires_in)
+        self._write("run.shared", run=run.id, expires_in=expires_in)
+        return token
+
+    def join_run(self, token: str | None = None) -> RunScope:
+        """The run that `token` carries here, for ``with``: the same agent, budget, mode, kills.
+
+        Leaving it leaves the run open where it was opened; once it has ended there, calls
+        here are refused.
+
+        Args:
+            token: What :meth:`run_token` gave; None to take ``GUARDRAILS_RUN_TOKEN``.
+
+        Raises:
+            NoActiveRun: there is no token.
+            CallDenied: the token is not good here and now.
+            RunClosed: on entry: the run has ended.
+            StateUnavailable: ledger or key are this process's alone.
+        """
+        token = os.environ.get(VARIABLE) if token is None else token
+        if not token:
+            msg = f"no run was carried into this process: {VARIABLE} is not set"
+            raise NoActiveRun(msg, hint="set it to `guardrails.run_token()` of the run to join")
+        if self._tokens is None:
+            msg = "no run can be joined here: there is no key to check its token"
+            raise StateUnavailable(msg, hint="name a directory under `state` in guardrails.yaml")
+        claims = self._tokens.read(token, environment=self.environment, now_ns=self.clock.now_ns())
+        run = joined_run(
+            claims,
+            governor=self,
+            register=self.register,
+            environment=self.environment,
+            modes=self.modes,
+            breakers=self._breakers_of(claims.chain[-1].run),
+        )
+        self._runs[run.id] = run
+        return RunScope(run)
 
     def reset_breakers(self, run_id: str, *, reason: str, by: str = "operator") -> None:
         """Let a run of this process that a breaker stopped go on; its breakers begin anew.
@@ -335,6 +397,11 @@ class Governor:
         if self.alerts is not None:
             self.alerts.close()
         self.record.close()
+
+    def _breakers_of(self, run_id: str) -> RunBreakers | None:
+        if self.breakers is None:
+            return None
+        return RunBreakers(run_id, self.breakers, self.clock.monotonic)
 
     def _tool(self, tool: Callable[..., Any] | str) -> Tool:
         found = self._tools.get(tool) if isinstance(tool, str) else tool_of(tool)

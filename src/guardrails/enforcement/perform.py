@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from guardrails.enforcement import breaking, deciding, events
 from guardrails.enforcement.definition import MISSING
+from guardrails.enforcement.lost_context import place_and_remedy
 from guardrails.enforcement.obligations import apply_transforms
 from guardrails.enforcement.phases import Outcome, Phase, caused
 from guardrails.errors import (
@@ -42,12 +43,9 @@ def find_run(call: Call) -> None:
     name = call.tool.facts.name
     run = current_run()
     if run is None:
-        message = f"`{name}` was called outside of every run"
-        raise NoActiveRun(
-            message,
-            hint="call it inside `with guardrails.run(agent=…)`; carry the run into threads with "
-            "`guardrails.bind(fn)` or `guardrails.GovernedExecutor`",
-        )
+        place, remedy = place_and_remedy()
+        message = f"`{name}` was called outside of every run{place}"
+        raise NoActiveRun(message, hint=remedy)
     call.run = run
     if run.is_closed:
         message = f"`{name}` was called in run {run.id}, which has ended"

@@ -1,0 +1,221 @@
+"""A run's token: a signed text with which another process of this machine can join the run.
+
+::
+
+    gr1.<key id>.<claims, base64url JSON>.<HMAC-SHA256 of all before it, base64url>
+
+The key is a file of 32 random bytes in the state directory, its user's alone (0600). Who can read
+it can already act as this user; a token gives less: one run, as it is, for some minutes. It
+is checked before anything in it is read, compared in constant time, and is good for one
+environment. It is no secret that lasts, but it is one while it lasts: it belongs in a worker's
+environment, not on a command line, where every user of the machine can read it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import os
+import secrets
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from guardrails.errors import CallDenied, Reason, StateUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+VARIABLE: Final = "GUARDRAILS_RUN_TOKEN"
+"""The environment variable in which a worker finds its token."""
+
+KEY_FILE: Final = "run-tokens.key"
+"""The name of the key's file in the state directory."""
+
+_VERSION: Final = "gr1"
+_PARTS: Final = 4
+_KEY_BYTES: Final = 32
+_LONGEST: Final = 32_768
+_SKEW_NS: Final = 5_000_000_000
+_RULE: Final = "guardrails.run"
+
+
+class Ancestor(NamedTuple):
+    """A run above the one that is joined, or that one itself: its id, its agent, its agent's facts.
+
+    Attributes:
+        run: Its id.
+        agent: The agent's id.
+        facts: The digest of what the register says of that agent.
+    """
+
+    run: str
+    agent: str
+    facts: str
+
+
+class Claims(NamedTuple):
+    """What a token says. All of it is compared with what holds where it is used.
+
+    Attributes:
+        environment: Where it may be used.
+        chain: The runs, outermost first; the last is the one to join.
+        narrowed_by: Agents for which its calls are decided besides its own, with their facts.
+        mode: The run's mode.
+        labels: Its labels.
+        principal: On whose behalf it works.
+        wait: Seconds that a call waits for people.
+        deadline: UTC nanoseconds at which its time is over; None: never.
+        issued: UTC nanoseconds at which the token was made.
+        expires: UTC nanoseconds until which a process can join with it.
+    """
+
+    environment: str
+    chain: tuple[Ancestor, ...]
+    narrowed_by: tuple[tuple[str, str], ...]
+    mode: str
+    labels: tuple[str, ...]
+    principal: str | None
+    wait: float | None
+    deadline: int | None
+    issued: int
+    expires: int
+
+
+class RunTokens:
+    """Signs and checks tokens with the key of a state directory, which is made at first use.
+
+    Args:
+        state: The state directory.
+    """
+
+    def __init__(self, state: str | Path) -> None:
+        self.path = Path(state) / KEY_FILE
+        self._key: bytes | None = None
+
+    def sign(self, claims: Claims) -> str:
+        """The token that says `claims`.
+
+        Raises:
+            StateUnavailable: the key cannot be used.
+        """
+        key = self._known_key()
+        text = json.dumps(claims._asdict(), ensure_ascii=True, separators=(",", ":"))
+        signed = f"{_VERSION}.{_key_id(key)}.{_base64(text.encode())}"
+        return f"{signed}.{_mac(key, signed)}"
+
+    def read(self, token: str, *, environment: str, now_ns: int) -> Claims:
+        """What `token` says, once it is known that it was signed here, for here and for now.
+
+        Raises:
+            CallDenied: it was not.
+            StateUnavailable: the key cannot be used.
+        """
+        key = self._known_key()
+        parts = token.split(".") if isinstance(token, str) and len(token) <= _LONGEST else []
+        if len(parts) != _PARTS or parts[0] != _VERSION or not token.isascii():
+            raise refused("it is no token of a run")
+        signed, _, mac = token.rpartition(".")
+        if not hmac.compare_digest(parts[1].encode(), _key_id(key).encode()):
+            raise refused(f"it was signed with another key than `{self.path}`")
+        if not hmac.compare_digest(mac.encode(), _mac(key, signed).encode()):
+            raise refused("its signature is wrong")
+        claims = _claims(json.loads(base64.urlsafe_b64decode(parts[2] + "==")))
+        if claims.environment != environment:
+            raise refused(
+                f"it is for the environment `{claims.environment}`, and this is `{environment}`"
+            )
+        if now_ns >= claims.expires:
+            raise refused("it has expired; make a new one where the run is open")
+        if claims.issued > now_ns + _SKEW_NS:
+            raise refused("it was made in the future; look at the clocks")
+        return claims
+
+    def _known_key(self) -> bytes:
+        if self._key is None:
+            try:
+                self._key = _key_in(self.path)
+            except OSError as error:
+                raise StateUnavailable(
+                    f"the key of run tokens, `{self.path}`, cannot be used: {error}"
+                ) from error
+        return self._key
+
+
+def refused(why: str, *, run_id: str | None = None) -> CallDenied:
+    """The refusal of a token."""
+    return CallDenied(
+        f"the token of a run is refused: {why}", run_id=run_id, reasons=(Reason(_RULE, why),)
+    )
+
+
+def _key_id(key: bytes) -> str:
+    return hashlib.sha256(b"guardrails run token key" + key).hexdigest()[:16]
+
+
+def _mac(key: bytes, signed: str) -> str:
+    return _base64(hmac.digest(key, signed.encode(), hashlib.sha256))
+
+
+def _base64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _claims(said: Any) -> Claims:
+    # It was signed here; another release may have had other claims.
+    if type(said) is not dict or said.keys() != set(Claims._fields):
+        raise refused("it was made by another release of guardrails")
+    return Claims(
+        **{
+            **said,
+            "chain": tuple(Ancestor(*each) for each in said["chain"]),
+            "narrowed_by": _pairs(said["narrowed_by"]),
+            "labels": tuple(said["labels"]),
+        }
+    )
+
+
+def _pairs(said: Sequence[Sequence[str]]) -> tuple[tuple[str, str], ...]:
+    return tuple((agent, facts) for agent, facts in said)
+
+
+def _key_in(path: Path) -> bytes:
+    """The key in the file at `path`, which is made where it does not exist."""
+    nofollow = getattr(os, "O_NOFOLLOW", 0)
+    try:
+        fd = os.open(path, os.O_RDONLY | nofollow)
+    except FileNotFoundError:
+        _make_key(path)
+        fd = os.open(path, os.O_RDONLY | nofollow)
+    with open(fd, "rb") as file:  # noqa: PTH123  # of a descriptor
+        found = os.fstat(fd)
+        key = file.read(_KEY_BYTES + 1)
+    if os.name == "posix" and (found.st_mode & 0o077 or found.st_uid != os.geteuid()):
+        raise StateUnavailable(
+            f"the key of run tokens, `{path}`, belongs to, or may be read by, another user; it has "
+            "to be this process's user's alone: remove it, and a new one is made"
+        )
+    if not stat.S_ISREG(found.st_mode) or len(key) != _KEY_BYTES:
+        raise StateUnavailable(
+            f"the key of run tokens, `{path}`, is not {_KEY_BYTES} bytes; remove it"
+        )
+    return key
+
+
+def _make_key(path: Path) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    made = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    fd = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with open(fd, "wb") as file:  # noqa: PTH123  # of a descriptor
+            file.write(secrets.token_bytes(_KEY_BYTES))
+            file.flush()
+            os.fsync(fd)
+        # A link appears whole; of two processes that make a key the first one wins.
+        path.hardlink_to(made)
+    except FileExistsError:
+        return
+    finally:
+        made.unlink()
