@@ -42,6 +42,7 @@ from guardrails.errors import (
     RunStopped,
     SignatureError,
     StateUnavailable,
+    ToolProcessError,
 )
 from guardrails.for_model import for_model
 from guardrails.governor import Governor
@@ -96,6 +97,7 @@ __all__ = [
     "Severity",
     "SignatureError",
     "StateUnavailable",
+    "ToolProcessError",
     "bind",
     "budget",
     "charge",

@@ -5,6 +5,7 @@
     GuardrailsError(Exception)
     ├─ ConfigError                  a setting or a decorator is wrong; raised where it is written
     ├─ PolicyLoadError              a policy cannot be used; file:row:col, what, what is available
+    ├─ ToolProcessError             a tool in a process of its own failed there
     ├─ EvaluationError              one Rego evaluation failed; engines turn it into PolicyError
     ├─ PriceError                   what a model's usage costs cannot be said
     ├─ DeliveryError                a notice or a webhook was not delivered
@@ -161,6 +162,20 @@ class DeliveryError(GuardrailsError):
 
 class SignatureError(GuardrailsError):
     """A webhook is not to be trusted: its signature or its time is wrong, or missing."""
+
+
+class ToolProcessError(GuardrailsError):
+    """A tool in a process of its own failed: it ended, or raised what is no built-in exception.
+
+    Attributes:
+        kind: The type of what it raised, as ``module.Name``; empty where the process failed.
+        text: What that said.
+    """
+
+    def __init__(self, message: str, *, kind: str = "", text: str = "") -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.text = text
 
 
 class Refusal(GuardrailsError):  # noqa: N818  # named for what happened; so are its heirs
@@ -504,4 +519,5 @@ __all__ = [
     "RunStopped",
     "SignatureError",
     "StateUnavailable",
+    "ToolProcessError",
 ]

@@ -319,6 +319,8 @@ class Parameters:
             InvalidArguments: a value does not fit its parameter, or there is no such
                 parameter that policy sees.
         """
+        if self._pending:
+            self._settle_pending()
         problems = Problems(self._title)
         values = {name: arguments.named[name] for name in self._by_name}
         fixed = {each.name for each in self._positional[: len(self._fixed)]}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from guardrails.enforcement import workers
 from guardrails.enforcement.perform import check_kill, frame_of, raised
 from guardrails.enforcement.phases import Outcome, Phase, refusal_for
 from guardrails.errors import RunKilled
@@ -26,9 +27,11 @@ async def execute_async(call: Call) -> Outcome:
     arguments = call.arguments
     token = enter(frame_of(call))
     try:
-        return Outcome(
-            "ok", await _killable(call, call.tool.function(*arguments.args, **arguments.kwargs))
-        )
+        if call.tool.isolation is None:
+            body = call.tool.function(*arguments.args, **arguments.kwargs)
+        else:
+            body = workers.run_async(call)
+        return Outcome("ok", await _killable(call, body))
     except BaseException as error:  # noqa: BLE001  # handed to the caller unchanged, once it is settled
         return raised(call, error)
     finally:

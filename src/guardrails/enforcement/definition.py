@@ -94,6 +94,7 @@ class Tool:
         shadow: The stand-in for a withheld call, a value or a function of the arguments.
         declared: Whether ``@governed_tool`` itself was applied.
         priced: Whether ``@budget`` was applied.
+        isolation: ``process`` where each call has a process of its own.
     """
 
     function: Callable[..., Any]
@@ -104,6 +105,7 @@ class Tool:
     shadow: Any = MISSING
     declared: bool = False
     priced: bool = False
+    isolation: str | None = None
 
     @property
     def identity(self) -> tuple[str, str]:

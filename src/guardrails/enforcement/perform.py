@@ -7,7 +7,7 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
-from guardrails.enforcement import breaking, deciding, events
+from guardrails.enforcement import breaking, deciding, events, workers
 from guardrails.enforcement.definition import MISSING
 from guardrails.enforcement.lost_context import place_and_remedy
 from guardrails.enforcement.obligations import apply_transforms
@@ -183,7 +183,10 @@ def execute(call: Call) -> Outcome:
     token = enter(frame_of(call))
     try:
         in_flight.began(call, call.run, call.tool.facts.name)
-        value = call.tool.function(*arguments.args, **arguments.kwargs)
+        if call.tool.isolation is None:
+            value = call.tool.function(*arguments.args, **arguments.kwargs)
+        else:
+            value = workers.run(call)
     except BaseException as error:  # noqa: BLE001  # handed to the caller unchanged, once it is settled
         return raised(call, error)
     finally:

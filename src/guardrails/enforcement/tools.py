@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, overload
 
 import wrapt
 
+from guardrails.enforcement import workers
 from guardrails.enforcement.arguments import Parameters, bind_predicate
 from guardrails.enforcement.definition import (
     MISSING,
@@ -62,6 +63,7 @@ def governed_tool(
     hide: Iterable[str] = (),
     shadow: Any = MISSING,
     validate: bool = True,
+    isolation: str | None = None,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
 def governed_tool(  # noqa: PLR0913  # the facts of a tool, each by its name
     fn: Callable[P, R] | None = None,
@@ -74,6 +76,7 @@ def governed_tool(  # noqa: PLR0913  # the facts of a tool, each by its name
     hide: Iterable[str] = (),
     shadow: Any = MISSING,
     validate: bool = True,
+    isolation: str | None = None,
 ) -> Any:
     """The function, governed: every call is decided by policy before it runs.
 
@@ -92,12 +95,14 @@ def governed_tool(  # noqa: PLR0913  # the facts of a tool, each by its name
         shadow: What a withheld call returns, a value or a function of the
             parameters; without it a withheld call raises ``CallShadowed``.
         validate: Check arguments against the annotations.
+        isolation: ``process`` to run each call in a process of its own, which a kill ends:
+            for functions and coroutine functions of a module, fully annotated.
 
     Raises:
         ConfigError: at import, where an argument is wrong, where the function is
             governed already, or where it is a class or a framework's tool object.
     """
-    options = _Options(name, resource, operation, labels, hide, shadow, validate)
+    options = _Options(name, resource, operation, labels, hide, shadow, validate, isolation)
     return _apply(fn, lambda target: _govern(target, options), "governed_tool")
 
 
@@ -256,6 +261,7 @@ class _Options:
         hide: Iterable[str],
         shadow: Any,
         validate: bool,  # noqa: FBT001  # as above
+        isolation: str | None,
     ) -> None:
         self.name = None if name is None else checked_name(name, what="governed_tool: name")
         self.resource = (
@@ -269,6 +275,7 @@ class _Options:
         self.hide = tuple(hide)
         self.shadow = shadow
         self.validate = validate
+        self.isolation = isolation
 
 
 def _apply(fn: Any, decorate: Callable[[Any], Any], what: str) -> Any:
@@ -291,7 +298,7 @@ def _govern(target: Any, options: _Options) -> Any:
         shadow = options.shadow
         if callable(shadow):
             shadow = bind_predicate(shadow, parameters, what="governed_tool: shadow")
-        return replace(
+        made = replace(
             tool,
             facts=ToolFacts(
                 name, options.resource or name, options.operation, options.labels, parameters.hidden
@@ -300,6 +307,7 @@ def _govern(target: Any, options: _Options) -> Any:
             shadow=shadow,
             declared=True,
         )
+        return replace(made, isolation=workers.checked(made, options.isolation))
 
     return _changed(target, change)
 

@@ -1,0 +1,134 @@
+"""Tools that run in a process of their own, in a module that such a process can import."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt  # noqa: TC003  # annotations are read at run time
+import os
+import signal
+import struct
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import guardrails as gr
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+@dataclass
+class Order:
+    id: str
+    amount: Decimal
+    when: dt.datetime
+    tags: list[str]
+
+
+@gr.governed_tool(name="iso.echo", resource="r", operation="read", isolation="process")
+def echo(
+    order: Order, colour: Colour, data: bytes, ratio: float, *rest: int, **more: str
+) -> tuple[Order, Colour, int, float, tuple[int, ...], dict[str, str]]:
+    print("what a tool prints is no answer")  # noqa: T201  # that is what is tried
+    return order, colour, len(data), ratio, rest, more
+
+
+@gr.governed_tool(name="iso.blob", resource="r", operation="read", isolation="process")
+def blob(data: bytes) -> bytes:
+    return data
+
+
+@gr.governed_tool(name="iso.blobs", resource="r", operation="read", isolation="process")
+def blobs(data: bytes) -> list[bytes]:
+    return [data]
+
+
+@gr.governed_tool(name="iso.act", resource="r", operation="write", isolation="process")
+@gr.budget(cost="0.10")
+def act(how: str) -> Any:
+    return _act(how)
+
+
+@gr.governed_tool(name="iso.act_async", resource="r", operation="write", isolation="process")
+@gr.budget(cost="0.10")
+async def act_async(how: str) -> Any:
+    await asyncio.sleep(0)
+    return _act(how)
+
+
+class Odd(Exception):  # noqa: N818  # a name of its own
+    pass
+
+
+def _act(how: str) -> Any:  # noqa: C901, PLR0912  # a table of what tools do
+    match how:
+        case "answer":
+            return {"pid": os.getpid(), "group": os.getpgid(0), "half": Decimal("0.5")}
+        case "charge":
+            gr.charge(usd="0.25", tokens=7)
+            gr.raise_if_killed()
+            gr.charge(usd="0.05")
+            return None
+        case "value_error":
+            raise ValueError("no such order")
+        case "odd":
+            raise Odd("odd")
+        case "exit":
+            os._exit(3)
+        case "segfault":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        case "formless":
+            return object()
+        case "governed":
+            return act("answer")
+        case "run":
+            with gr.run("another-agent"):
+                return None
+        case "token":
+            return os.environ.get("GUARDRAILS_RUN_TOKEN")
+        case "garbage":
+            os.write(int(sys.argv[1]), b"\x80\x04garbage")
+            os._exit(0)
+        case "forged":
+            text = b'{"returned":1,"raised":2}'
+            os.write(int(sys.argv[1]), struct.pack(">I", len(text)) + text)
+            time.sleep(60)
+        case "steal":
+            text = b'{"charged":{"micro_usd":-1,"tokens":null}}'
+            os.write(int(sys.argv[1]), struct.pack(">I", len(text)) + text)
+            time.sleep(60)
+    raise NotImplementedError(how)
+
+
+def _start_and_wait(note: str, seconds: float) -> None:
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    written = Path(note)
+    made = written.with_suffix(".part")
+    made.write_text(f"{os.getpid()} {child.pid}")
+    made.rename(written)
+    time.sleep(seconds)
+
+
+@gr.governed_tool(name="iso.linger", resource="r", operation="write", isolation="process")
+@gr.budget(cost="0.10")
+def linger(note: str, seconds: float = 600) -> None:
+    _start_and_wait(note, seconds)
+
+
+@gr.governed_tool(name="iso.linger_async", resource="r", operation="write", isolation="process")
+@gr.budget(cost="0.10")
+async def linger_async(note: str) -> None:
+    _start_and_wait(note, 600)
+
+
+def plain(word: str) -> str:
+    return word
+
+
+unfound = gr.governed_tool(name="iso.unfound", isolation="process")(plain)

@@ -1,0 +1,366 @@
+"""A tool in a process of its own: a kill ends it in truth, and what it says is only data."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import importlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import guardrails as gr
+from guardrails import testing
+from guardrails.enforcement.worker_messages import Garbled, receive, send
+from guardrails.enforcement.workers import checked
+from guardrails.model.canonical import canonical
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.name != "posix", reason="process groups are POSIX's"),
+]
+
+HERE = Path(__file__).parent
+PATIENCE = 60
+
+
+@pytest.fixture
+def tools(monkeypatch):
+    monkeypatch.syspath_prepend(HERE)
+    yield importlib.import_module("isolated_tools")
+    sys.modules.pop("isolated_tools")
+
+
+def events(its, kind):
+    return [event for event in its.record.events if event.kind == kind]
+
+
+def outcomes(its):
+    return [event.detail["outcome"] for event in events(its, "call.finished")]
+
+
+def pids_in(note: Path) -> tuple[int, int]:
+    until = time.monotonic() + PATIENCE
+    while not note.exists():
+        assert time.monotonic() < until, "the tool did not start"
+        time.sleep(0.01)
+    tool, child = note.read_text().split()
+    return int(tool), int(child)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    # An orphan that is dead may wait for its new parent.
+    state = Path(f"/proc/{pid}/stat")
+    try:
+        return not state.exists() or state.read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def descriptors() -> int:
+    own = Path("/proc/self/fd")
+    return len(list(own.iterdir())) if own.exists() else 0
+
+
+def gone(*pids: int) -> bool:
+    until = time.monotonic() + PATIENCE
+    while any(map(is_alive, pids)):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def test_values_cross_by_their_annotations(tools) -> None:
+    order = tools.Order("A-17", Decimal("20.50"), dt.datetime(2026, 1, 2, tzinfo=dt.UTC), ["x"])
+    with testing.run():
+        found = tools.echo(order, tools.Colour.RED, b"\x00\xff", 0.1, 1, 2, note="ä")
+        assert tools.blob(b"\x00\xff") == b"\x00\xff"
+        with pytest.raises(gr.ToolProcessError, match="reads as something else"):
+            tools.blobs(b"\x00\xff")
+    assert found == (order, tools.Colour.RED, 2, 0.1, (1, 2), {"note": "ä"})
+    assert [type(each) for each in found[:4]] == [tools.Order, tools.Colour, int, float]
+
+
+WAYS = ("value_error", "odd", "exit", "segfault", "formless", "garbage", "forged", "steal")
+
+
+def told(error: object) -> tuple[str, str]:
+    return type(error).__name__, str(error).replace("_async", "")
+
+
+def test_errors_and_crashes_are_outcomes_that_are_charged_and_async_does_as_sync(tools) -> None:
+    its = testing.governor()
+
+    async def main():
+        async with its.run("a"):
+            found = await asyncio.gather(
+                *(tools.act_async(how) for how in WAYS), return_exceptions=True
+            )
+        return [told(each) for each in found]
+
+    with its.run("a") as run:
+        errors = []
+        for how in WAYS:
+            with pytest.raises((ValueError, gr.ToolProcessError)) as caught:
+                tools.act(how)
+            errors.append(told(caught.value))
+    assert run.spent.usd == Decimal("0.8")
+    assert errors == asyncio.run(main())
+    assert outcomes(its) == ["error"] * 16
+    kinds, texts = zip(*errors, strict=True)
+    assert kinds == ("ValueError", *("ToolProcessError",) * 7)
+    assert texts[0] == "no such order"
+    assert "raised isolated_tools.Odd: odd" in texts[1]
+    assert "ended with status 3 without an answer" in texts[2]
+    assert "ended by signal 11" in texts[3]
+    assert "no JSON form" in texts[4] or "NoJsonForm" in texts[4]
+    for text in texts[5:]:
+        assert "its answer cannot be used" in text
+
+
+def test_its_process_is_its_own_its_charges_arrive_and_nothing_is_left(tools, monkeypatch) -> None:
+    monkeypatch.setenv("GUARDRAILS_RUN_TOKEN", "gr1.secret")
+    its = testing.governor()
+    with its.run("a") as run:
+        tools.act("answer")
+        before = descriptors()
+        found = [tools.act("answer") for _ in range(3)]
+        assert len({each["pid"] for each in found} | {os.getpid()}) == 4
+        assert all(each["pid"] == each["group"] for each in found)
+        assert found[0]["half"] == Decimal("0.5")
+        assert tools.act("token") is None
+        spent = run.spent
+        assert tools.act("charge") is None
+        assert run.spent.usd - spent.usd == Decimal("0.3")
+        assert run.spent.tokens == 7
+        assert descriptors() == before
+    assert gone(*(each["pid"] for each in found))
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_it_makes_no_governed_calls_and_opens_no_runs(tools) -> None:
+    with testing.run():
+        for how in ("governed", "run"):
+            with pytest.raises(gr.ToolProcessError, match="makes no governed calls") as caught:
+                tools.act(how)
+            assert caught.value.kind == "guardrails.errors.NoActiveRun"
+
+
+def test_what_a_finished_tool_has_left_behind_is_ended_with_it(tools, tmp_path) -> None:
+    with testing.run():
+        tools.linger(str(tmp_path / "note"), 0)
+    assert gone(*pids_in(tmp_path / "note"))
+
+
+def test_a_kill_ends_the_process_and_its_children_and_is_recorded_as_one(tools, tmp_path) -> None:
+    its = testing.governor()
+    note = tmp_path / "note"
+
+    def operator():
+        pids_in(note)
+        its.kill("tool/iso.linger", reason="enough")
+
+    person = threading.Thread(target=operator)
+    person.start()
+    with its.run("a") as run, pytest.raises(gr.RunKilled, match="enough"):
+        tools.linger(str(note))
+    person.join()
+    assert gone(*pids_in(note))
+    assert outcomes(its) == ["killed"]
+    assert run.spent.usd == Decimal("0.1")
+    its.resume("tool/iso.linger", reason="mended")
+
+
+def test_a_kill_a_cancellation_and_a_timeout_end_an_async_one(tools, tmp_path) -> None:
+    its = testing.governor()
+
+    async def start(name):
+        note = tmp_path / name
+        task = asyncio.create_task(tools.linger_async(str(note)))
+        return task, await asyncio.to_thread(pids_in, note)
+
+    async def until(watcher, body):
+        async with asyncio.timeout(None) as limit:
+            now = asyncio.get_running_loop().time
+            watcher.add_done_callback(lambda _: limit.reschedule(now()))
+            await body
+
+    async def main():
+        async with its.run("a") as run:
+            task, cancelled = await start("cancelled")
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            note = tmp_path / "late"
+            watcher = asyncio.create_task(asyncio.to_thread(pids_in, note))
+            with pytest.raises(TimeoutError):
+                await until(watcher, tools.linger_async(str(note)))
+            late = await watcher
+            task, killed = await start("killed")
+            run.kill("enough")
+            with pytest.raises(gr.RunKilled, match="enough"):
+                await task
+            return (*cancelled, *late, *killed)
+
+    pids = asyncio.run(main())
+    assert gone(*pids)
+    assert outcomes(its) == ["cancelled", "cancelled", "killed"]
+
+
+def test_it_ends_when_its_agent_is_killed(tools, tmp_path) -> None:
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "import isolated_tools\n"
+        "from guardrails import testing\n"
+        "with testing.run(): isolated_tools.linger(sys.argv[2])\n"
+    )
+    note = tmp_path / "note"
+    agent = subprocess.Popen([sys.executable, "-c", script, HERE, note])
+    pids = pids_in(note)
+    agent.send_signal(signal.SIGKILL)
+    assert agent.wait() == -signal.SIGKILL
+    assert gone(*pids)
+
+
+def test_a_kill_that_holds_already_lets_nothing_start(tools) -> None:
+    its = testing.governor()
+    its.kill("tool/iso.act", reason="enough")
+    with its.run("a"), pytest.raises(gr.RunKilled):
+        tools.act("answer")
+    assert events(its, "call.started") == []
+
+
+def test_a_withheld_call_starts_no_process(tools) -> None:
+    with testing.run(mode="shadow"), pytest.raises(gr.CallShadowed):
+        tools.act("exit")
+
+
+def test_what_its_module_holds_is_what_runs(tools) -> None:
+    with testing.run(), pytest.raises(gr.ConfigError, match="something else under that name"):
+        tools.unfound("x")
+
+
+# ------------------------------------------------------------------------------- at import
+
+
+def module_function(**annotations):
+    def function(x): ...
+
+    function.__qualname__ = "function"
+    function.__annotations__ = annotations
+    return function
+
+
+def in_script(x: int) -> None: ...
+
+
+in_script.__module__ = "__main__"
+
+
+def items(x: int):
+    yield x
+
+
+class Box:
+    def method(self, x: int) -> None: ...
+
+    @staticmethod
+    def static(x: int) -> int:
+        return x
+
+
+@pytest.mark.parametrize(
+    ("function", "options", "said"),
+    [
+        (lambda x: x, {}, "a lambda or made inside a function"),
+        (in_script, {}, "in the script that was started"),
+        (items, {}, "a generator"),
+        (Box.method, {}, "a method, and its instance cannot cross"),
+        (module_function(x=int), {}, "its result needs an annotation"),
+        (module_function(**{"return": int}), {}, "`x` needs an annotation"),
+        (module_function(x=int, **{"return": int}), {"hide": ("x",)}, "`x` is hidden"),
+        (in_script, {"isolation": "thread"}, 'there is "process"'),
+    ],
+)
+def test_what_cannot_cross_is_an_error_at_import(function, options, said) -> None:
+    with pytest.raises(gr.ConfigError, match=said):
+        gr.governed_tool(**{"isolation": "process", **options})(function)
+
+
+def test_a_static_method_can_cross() -> None:
+    tool = gr.tool_of(gr.governed_tool(isolation="process")(Box.static))
+    assert tool is not None
+    assert tool.isolation == "process"
+    assert checked(tool, None) is None
+
+
+# ------------------------------------------------------------------------------- messages
+
+
+@pytest.fixture(scope="module")
+def line():
+    one, other = socket.socketpair()
+    with one, other:
+        one.settimeout(PATIENCE)
+        other.settimeout(PATIENCE)
+        yield one, other
+
+
+exact = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63)
+    | st.text(st.characters(codec="utf-8")),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab"), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.text("ab"), exact | st.decimals(-9, 9, places=3), max_size=3))
+def test_a_message_arrives_as_it_was_sent(line, message) -> None:
+    send(line[0], message)
+    assert canonical(receive(line[1])) == canonical(message)
+
+
+@given(st.binary(max_size=40))
+def test_whatever_comes_is_a_message_or_told_to_be_none(data) -> None:
+    one, other = socket.socketpair()
+    with one, other:
+        one.sendall(data)
+        one.close()
+        try:
+            found = receive(other)
+        except Garbled:
+            return
+        assert found is None or type(found) is dict
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"a": NaN}', "[]", "1", '"x"', '{"a":1', "\udcff", "9" * 5000]
+)
+def test_what_is_no_object_is_no_message(text) -> None:
+    one, other = socket.socketpair()
+    with one, other:
+        data = text.encode("utf-8", "surrogateescape")
+        one.sendall(len(data).to_bytes(4, "big") + data)
+        with pytest.raises(Garbled):
+            receive(other)
+        one.sendall(b"\xff\xff\xff\xff")
+        with pytest.raises(Garbled, match="larger"):
+            receive(other)
