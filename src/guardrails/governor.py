@@ -16,6 +16,7 @@ from guardrails.clock import SystemClock
 from guardrails.enforcement import dry_run
 from guardrails.enforcement.invoke import new_id
 from guardrails.enforcement.joining import joined_run, token_of
+from guardrails.enforcement.nursery import Nursery
 from guardrails.enforcement.opening import (
     budget_of,
     facts_of,
@@ -130,6 +131,7 @@ class Governor:
             alerts.subscribe(self._undelivered)
         self._runs: WeakValueDictionary[str, Run] = WeakValueDictionary()
         self.directory = directory
+        self.nursery = Nursery()
         self.in_flight = InFlight(self.kill_switch)
         self.kill_switch.subscribe(self._killed, here=True)
         self.breakers = breakers
@@ -396,6 +398,8 @@ class Governor:
         """Deliver notices, and close the record. Runs that are open can make no further calls."""
         if self.alerts is not None:
             self.alerts.close()
+        """Write out and close the record. Runs that are still open can make no further calls."""
+        self.nursery.close()
         self.record.close()
 
     def _breakers_of(self, run_id: str) -> RunBreakers | None:

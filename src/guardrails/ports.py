@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
+    from socket import socket
 
     from guardrails.errors import Finding
     from guardrails.model.approval import ApprovalRequest, ApprovalState, CallKey
@@ -416,6 +417,18 @@ class InFlight(Protocol):
         ...
 
 
+class Nursery(Protocol):
+    """Where the processes of isolated tools come from."""
+
+    def start(self, connection: socket) -> int:
+        """The id of a new process, the leader of a group of its own, that serves `connection`."""
+        ...
+
+    def end(self, pid: int) -> int | None:
+        """How the process ended, once it has; its group is killed first."""
+        ...
+
+
 class Enforcer(Protocol):
     """What a run holds of its governor: the services that its calls go through."""
 
@@ -433,6 +446,8 @@ class Enforcer(Protocol):
     def clock(self) -> Clock: ...  # noqa: D102  # named by its type
     @property
     def in_flight(self) -> InFlight: ...  # noqa: D102  # named by its type
+    @property
+    def nursery(self) -> Nursery: ...  # noqa: D102  # named by its type
 
     @property
     def limits(self) -> Limits: ...  # noqa: D102  # named by its type

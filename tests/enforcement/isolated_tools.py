@@ -6,6 +6,7 @@ import asyncio
 import datetime as dt  # noqa: TC003  # annotations are read at run time
 import os
 import signal
+import stat
 import struct
 import subprocess
 import sys
@@ -66,10 +67,24 @@ class Odd(Exception):  # noqa: N818  # a name of its own
     pass
 
 
+def _line() -> int:
+    """The descriptor of the line to the agent, as code that looks for it finds it."""
+    return next(fd for fd in range(3, 99) if _is_socket(fd))
+
+
+def _is_socket(fd: int) -> bool:
+    try:
+        return stat.S_ISSOCK(os.fstat(fd).st_mode)
+    except OSError:
+        return False
+
+
 def _act(how: str) -> Any:  # noqa: C901, PLR0912  # a table of what tools do
     match how:
         case "answer":
             return {"pid": os.getpid(), "group": os.getpgid(0), "half": Decimal("0.5")}
+        case "parent":
+            return os.getppid()
         case "charge":
             gr.charge(usd="0.25", tokens=7)
             gr.raise_if_killed()
@@ -93,15 +108,15 @@ def _act(how: str) -> Any:  # noqa: C901, PLR0912  # a table of what tools do
         case "token":
             return os.environ.get("GUARDRAILS_RUN_TOKEN")
         case "garbage":
-            os.write(int(sys.argv[1]), b"\x80\x04garbage")
+            os.write(_line(), b"\x80\x04garbage")
             os._exit(0)
         case "forged":
             text = b'{"returned":1,"raised":2}'
-            os.write(int(sys.argv[1]), struct.pack(">I", len(text)) + text)
+            os.write(_line(), struct.pack(">I", len(text)) + text)
             time.sleep(60)
         case "steal":
             text = b'{"charged":{"micro_usd":-1,"tokens":null}}'
-            os.write(int(sys.argv[1]), struct.pack(">I", len(text)) + text)
+            os.write(_line(), struct.pack(">I", len(text)) + text)
             time.sleep(60)
     raise NotImplementedError(how)
 

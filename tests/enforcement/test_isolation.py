@@ -71,9 +71,9 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def descriptors() -> int:
-    own = Path("/proc/self/fd")
-    return len(list(own.iterdir())) if own.exists() else 0
+def descriptors(pid: object = "self") -> int:
+    known = Path(f"/proc/{pid}/fd")
+    return len(list(known.iterdir())) if known.exists() else 0
 
 
 def gone(*pids: int) -> bool:
@@ -137,10 +137,10 @@ def test_its_process_is_its_own_its_charges_arrive_and_nothing_is_left(tools, mo
     monkeypatch.setenv("GUARDRAILS_RUN_TOKEN", "gr1.secret")
     its = testing.governor()
     with its.run("a") as run:
-        tools.act("answer")
-        before = descriptors()
-        found = [tools.act("answer") for _ in range(3)]
-        assert len({each["pid"] for each in found} | {os.getpid()}) == 4
+        nursery = tools.act("parent")
+        before = descriptors(), descriptors(nursery)
+        found = [tools.act("answer") for _ in range(20)]
+        assert len({each["pid"] for each in found} | {os.getpid()}) == 21
         assert all(each["pid"] == each["group"] for each in found)
         assert found[0]["half"] == Decimal("0.5")
         assert tools.act("token") is None
@@ -148,10 +148,50 @@ def test_its_process_is_its_own_its_charges_arrive_and_nothing_is_left(tools, mo
         assert tools.act("charge") is None
         assert run.spent.usd - spent.usd == Decimal("0.3")
         assert run.spent.tokens == 7
-        assert descriptors() == before
+        assert (descriptors(), descriptors(nursery)) == before
     assert gone(*(each["pid"] for each in found))
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+
+
+def test_what_processes_are_forked_from_ends_with_its_governor_and_is_replaced(tools) -> None:
+    its = testing.governor()
+    with its.run("a"):
+        first = tools.act("parent")
+        assert tools.act("parent") == first
+        os.kill(first, signal.SIGKILL)
+        second = tools.act("parent")
+        assert second != first
+        its.nursery.close()
+        third = tools.act("parent")
+        assert third != second
+    its.close()
+    assert gone(first, second, third)
+    assert its.nursery.end(third) is None
+
+
+def test_only_a_child_is_ended(tools) -> None:
+    its = testing.governor()
+    with its.run("a"):
+        parent = tools.act("parent")
+        assert its.nursery.end(os.getpid()) is None
+        assert tools.act("parent") == parent
+    its.close()
+
+
+def test_a_forked_agent_has_a_nursery_of_its_own(tools) -> None:
+    script = (
+        "import os, sys; sys.path.insert(0, sys.argv[1])\n"
+        "import isolated_tools\n"
+        "from guardrails import testing\n"
+        "its = testing.governor()\n"
+        "with its.run('a'): first = isolated_tools.act('parent')\n"
+        "child = os.fork()\n"
+        "with its.run('b'): second = isolated_tools.act('parent')\n"
+        "if child == 0:\n"
+        "    its.close(); os._exit(0 if first != second else 1)\n"
+        "assert os.waitpid(child, 0)[1] == 0\n"
+        "with its.run('c'): assert isolated_tools.act('parent') == first == second\n"
+    )
+    subprocess.run([sys.executable, "-c", script, HERE], check=True, timeout=PATIENCE)
 
 
 def test_it_makes_no_governed_calls_and_opens_no_runs(tools) -> None:

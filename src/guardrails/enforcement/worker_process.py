@@ -1,8 +1,7 @@
 """The process of one call of an isolated tool: it runs the body, says what came of it, and ends.
 
-``python -m guardrails.enforcement.worker_process FD``, where FD is its end of a socket pair. It
-is the leader of a process group of its own. When its agent closes the other end, or
-dies, it ends with all that it has started.
+It is forked by ``nursery_process`` and leads a process group of its own. When its agent closes the
+other end of the line, or dies, it ends with all that it has started.
 """
 
 from __future__ import annotations
@@ -57,14 +56,18 @@ class RemoteRun:
         )
 
 
-def main(fd: int) -> None:
-    """Serve the one call."""
+def serve(fd: int) -> None:
+    """Serve the one call that comes over the socket `fd`."""
     connection = socket.socket(fileno=fd)
     # What the tool starts must not hold the line open once this process is gone.
     connection.set_inheritable(False)
     asked = receive(connection)
     if asked is None:
         return
+    os.chdir(asked["directory"])
+    os.environ.clear()
+    os.environ.update(asked["environment"])
+    sys.path[:] = asked["path"]
     threading.Thread(target=_end_with, args=(connection,), daemon=True).start()
     saying = threading.Lock()
 
@@ -120,9 +123,3 @@ def _end_with(connection: socket.socket) -> None:
         connection.recv(1)
     finally:
         os.killpg(0, signal.SIGKILL)
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]))
-    # Not by the interpreter's own end, which would wait for threads of the tool.
-    os._exit(0)

@@ -1,9 +1,9 @@
 """Tools in a process of their own, so that a kill ends their body and not just its result.
 
-Each call has a new process, which leads a group of its own and runs this one call: what it
-handled cannot reach another call. Arguments and result cross as their JSON forms, read back by the
-annotations. When a kill, a cancellation or an interrupt comes, and when the call is over, the
-whole group gets SIGKILL.
+Each call has a new process (see ``nursery``), which leads a group of its own and runs this one
+call: what it handled cannot reach another call. Arguments and result cross as their JSON forms,
+read back by the annotations. When a kill, a cancellation or an interrupt comes, and when the call
+is over, the whole group gets SIGKILL.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import inspect
 import os
 import signal
 import socket
-import subprocess
 import sys
 import threading
 from contextlib import suppress
@@ -164,6 +163,7 @@ class _Worker:
         self._call = call
         self._lock = threading.RLock()
         self._ended = False
+        self._status: int | None = None
         self._kill: Kill | None = None
         function = call.tool.function
         self._asked = {
@@ -172,18 +172,16 @@ class _Worker:
             "run": call.run.id,
             "agent": call.run.agent.id,
             "arguments": call.arguments.document,
+            "directory": os.getcwd(),  # noqa: PTH109  # a text
+            "environment": _environment(),
+            "path": sys.path,
         }
         self._check = _found(call.tool)
+        self._nursery = call.run.governor.nursery
         self._connection, other = socket.socketpair()
         with other:
             try:
-                self._process = subprocess.Popen(  # noqa: S603  # this Python, and a module of ours
-                    [sys.executable, "-P", "-m", _MODULE, str(other.fileno())],
-                    stdin=subprocess.DEVNULL,
-                    pass_fds=(other.fileno(),),
-                    start_new_session=True,
-                    env=_environment(),
-                )
+                self._pid = self._nursery.start(other)
             except BaseException:
                 self._connection.close()
                 raise
@@ -193,18 +191,20 @@ class _Worker:
         with self._lock:
             if kill is not None and self._kill is None:
                 self._kill = kill
-            # Until it is waited for, no other process can have its number.
+            # Until the nursery is told of its end, no other process can have its number.
             if not self._ended:
                 with suppress(ProcessLookupError, PermissionError):
-                    os.killpg(self._process.pid, signal.SIGKILL)
+                    os.killpg(self._pid, signal.SIGKILL)
 
     def end(self) -> None:
-        """Let nothing of it remain: no process, no descriptor."""
+        """Let nothing of it remain: no process, no descriptor; again, it does nothing."""
         self.kill()
         with self._lock:
+            if self._ended:
+                return
             self._ended = True
-        self._process.wait()
         self._connection.close()
+        self._status = self._nursery.end(self._pid)
 
     def result(self) -> Any:
         """What the body gives. Charges are passed on as they come."""
@@ -222,9 +222,11 @@ class _Worker:
         if error is not None:
             raise error
         self.end()
-        status = self._process.returncode
-        ended = f"by signal {-status}" if status < 0 else f"with status {status}"
-        raise self._failed(f"it ended {ended} without an answer")
+        status = self._status
+        ended = "" if status is None else f" with status {status}"
+        if status is not None and status < 0:
+            ended = f" by signal {-status}"
+        raise self._failed(f"it ended{ended} without an answer")
 
     def _answer(self) -> dict[str, Any] | None:
         call = self._call
@@ -254,14 +256,21 @@ class _Worker:
         return ToolProcessError(f"the process of `{self._call.tool.facts.name}` failed: {what}")
 
 
-_MODULE: Final = "guardrails.enforcement.worker_process"
-
-
 def _environment() -> dict[str, str]:
-    """This process's, with its import path; what could join the run is not in it."""
-    environment = {name: value for name, value in os.environ.items() if name != VARIABLE}
-    environment["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)  # noqa: PTH109  # a text
-    return environment
+    """This process's; what could join the run is not in it, nor what is no text."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name != VARIABLE and _is_text(name + value)
+    }
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _found(tool: Tool) -> Check:
