@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from decimal import Decimal
 
 from hypothesis import given
@@ -65,7 +66,7 @@ def plain_rounds(things, longest):
 
 @given(st.lists(st.tuples(names, st.integers(0, 1)), max_size=60), levels, st.integers(1, 20))
 def test_a_repeat_is_what_counting_the_last_calls_finds(calls, breaker, of):
-    breaker = breaker._replace(of=of, ignore=frozenset("c"))
+    breaker = replace(breaker, of=of, ignore=frozenset("c"))
     its = breakers(repeat=breaker)
     history = []
     for tool, key in calls:
@@ -94,7 +95,7 @@ def test_rounds_are_what_trying_every_length_finds(things, longest):
 @given(st.lists(names, min_size=2, max_size=4), st.integers(2, 6), levels, st.booleans())
 def test_a_cycle_is_found_by_calls_and_by_tools(block, times, breaker, same_arguments):
     # By the tools alone wherever the arguments differ; by calls only where they do not.
-    breaker = breaker._replace(of=4)
+    breaker = replace(breaker, of=4)
     its = breakers(cycle=breaker, tool_cycle=breaker)
     tools, calls = [], []
     for index, tool in enumerate(block * times):
@@ -118,7 +119,7 @@ def test_a_cycle_is_found_by_calls_and_by_tools(block, times, breaker, same_argu
     st.sampled_from([Breaker(50, None, 100), Breaker(None, 40), Breaker(1, 60, 80), Breaker(30)]),
 )
 def test_the_rate_of_errors_is_that_of_the_last_calls(outcomes, of, breaker):
-    breaker = breaker._replace(of=of)
+    breaker = replace(breaker, of=of)
     its = breakers(errors=breaker)
     for count, failed in enumerate(outcomes, 1):
         its.finished("a", failed=failed, micro_usd=0)

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import Field, model_validator
 
-from guardrails.model.breakers import DEFAULT_BREAKERS, OFF, Breaker, Breakers
+from guardrails.model.breakers import DEFAULT_BREAKERS, Breaker, Breakers
 from guardrails.model.money import micro_usd
 from guardrails.register.source import Mapped
 from guardrails.register.words import (  # noqa: TC001  # pydantic reads them at run time
@@ -156,4 +156,4 @@ class BreakersSection(Mapped):
 
 
 def _breaker(section: _Levels | None, of: int) -> Breaker:
-    return OFF._replace(of=of) if section is None else section.breaker()
+    return Breaker(of=of) if section is None else section.breaker()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, NamedTuple
 
@@ -18,7 +19,8 @@ class Action(StrEnum):
     STOP = "stop"
 
 
-class Breaker(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Breaker:
     """One breaker: at what number it warns, asks and stops. None: it does not.
 
     Attributes:
@@ -28,6 +30,8 @@ class Breaker(NamedTuple):
         of: How many of the last calls it looks at; for ``cycle`` and ``tool_cycle`` the
             longest cycle in calls; for ``spend`` of no meaning.
         ignore: Tools whose calls it does not see.
+        lowest: The number below which it says nothing; infinite where it is off.
+        is_on: Whether it ever says anything.
     """
 
     warn: int | None = None
@@ -35,25 +39,21 @@ class Breaker(NamedTuple):
     stop: int | None = None
     of: int = 1
     ignore: frozenset[str] = frozenset()
+    lowest: float = field(init=False, repr=False, compare=False)
+    is_on: bool = field(init=False, repr=False, compare=False)
 
-    @property
-    def is_on(self) -> bool:
-        """Whether it ever says anything."""
-        return not (self.warn is self.ask is self.stop is None)
+    def __post_init__(self) -> None:
+        given = [level for level in (self.warn, self.ask, self.stop) if level is not None]
+        object.__setattr__(self, "lowest", min(given, default=math.inf))
+        object.__setattr__(self, "is_on", bool(given))
 
-    def sees(self, tool: str) -> bool:
-        """Whether it is on, and looks at the calls of `tool`."""
-        return self.is_on and tool not in self.ignore
-
-    def at(self, number: int) -> Action | None:
-        """What is to happen at `number`; the strictest where several levels are reached."""
+    def at(self, number: int) -> Action:
+        """What is to happen at `number`, which is not below the lowest: the strictest reached."""
         if self.stop is not None and number >= self.stop:
             return Action.STOP
         if self.ask is not None and number >= self.ask:
             return Action.ASK
-        if self.warn is not None and number >= self.warn:
-            return Action.WARN
-        return None
+        return Action.WARN
 
 
 OFF: Final = Breaker()

@@ -19,7 +19,7 @@ from guardrails.model.breakers import Action, Reached
 from guardrails.model.money import display
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from guardrails.model.breakers import Breaker, Breakers
 
@@ -62,16 +62,24 @@ class Rounds:
         longest: The longest order that is looked for; the shortest is of two things.
     """
 
-    __slots__ = ("_last", "_matching")
+    __slots__ = ("_last", "_matching", "_some")
 
     def __init__(self, longest: int) -> None:
         self._last: deque[object] = deque(maxlen=longest)
         # For each distance: how many of the last things equal the one that far before them.
         self._matching = [0] * longest
+        self._some = False
 
     def note(self, thing: object) -> None:
         """Take the next one."""
         matching = self._matching
+        if thing not in self._last:  # as almost always
+            if self._some:
+                self._matching = [0] * len(matching)
+                self._some = False
+            self._last.append(thing)
+            return
+        self._some = True
         for index, before in enumerate(reversed(self._last)):
             matching[index] = matching[index] + 1 if before == thing else 0
         self._last.append(thing)
@@ -79,6 +87,8 @@ class Rounds:
     def found(self) -> tuple[int, int]:
         """The most rounds at the end, and the length of one; all the same thing is no round."""
         rounds, length = 1, 0
+        if not self._some:
+            return rounds, length
         matching = self._matching
         for distance in range(2, len(self._last) + 1):
             whole = matching[distance - 1] // distance + 1
@@ -154,13 +164,14 @@ class RunBreakers:
             own: Whether it is a call of this run, and not of one below it.
         """
         settings = self.settings
+        repeat, cycle, tool_cycle = settings.repeat, settings.cycle, settings.tool_cycle
         call = (tool, key)
         with self._lock:
-            if settings.repeat.sees(tool):
+            if repeat.is_on and tool not in repeat.ignore:
                 self._repeat(call)
-            if own and settings.cycle.sees(tool):
+            if own and cycle.is_on and tool not in cycle.ignore:
                 self._cycle.note(call)
-            if own and settings.tool_cycle.sees(tool):
+            if own and tool_cycle.is_on and tool not in tool_cycle.ignore:
                 self._tool_cycle.note(tool)
             return self.look(tool, key, own=own)
 
@@ -169,15 +180,16 @@ class RunBreakers:
         with self._lock:
             if self._tripped is not None:
                 return (self._tripped,)
-            reached = tuple(self._reached(tool, key, own=own))
-            self._tripped = next((each for each in reached if each.action is Action.STOP), None)
-            return reached
+            reached = self._reached(tool, key, own=own)
+            if reached:
+                self._tripped = next((each for each in reached if each.action is Action.STOP), None)
+            return tuple(reached)
 
     def finished(self, tool: str, *, failed: bool, micro_usd: int) -> None:
         """Take the end of a call, of the run or of one below it."""
         errors = self.settings.errors
         with self._lock:
-            if errors.sees(tool):
+            if errors.is_on and tool not in errors.ignore:
                 self._failed.append(failed)
                 self._failures += failed
                 if len(self._failed) > errors.of:
@@ -226,36 +238,38 @@ class RunBreakers:
             if not counts[oldest]:
                 del counts[oldest]
 
-    def _reached(self, tool: str, key: int, *, own: bool) -> Iterator[Reached]:
-        # The texts are written only for what is reached: a call passes here on its way.
+    def _reached(self, tool: str, key: int, *, own: bool) -> list[Reached]:
+        # Most calls reach nothing, so no texts are written before it is known that one does.
         settings = self.settings
-        if settings.repeat.sees(tool):
-            times = self._counts.get((tool, key), 0)
-            action = settings.repeat.at(times)
-            if action is not None:
-                text = f"`{tool}` was called {times} times with the same arguments"
-                yield Reached("repeat", action, self.run_id, text)
-        if own and settings.cycle.sees(tool):
-            yield from self._rounds("cycle", settings.cycle, self._cycle)
-        if own and settings.tool_cycle.sees(tool):
-            yield from self._rounds("tool_cycle", settings.tool_cycle, self._tool_cycle)
+        reached: list[Reached] = []
+        times = self._counts.get((tool, key), 0)
+        if times >= settings.repeat.lowest and tool not in settings.repeat.ignore:
+            text = f"`{tool}` was called {times} times with the same arguments"
+            reached.append(self._at("repeat", settings.repeat, times, text))
+        if own:
+            self._rounds(reached, "cycle", settings.cycle, self._cycle, tool)
+            self._rounds(reached, "tool_cycle", settings.tool_cycle, self._tool_cycle, tool)
         errors = settings.errors
         if self._failures and len(self._failed) >= errors.of:
-            action = errors.at(self._failures * 100 // errors.of)
-            if action is not None:
+            percent = self._failures * 100 // errors.of
+            if percent >= errors.lowest:
                 text = f"{self._failures} of the last {errors.of} calls failed"
-                yield Reached("errors", action, self.run_id, text)
+                reached.append(self._at("errors", errors, percent, text))
         if self._spent:
             self._expire(int(self._monotonic()))
-            action = settings.spend.at(self._spent)
-            if action is not None:
+            if self._spent >= settings.spend.lowest:
                 text = f"{display(self._spent)} were spent within a minute"
-                yield Reached("spend", action, self.run_id, text)
+                reached.append(self._at("spend", settings.spend, self._spent, text))
+        return reached
 
-    def _rounds(self, name: str, breaker: Breaker, rounds: Rounds) -> Iterator[Reached]:
+    def _rounds(
+        self, reached: list[Reached], name: str, breaker: Breaker, rounds: Rounds, tool: str
+    ) -> None:
         times, length = rounds.found()
-        action = breaker.at(times)
-        if action is not None:
+        if times >= breaker.lowest and tool not in breaker.ignore:
             what = "calls with the same arguments" if name == "cycle" else "tools"
             text = f"the same {length} {what} came {times} times in the same order"
-            yield Reached(name, action, self.run_id, text)
+            reached.append(self._at(name, breaker, times, text))
+
+    def _at(self, name: str, breaker: Breaker, number: int, text: str) -> Reached:
+        return Reached(name, breaker.at(number), self.run_id, text)
