@@ -305,6 +305,9 @@ def test_what_cannot_be_recorded_does_not_run():
         with pytest.raises(gr.StateUnavailable):
             look_up("x")
         its.record.write = write
+        assert events(its) == []
+        look_up("x")
+    assert len(events(its)) == 1
 
 
 def test_without_breakers_nothing_is_counted():

@@ -263,6 +263,23 @@ def test_a_kill_a_cancellation_and_a_timeout_end_an_async_one(tools, tmp_path) -
     assert outcomes(its) == ["cancelled", "cancelled", "killed"]
 
 
+def test_an_interrupt_ends_it(tools, tmp_path) -> None:
+    its = testing.governor()
+    note = tmp_path / "note"
+
+    def operator():
+        pids_in(note)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    person = threading.Thread(target=operator)
+    person.start()
+    with its.run("a"), pytest.raises(KeyboardInterrupt):
+        tools.linger(str(note))
+    person.join()
+    assert gone(*pids_in(note))
+    assert outcomes(its) == ["error"]
+
+
 def test_it_ends_when_its_agent_is_killed(tools, tmp_path) -> None:
     script = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import guardrails as gr
 from guardrails import testing
 from guardrails.engines.input_shape import fits, is_document
+from guardrails.model.breakers import Breaker, Breakers
 from guardrails.model.decision import Decision, Effect
 from guardrails.rego.emit.schemas import shape_of_schema, with_parts
 from guardrails.rego.emit.shapes import ANYTHING, Kind
@@ -99,7 +100,8 @@ def test_every_document_of_enforcement_has_the_shape(calls, mode, options, below
         seen.append(document)
         return Decision(Effect.ALLOW if len(seen) % 3 else Effect.DENY, (gr.Reason("r", "why"),))
 
-    its = testing.governor(decide, modes=("enforce", "shadow", "observe"))
+    noisy = Breakers(repeat=Breaker(warn=1, of=9), errors=Breaker(warn=1, of=1))
+    its = testing.governor(decide, modes=("enforce", "shadow", "observe"), breakers=noisy)
     with testing.run(governor=its, mode=mode, **options):
         scope = its.run("test-agent") if below else None
         if scope is not None:

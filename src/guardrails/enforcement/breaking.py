@@ -40,7 +40,11 @@ def look(call: Call) -> None:
         for each in see(name, key, own=breakers is own):
             reached.append(each)
             if breakers.untold(each):
-                _tell(call, each)
+                try:
+                    _tell(call, each)
+                except BaseException:
+                    breakers.retell(each)
+                    raise
     call.breakers = tuple(reached)
     _stop(call)
 

@@ -18,6 +18,7 @@ from typing import Final
 from weakref import finalize
 
 from guardrails.errors import ToolProcessError
+from guardrails.runs.run_token import VARIABLE
 
 _MODULE: Final = "guardrails.enforcement.nursery_process"
 _UNKNOWN: Final = b"unknown"
@@ -85,8 +86,8 @@ class Nursery:
         if self._control is not None and self._is_open():
             return self._control
         self._drop()
-        # Packets: each is one question or one answer, whole.
-        control, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        # One question at a time, and each is a few bytes: they come whole.
+        control, other = socket.socketpair()
         with other:
             control.settimeout(_PATIENCE)
             try:
@@ -95,10 +96,7 @@ class Nursery:
                     stdin=subprocess.DEVNULL,
                     pass_fds=(other.fileno(),),
                     start_new_session=True,
-                    env={
-                        **os.environ,
-                        "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path)),
-                    },
+                    env=_environment(),
                 )
             except BaseException:
                 control.close()
@@ -117,6 +115,13 @@ class Nursery:
             finish.detach()
             if control is not None:
                 control.close()
+
+
+def _environment() -> dict[str, str]:
+    """This process's, with its import path; what could join the run is not in it."""
+    environment = {name: value for name, value in os.environ.items() if name != VARIABLE}
+    environment["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, sys.path))
+    return environment
 
 
 def _stop(control: socket.socket, process: subprocess.Popen[bytes]) -> None:

@@ -218,6 +218,11 @@ class RunBreakers:
             self._told |= {level}
             return not known
 
+    def retell(self, reached: Reached) -> None:
+        """Have this level told again: it could not be recorded."""
+        with self._lock:
+            self._told -= {(reached.breaker, reached.action)}
+
     def reset(self) -> None:
         """Begin anew: nothing was seen, nothing is stopped, and all will be told again."""
         with self._lock:
