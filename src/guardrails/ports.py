@@ -155,7 +155,10 @@ class KillSwitch(Protocol):
 
     @property
     def generation(self) -> int:
-        """A number that grows with every kill and resume."""
+        """A number that grows with every kill and resume.
+
+        A negative one is given only once: what is found under it is not to be remembered.
+        """
         ...
 
     def kill(self, scope: Scope, *, reason: str, by: str) -> Kill:

@@ -10,12 +10,14 @@ import asyncio
 import json
 import logging
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import guardrails as gr
 from guardrails import testing
+from guardrails.model.decision import ApprovalDemand, Decision, Effect
 from guardrails.model.kill import Scope, Subject
 from guardrails.runs.kill_shared import SharedKillSwitch
 
@@ -95,6 +97,53 @@ def sleepers(governor: Any) -> None:
     asyncio.run(main())
 
 
+def family(governor: Any) -> None:
+    """A run with two child runs, each with an async call in flight; how each was left."""
+    left: list[str] = []
+
+    async def child(name: str) -> None:
+        try:
+            async with gr.run("test-agent", id=name):
+                await nap()
+        except BaseException as error:
+            left.append(type(error).__name__)
+            raise
+
+    async def parent() -> None:
+        async with testing.run(governor=governor, id="parent"), asyncio.TaskGroup() as group:
+            group.create_task(child("one"))
+            group.create_task(child("two"))
+            while len(governor.in_flight) < 2:  # noqa: ASYNC110  # there is no event for it
+                await asyncio.sleep(0)
+            answer(began=True)
+
+    try:
+        asyncio.run(parent())
+    except gr.RunStopped as stopped:
+        answer(left=left, stopped=stopped.run_id)
+
+
+def waiter(governor: Any) -> None:
+    """A plain call that waits for an approval; what became of it and of the request."""
+    threading.Thread(target=_say_when_asked, args=(governor,), daemon=True).start()
+    try:
+        with testing.run("a", governor=governor, wait=60):
+            step()
+    except gr.RunStopped:
+        answer(states=[request.state.value for request in governor.approvals.list()])
+
+
+def _say_when_asked(governor: Any) -> None:
+    while not governor.in_flight:
+        time.sleep(0.002)
+    answer(began=True)
+
+
+def _ask(_document: Any) -> Decision:
+    demand = ApprovalDemand("large", "over the limit", ("finance-ops",))
+    return Decision(Effect.REQUIRE_APPROVAL, (gr.Reason("large", "over the limit"),), (demand,))
+
+
 def plain(governor: Any) -> None:
     """A plain call in flight, and a generator between two items; the call in the child run `a`."""
     for order in orders():
@@ -151,11 +200,17 @@ def switch_alone(governor: Any) -> None:
 def main() -> None:
     logging.getLogger("guardrails").setLevel(logging.ERROR)
     switch = SharedKillSwitch(sys.argv[1])
-    governor = testing.governor(kill_switch=switch)
+    work = {
+        "hammer": hammer,
+        "sleepers": sleepers,
+        "family": family,
+        "waiter": waiter,
+        "plain": plain,
+        "switch": switch_alone,
+    }[sys.argv[2]]
+    governor = testing.governor(_ask if work is waiter else None, kill_switch=switch)
     answer(ready=True)
-    {"hammer": hammer, "sleepers": sleepers, "plain": plain, "switch": switch_alone}[sys.argv[2]](
-        governor
-    )
+    work(governor)
 
 
 if __name__ == "__main__":

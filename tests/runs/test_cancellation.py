@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from guardrails.errors import RunKilled, RunStopped
+from guardrails.errors import RunKilled, RunStopped, StateUnavailable
 from guardrails.model.kill import Scope
 
 
@@ -380,4 +380,26 @@ def test_without_asyncio_the_kill_is_seen_at_the_end(stand):
     closed = stand.governed(body(), run=stand.run("r2"))
     closed.send(None)
     closed.close()
+    assert len(stand.in_flight) == 0
+
+
+def test_where_no_kill_could_be_heard_of_the_body_does_not_begin(stand, monkeypatch):
+    began = []
+
+    async def body():
+        began.append(True)
+
+    def out_of_reach(_):
+        raise StateUnavailable("no thread")
+
+    async def main():
+        with stand.scope() as run:
+            monkeypatch.setattr(
+                type(stand.kill_switch), "attend", lambda _, work: out_of_reach(work)
+            )
+            with pytest.raises(StateUnavailable):
+                await stand.governed(body(), run=run)
+
+    asyncio.run(main())
+    assert not began
     assert len(stand.in_flight) == 0

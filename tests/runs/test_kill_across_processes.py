@@ -97,7 +97,7 @@ def kill(switch, target, reason="enough"):
 def test_when_a_kill_has_returned_no_process_starts_another_call(tmp_path, switch):
     state = tmp_path / "state"
     with workers(state, "hammer", 8) as crew:
-        for turn in range(12):
+        for turn in range(8):
             agent, flag = f"agent-{turn}", tmp_path / f"returned-{turn}"
             for worker in crew:
                 worker.tell(agent=agent, flag=str(flag))
@@ -146,6 +146,24 @@ def test_it_says_what_it_met_in_each_process(tmp_path, switch):
         assert [answer.reach for answer in answers] == [(1, 0, 0), (1, 0, 0)]
         for worker in crew:
             assert "ended" in worker.hear()
+
+
+def test_children_are_cancelled_with_their_parent(tmp_path, switch):
+    with workers(tmp_path / "state", "family", 1) as (worker,):
+        assert worker.hear() == {"began": True}
+        kill(switch, "run/parent")
+        assert worker.hear() == {"left": ["RunKilled", "RunKilled"], "stopped": "parent"}
+
+
+def test_a_wait_for_an_approval_ends(tmp_path, switch):
+    with workers(tmp_path / "state", "waiter", 1) as (worker,):
+        assert worker.hear() == {"began": True}
+        until = time.monotonic() + 10
+        while not switch.answers.looking() and time.monotonic() < until:
+            time.sleep(0.01)
+        answers = switch.answers.wait(kill(switch, "agent/a").generation, 10)
+        assert answers == ((worker.process.pid, (0, 1, 0)),)
+        assert worker.hear() == {"states": ["withdrawn"]}
 
 
 def test_a_process_that_is_stopped_is_named_as_silent(tmp_path, switch):

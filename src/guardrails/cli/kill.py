@@ -186,7 +186,7 @@ def _deliver(done: _Done, *, as_json: bool) -> None:
 def _tell_runs(done: _Done) -> None:
     processes = len({run.process for run in done.covered})
     words = f"{counted(len(done.covered), 'open run')} in {counted(processes, 'process')}"
-    _line("stops" if done.is_dry else "stopped", words.replace("processs", "processes"))
+    _line("stops" if done.is_dry else "stopped", words)
     for run in done.covered[:_SHOWN]:
         on_behalf = f", for {run.principal}" if run.principal else ""
         _line(

@@ -41,33 +41,45 @@ async def cancellable(awaitable: Awaitable[T], *, run: Run, tool: str, in_flight
         asyncio.CancelledError: somebody else cancelled the task, also if a kill came too.
     """
     level = _Level()
-    with in_flight.watch(run.subjects(tool), level.on_kill, owner=level.task):
-        kill = level.told()
-        if kill is not None:
-            level.end()
+    watch = in_flight.watch(run.subjects(tool), level.on_kill, owner=level.task)
+    begun = False
+    try:
+        with watch:
+            begun = True
+            return await _told(awaitable, level, run, tool)
+    finally:
+        if not begun:  # no kill could be heard of
             _discard(awaitable)
-            raise run.killed_by(kill, tool)
-        try:
-            result = await awaitable
-        except asyncio.CancelledError as cancelled:
-            kill = level.told()
-            if level.end() and kill is not None:
-                raise run.killed_by(kill, tool) from cancelled
-            raise
-        except (KeyboardInterrupt, SystemExit, GeneratorExit):
-            level.end()
-            raise
-        except BaseException as error:
-            level.end()
-            kill = level.told() or _known(run, tool)
-            if kill is None:
-                raise
-            raise run.killed_by(kill, tool) from error
+
+
+async def _told(awaitable: Awaitable[T], level: _Level, run: Run, tool: str) -> T:
+    """The result of `awaitable`, while `level` hears of kills."""
+    kill = level.told()
+    if kill is not None:
+        level.end()
+        _discard(awaitable)
+        raise run.killed_by(kill, tool)
+    try:
+        result = await awaitable
+    except asyncio.CancelledError as cancelled:
+        kill = level.told()
+        if level.end() and kill is not None:
+            raise run.killed_by(kill, tool) from cancelled
+        raise
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        level.end()
+        raise
+    except BaseException as error:
         level.end()
         kill = level.told() or _known(run, tool)
-        if kill is not None:
-            raise run.killed_by(kill, tool)
-        return result
+        if kill is None:
+            raise
+        raise run.killed_by(kill, tool) from error
+    level.end()
+    kill = level.told() or _known(run, tool)
+    if kill is not None:
+        raise run.killed_by(kill, tool)
+    return result
 
 
 def _known(run: Run, tool: str) -> Kill | None:

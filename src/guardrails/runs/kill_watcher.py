@@ -12,6 +12,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
+from guardrails.errors import StateUnavailable
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
@@ -56,12 +58,20 @@ class KillWatcher:
         return self._thread is not None
 
     def start(self) -> None:
-        """Have a thread; only under the lock."""
-        if self._thread is None:
-            self._thread = threading.Thread(
-                target=self._run, name="guardrails-kill-watcher", daemon=True
-            )
-            self._thread.start()
+        """Have a thread; only under the lock.
+
+        Raises:
+            StateUnavailable: the system gives none, so that no kill could be heard of.
+        """
+        if self._thread is not None:
+            return
+        thread = threading.Thread(target=self._run, name="guardrails-kill-watcher", daemon=True)
+        self._thread = thread
+        try:
+            thread.start()
+        except RuntimeError as error:
+            self._thread = None
+            raise StateUnavailable(f"no thread can look for kills: {error}") from error
 
     def forget(self) -> None:
         """Have no thread, in a forked child: the parent's did not come along."""
