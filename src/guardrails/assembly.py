@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -11,6 +12,7 @@ from guardrails.audit.memory import MemoryRecord
 from guardrails.clock import SystemClock
 from guardrails.errors import ConfigError, NoActiveRun
 from guardrails.governor import Governor
+from guardrails.model.notice import NoticeKind
 from guardrails.runs.context import current_run
 from guardrails.runs.run_token import RunTokens
 
@@ -21,11 +23,14 @@ if TYPE_CHECKING:
     from guardrails.approvals.approvers import Approvers
     from guardrails.config import Config
     from guardrails.engines.layers import PolicyFiles
+    from guardrails.engines.verified import Divergence
     from guardrails.model.budget import Budget
     from guardrails.ports import Clock
     from guardrails.runs.directory import RunDirectory
     from guardrails.runs.kill_shared import SharedKillSwitch
     from guardrails.runs.scope import RunScope
+
+_log: Final = logging.getLogger("guardrails")
 
 
 def load_governor(
@@ -47,7 +52,8 @@ def load_governor(
     from guardrails.alerts.dispatcher import Dispatcher  # noqa: PLC0415  # as above
     from guardrails.audit.jsonl import JsonLinesRecord  # noqa: PLC0415  # as above
     from guardrails.config import Config  # noqa: PLC0415  # as above
-    from guardrails.engines.in_process import InProcessEngine  # noqa: PLC0415  # as above
+    from guardrails.decider import make_decider  # noqa: PLC0415  # as above
+    from guardrails.divergences import notice_of, recorder  # noqa: PLC0415  # as above
     from guardrails.register import Register  # noqa: PLC0415  # as above
 
     clock = SystemClock()
@@ -57,26 +63,56 @@ def load_governor(
     if "agents" in given:
         msg = "load_governor: data: `agents` comes from the register, not from the program"
         raise ConfigError(msg)
-    engine = InProcessEngine(
-        policy_files(config), lambda: {**given, "agents": register.policy_data()}
-    )
-    routes = [sink.route(clock) for sink in config.alerts]
-    return Governor(
-        engine=engine,
-        register=register,
-        environment=config.environment,
-        record=MemoryRecord() if config.record is None else JsonLinesRecord(config.record),
+    _tell(config)
+    record = MemoryRecord() if config.record is None else JsonLinesRecord(config.record)
+    write = recorder(record, clock)
+
+    def diverged(found: Divergence) -> None:
+        # None is found before there is a governor, by which calls are decided.
+        try:
+            write(found)
+        finally:
+            governor.notify(NoticeKind.DIVERGENCE, **notice_of(found))
+
+    decider = make_decider(
+        config,
+        policy_files(config),
+        lambda: {**given, "agents": register.policy_data()},
+        report=diverged,
         clock=clock,
-        modes=config.modes,
-        limits=config.limits,
-        approvals=approval_service(config, clock),
-        alerts=Dispatcher(routes) if routes else None,
-        prices=config.prices,
-        kill_switch=kill_switch_of(config),
-        directory=directory_of(config),
-        breakers=config.breakers,
-        tokens=None if config.state is None else RunTokens(config.state),
     )
+    try:
+        routes = [sink.route(clock) for sink in config.alerts]
+        governor = Governor(
+            engine=decider.engine,
+            register=register,
+            environment=config.environment,
+            record=record,
+            modes=config.modes,
+            limits=config.limits,
+            approvals=approval_service(config, clock),
+            clock=clock,
+            alerts=Dispatcher(routes) if routes else None,
+            prices=config.prices,
+            kill_switch=kill_switch_of(config),
+            directory=directory_of(config),
+            breakers=config.breakers,
+            tokens=None if config.state is None else RunTokens(config.state),
+            closing=[decider.close],
+        )
+    except Exception:
+        decider.close()
+        raise
+    return governor
+
+
+def _tell(config: Config) -> None:
+    """Say what else than the file decides about the configuration: nothing of it is silent."""
+    for setting in config.settings:
+        # What takes the place of the file's word is louder than what the file leaves open.
+        _log.log(logging.INFO if setting.replaces is None else logging.WARNING, "%s", setting)
+    for warning in config.warnings:
+        _log.warning("%s", warning)
 
 
 def approval_service(config: Config, clock: Clock) -> ApprovalService:

@@ -35,6 +35,29 @@ def recorder(record: ports.Record, clock: ports.Clock) -> Callable[[Divergence],
     return write
 
 
+def notice_of(found: Divergence) -> dict[str, Any]:
+    """What people are told of a divergence, as :meth:`guardrails.Governor.notify` takes it."""
+    document = dict(found.document)
+    tool = _text(document, "tool", "name")
+    return {
+        "title": f"this process and OPA do not agree about a call of `{tool}`; OPA decides now",
+        "facts": {
+            "decision_id": found.decision_id,
+            "tool": tool,
+            "differs": ", ".join(found.differs),
+            "here": _word(found.ours),
+            "opa": _word(found.theirs),
+            "revision": found.revision,
+        },
+        "agent": _text(document, "agent", "id"),
+        "run_id": _text(document, "run", "id"),
+    }
+
+
+def _word(answer: Answer) -> str:
+    return answer.effect.value if isinstance(answer, Decision) else "an error"
+
+
 def divergence_event(found: Divergence, now: int) -> Event:
     """The event of one divergence.
 
@@ -103,4 +126,4 @@ def _text(document: dict[str, Any], part: str, key: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-__all__ = ["KIND", "answer_document", "divergence_event", "recorder"]
+__all__ = ["KIND", "answer_document", "divergence_event", "notice_of", "recorder"]

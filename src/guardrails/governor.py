@@ -88,6 +88,7 @@ class Governor:
         directory: Where runs are listed for other processes to see; nowhere where not given.
         breakers: What stops a run that loops, fails or spends too fast; None where nothing is to.
         tokens: Signs what carries a run into another process; None where none is carried.
+        closing: Called by :meth:`close`, as what ends the engine's threads and connections.
 
     Raises:
         ConfigError: something does not fit, as two tools of one name.
@@ -112,11 +113,13 @@ class Governor:
         directory: RunDirectory | None = None,
         breakers: Breakers | None = None,
         tokens: RunTokens | None = None,
+        closing: Iterable[Callable[[], object]] = (),
     ) -> None:
         self.engine = engine
         self.register = register
         self.environment = environment
         self.limits = limits
+        self._closing = tuple(closing)
         self.clock = clock if clock is not None else SystemClock()
         self.record = record if record is not None else MemoryRecord()
         self.ledger = ledger if ledger is not None else MemoryLedger(on_alert=self._alerted)
@@ -395,10 +398,11 @@ class Governor:
             _log.exception("people could not be told: %s", title)
 
     def close(self) -> None:
-        """Deliver notices, and close the record. Runs that are open can make no further calls."""
+        """End the engine, deliver notices, close the record. Open runs make no further calls."""
+        for end in self._closing:
+            end()
         if self.alerts is not None:
             self.alerts.close()
-        """Write out and close the record. Runs that are still open can make no further calls."""
         self.nursery.close()
         self.record.close()
 

@@ -118,10 +118,11 @@ def _number(low: float, high: float, needed: str) -> BeforeValidator:
         if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
             msg = f"{needed} is needed, not {shown(value)}"
             raise ValueError(msg)  # noqa: TRY004  # pydantic collects ValueError alone
-        if not low <= value <= high:
+        number = float(value)  # first: the exact 0.1 is less than the float
+        if not low <= number <= high:
             msg = f"{needed} is needed, not {shown(value)}"
             raise ValueError(msg)
-        return float(value)
+        return number
 
     return BeforeValidator(check)
 

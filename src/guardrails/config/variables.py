@@ -49,7 +49,13 @@ CHOICES: Final[tuple[KeyPath, ...]] = (("environment",), ("engine",))
 """Keys that a variable may set where the file does not."""
 
 OTHERS: Final = frozenset(
-    {"GUARDRAILS_CONFIG", "GUARDRAILS_SERVER", "GUARDRAILS_TOKEN", "GUARDRAILS_SOAK"}
+    {
+        "GUARDRAILS_CONFIG",
+        "GUARDRAILS_SERVER",
+        "GUARDRAILS_TOKEN",
+        "GUARDRAILS_SOAK",
+        "GUARDRAILS_OPA_TOKEN_SHA256",  # read by the shipped system.authz, in OPA's process
+    }
 )
 """Variables of guardrails that are no settings of the file."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+from guardrails.engines.bundled_agents import BundledAgents
 from guardrails.engines.in_process import InProcessEngine
 from guardrails.engines.source import Bundles
 from guardrails.errors import PolicyLoadError
@@ -42,7 +43,7 @@ def start_bundled_engine(  # noqa: PLR0913  # what an engine is made of, by name
     made: list[InProcessEngine] = []
 
     def activate(bundles: BundleSet) -> None:
-        source = Bundles(bundles, planner, opa)
+        source = BundledAgents(Bundles(bundles, planner, opa))
         if made:
             made[0].activate(source)
         else:
