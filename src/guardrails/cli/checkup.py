@@ -10,20 +10,17 @@ import platform
 import re
 import subprocess
 import sys
-import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from guardrails.assembly import policy_files
 from guardrails.audit.jsonl import JsonLinesRecord
+from guardrails.cli.engine_checkup import engine_findings
+from guardrails.cli.finding import Finding, Status
 from guardrails.cli.policy_sources import nearby
 from guardrails.clock import SystemClock
 from guardrails.config import VARIABLE, Config, find_file
-from guardrails.engines.in_process import InProcessEngine
 from guardrails.errors import ConfigError, PolicyLoadError, StateUnavailable
 from guardrails.model.facts import Mode
 from guardrails.register import Register
@@ -43,33 +40,6 @@ _SHOWN: Final = 3
 """Findings of one kind that are spelled out."""
 
 
-class Status(StrEnum):
-    """How one thing stands."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one examination found.
-
-    Attributes:
-        name: The thing that was looked at.
-        status: How it stands.
-        found: What is there.
-        mend: What to do about it; empty where nothing is to be done.
-        out_of_reach: Whether it fails because something cannot be reached or written.
-    """
-
-    name: str
-    status: Status
-    found: str
-    mend: str = ""
-    out_of_reach: bool = False
-
-
 def examine() -> Iterator[Finding]:
     """Every finding, in the order in which one thing rests upon another."""
     yield _python()
@@ -80,11 +50,12 @@ def examine() -> Iterator[Finding]:
     if config is None:
         yield _opa(None)
         return
+    yield from _settings(config)
     yield _environment(config)
     register, found = _register(config)
     yield from found
     if register is not None:
-        yield _policies(config, register)
+        yield from engine_findings(config)
     yield _opa(config)
     yield _modes(config)
     yield _record(config)
@@ -163,6 +134,18 @@ def _configuration() -> tuple[Config | None, list[Finding]]:
     return config, [Finding("configuration", Status.OK, shown)]
 
 
+def _settings(config: Config) -> Iterator[Finding]:
+    """What environment variables say."""
+    if config.settings:
+        told = "; ".join(map(str, config.settings))
+        replaces = any(each.replaces is not None for each in config.settings)
+        status = Status.WARN if replaces else Status.OK
+        mend = "unset it, or take the key out of guardrails.yaml" if replaces else ""
+        yield Finding("variables", status, told, mend)
+    for warning in config.warnings:
+        yield Finding("variables", Status.WARN, warning, "correct or unset it")
+
+
 def _environment(config: Config) -> Finding:
     found = config.environment
     if found in PRODUCTION:
@@ -198,28 +181,6 @@ def _register(config: Config) -> tuple[Register | None, list[Finding]]:
         more = f"and {len(problems) - _SHOWN} more"
         reviews.append(Finding("review", Status.WARN, more, "see `guardrails agents check`"))
     return register, [found, *reviews]
-
-
-def _policies(config: Config, register: Register) -> Finding:
-    files = policy_files(config)
-    began = time.perf_counter()
-    try:
-        engine = InProcessEngine(files, lambda: {"agents": register.policy_data()})
-    except PolicyLoadError as error:
-        return Finding(
-            "policies", Status.FAIL, str(error).partition("\n")[0], "see `guardrails policy check`"
-        )
-    milliseconds = (time.perf_counter() - began) * 1000
-    layers = ["library"] if config.library else []
-    layers += [f"preset {preset}" for preset in config.presets]
-    layers += [str(nearby(path)) for path in config.policies]
-    return Finding(
-        "policies",
-        Status.OK,
-        f"{' + '.join(layers)}: {len(engine.loaded.modules)} modules,"
-        f" revision {engine.revision.removeprefix('sha256:')[:12]},"
-        f" planned by {config.planner}, loaded in {milliseconds:.0f} ms",
-    )
 
 
 def _opa(config: Config | None) -> Finding:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 from rich.table import Table
 
-from guardrails.cli.checkup import Finding, Status, examine
+from guardrails.cli.checkup import examine
 from guardrails.cli.console import ExitCode, notices, output, plain, print_json
+from guardrails.cli.finding import Finding, Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,0 +1,181 @@
+"""The examinations of ``guardrails doctor`` that are about what decides."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from guardrails.cli.engine_facts import engine_facts, short
+from guardrails.cli.finding import Finding, Status
+from guardrails.cli.policy_sources import nearby
+from guardrails.decider import opa_config_of
+from guardrails.errors import ConfigError
+from guardrails.opa.version import objection
+from guardrails.register.review import PRODUCTION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from guardrails.cli.engine_facts import EngineFacts
+    from guardrails.config import Config
+    from guardrails.engines.sidecar import SidecarStatus
+
+_SHOWN: Final = 3
+"""Findings about OPA's file that are spelled out."""
+
+_MINUTE: Final = 60
+_HOUR: Final = 3600
+_DAY: Final = 86_400
+
+
+def engine_findings(config: Config) -> Iterator[Finding]:
+    """Every finding about what decides by this configuration; policies are loaded, OPA is asked."""
+    try:
+        yield from _opa_config(config)
+        began = time.perf_counter()
+        facts = engine_facts(config, load=True)
+    except ConfigError as error:
+        for line in str(error).splitlines():
+            yield Finding("engine", Status.FAIL, line, "correct it")
+        return
+    milliseconds = (time.perf_counter() - began) * 1000
+    yield Finding("engine", Status.OK, f"{facts.engine}; {_reload(config)}")
+    if config.engine.reload is not None and config.environment in PRODUCTION:
+        yield Finding(
+            "reload",
+            Status.WARN,
+            "policies are read again as soon as a file changes",
+            "take `reload` out in production; a bundle is swapped as a whole",
+        )
+    if facts.policies:
+        yield _policies(config, facts, milliseconds)
+    yield from _bundles(facts)
+    yield from _sidecar(config, facts)
+    if facts.divergences:
+        yield Finding(
+            "divergences",
+            Status.WARN,
+            f"{facts.divergences} in the record, the last {_ago(facts.last_divergence_ns)}",
+            "read the events of kind `divergence` in the record: docs/engines.md",
+        )
+
+
+def _reload(config: Config) -> str:
+    seconds = config.engine.reload
+    return (
+        "policies are read once" if seconds is None else f"files are looked at every {seconds:g} s"
+    )
+
+
+def _opa_config(config: Config) -> Iterator[Finding]:
+    opa = opa_config_of(config)
+    if opa is None:
+        return
+    yield Finding("opa_config", Status.OK, f"{nearby(config.file.parent / opa.file)}")
+    for finding in opa.findings[:_SHOWN]:
+        yield Finding("opa_config", Status.WARN, str(finding), "it has no effect here")
+    more = len(opa.findings) - _SHOWN
+    if more > 0:
+        yield Finding("opa_config", Status.WARN, f"and {more} more", "they have no effect here")
+
+
+def _policies(config: Config, facts: EngineFacts, milliseconds: float) -> Finding:
+    if facts.problem is not None:
+        # A service that is out of reach is told of by its bundle.
+        mend = "see `guardrails policy check`" if not facts.bundles else "see the bundles below"
+        return Finding("policies", Status.FAIL, facts.problem, mend)
+    age = "" if facts.changed_ns is None else f", changed {_ago(facts.changed_ns)}"
+    return Finding(
+        "policies",
+        Status.OK,
+        f"{facts.policies}: {facts.modules} modules, revision {short(facts.revision or '')},"
+        f" planned by {config.planner}, loaded in {milliseconds:.0f} ms{age}",
+    )
+
+
+def _bundles(facts: EngineFacts) -> Iterator[Finding]:
+    for bundle in facts.bundles:
+        name = f"bundle {bundle.name}"
+        kept = (facts.kept_ns or {}).get(bundle.name)
+        on_disk = "none is kept on disk" if kept is None else f"one was kept {_ago(kept)}"
+        if bundle.is_active:
+            yield Finding(name, Status.OK, f"revision {bundle.active_revision or '?'}; {on_disk}")
+        else:
+            yield Finding(
+                name,
+                Status.FAIL,
+                f"{bundle.message or 'it is not active'}; {on_disk}",
+                "reach its service, or mend the bundle: `guardrails bundle verify`",
+                out_of_reach=bundle.last_successful_request is None,
+            )
+
+
+def _sidecar(config: Config, facts: EngineFacts) -> Iterator[Finding]:
+    if facts.sidecar_problem is not None:
+        yield Finding("sidecar", Status.FAIL, facts.sidecar_problem, "correct `sidecar`")
+        return
+    if facts.sidecar is None:
+        return
+    is_used = facts.engine != "in_process"
+    found = _reach(facts.sidecar, is_used=is_used)
+    if found.status is Status.OK and facts.sidecar_undecided is not None:
+        bad = Status.FAIL if is_used else Status.WARN
+        said = f"{facts.sidecar.address}: {facts.sidecar_undecided}"
+        mend = "load policies there, as a bundle or with `guardrails policy push`"
+        found = Finding("sidecar", bad, said, mend)
+    yield found
+    if facts.engine == "verified" and facts.comparable is False:
+        yield Finding(
+            "comparable",
+            Status.WARN,
+            f"this process has revision {short(facts.revision or '')},"
+            f" OPA {facts.sidecar.revision}: nothing is checked",
+            "load the same bundle in both",
+        )
+    yield Finding("without OPA", Status.OK, facts.without_sidecar)
+    if config.engine.sidecar is not None and facts.sidecar.address.startswith("http://"):
+        host = facts.sidecar.address.removeprefix("http://")
+        if not host.startswith(("localhost", "127.", "[::1]")):
+            yield Finding(
+                "sidecar",
+                Status.WARN,
+                f"decisions of {facts.sidecar.address} come in the clear: whoever is on the way can"
+                " forge them",
+                "take `https://`, or a Unix socket",
+            )
+
+
+def _reach(sidecar: SidecarStatus, *, is_used: bool) -> Finding:
+    bad = Status.FAIL if is_used else Status.WARN
+    unused = "" if is_used else "; the engine `in_process` does not ask it"
+    if sidecar.opa_version is None:
+        return Finding(
+            "sidecar",
+            bad,
+            f"{sidecar.address}: {sidecar.last_error or 'no answer'}{unused}",
+            "start OPA there, or correct `sidecar: {url: …}`",
+            out_of_reach=True,
+        )
+    why = objection(sidecar.opa_version)
+    if why is not None:
+        return Finding("sidecar", bad, f"{sidecar.address}: {why}{unused}", "take a newer OPA")
+    return Finding(
+        "sidecar",
+        Status.OK,
+        f"{sidecar.address}: OPA {sidecar.opa_version}, revision {sidecar.revision}{unused}",
+    )
+
+
+def _ago(at_ns: int | None) -> str:
+    if at_ns is None:
+        return "at a time that is not known"
+    seconds = max(0, int(datetime.now(UTC).timestamp() - at_ns / 1_000_000_000))
+    for size, word in ((_DAY, "day"), (_HOUR, "hour"), (_MINUTE, "minute")):
+        if seconds >= size:
+            number = seconds // size
+            return f"{number} {word}{'s' * (number != 1)} ago"
+    return "just now"
+
+
+__all__ = ["engine_findings"]

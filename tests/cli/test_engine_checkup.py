@@ -1,0 +1,178 @@
+"""What decides, as `guardrails doctor` tells it: with a real OPA, with none, with an old one."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import threading
+
+import pytest
+from tests.opa.opa_process import running
+from typer.testing import CliRunner
+
+from guardrails.cli import app
+from guardrails.cli.engine_facts import engine_facts
+from guardrails.config import Config
+from guardrails.rego.opa_binary import find_opa
+
+MAIN = """package guardrails
+
+decision := {"effect": "deny", "reasons": [], "approvals": [], "obligations": []}
+"""
+
+
+@pytest.fixture(scope="module")
+def opa() -> str:
+    found = find_opa()
+    assert found, "OPA is missing: run `make opa`"
+    return found
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    for name in list(os.environ):
+        if name.startswith("GUARDRAILS_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "agents.yaml").write_text(
+        "bot:\n  owner: dana@acme.example\n  purpose: Pays.\n  budget: {dev: {calls: 10}}\n"
+    )
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "main.rego").write_text(MAIN)
+    return tmp_path
+
+
+def doctor(project, text="") -> tuple[dict[str, dict[str, str]], int]:
+    (project / "guardrails.yaml").write_text(
+        "environment: dev\nlibrary: false\npolicies: policies\n" + text
+    )
+    result = CliRunner().invoke(app, ["doctor", "--json"])
+    document = json.loads(result.stdout)
+    found: dict[str, dict[str, str]] = {}
+    for each in document["checks"]:
+        found.setdefault(each["name"], each)
+    return found, result.exit_code
+
+
+def test_without_a_server_nothing_is_asked(project):
+    found, code = doctor(project)
+    assert code == 0
+    assert found["engine"]["found"] == "in_process; policies are read once"
+    assert "1 modules, revision " in found["policies"]["found"]
+    assert "changed just now" in found["policies"]["found"]
+    assert "sidecar" not in found
+
+
+@pytest.mark.opa
+def test_a_server_that_decides(project, opa, tmp_path_factory):
+    with running(opa, tmp_path_factory.mktemp("opa"), {"main.rego": MAIN}) as server:
+        text = f"engine: sidecar\nsidecar: {{url: '{server.unix}'}}\n"
+        found, code = doctor(project, text)
+        assert code == 0
+        assert found["sidecar"]["found"].startswith(f"{server.unix}: OPA 1.")
+        assert "policies" not in found, "none are loaded here"
+        assert found["without OPA"]["found"] == "every call is refused, until it answers again"
+
+        text = f"engine: sidecar\nsidecar: {{url: '{server.unix}', on_unavailable: in_process}}\n"
+        found, code = doctor(project, text)
+        assert code == 0
+        assert found["without OPA"]["found"].startswith("calls are decided in this process, by ")
+
+        text = f"engine: verified\nsidecar: {{url: '{server.unix}'}}\n"
+        found, code = doctor(project, text)
+        assert code == 0
+        assert "a process that has found a divergence refuses" in found["without OPA"]["found"]
+
+        facts = engine_facts(Config.load(project / "guardrails.yaml"), load=False)
+        document = json.loads(json.dumps(facts.document()))
+        assert document["sidecar"]["reachable"] is True
+        assert document["revision"] is None, "nothing is loaded where one only looks"
+
+        found, code = doctor(project, f"sidecar: {{url: '{server.unix}'}}\n")
+        assert code == 0
+        assert found["sidecar"]["found"].endswith("the engine `in_process` does not ask it")
+        assert found["without OPA"]["found"].startswith("nothing")
+
+
+@pytest.mark.opa
+def test_a_server_without_policies_fails(project, opa, tmp_path_factory):
+    with running(opa, tmp_path_factory.mktemp("opa"), {}) as server:
+        found, code = doctor(project, f"engine: sidecar\nsidecar: {{url: '{server.unix}'}}\n")
+        assert code == 1
+        assert "`guardrails/decision` is undefined" in found["sidecar"]["found"]
+        assert "policy push" in found["sidecar"]["mend"]
+
+
+def test_a_server_out_of_reach_fails_as_that(project):
+    found, code = doctor(project, f"engine: sidecar\nsidecar: {{url: 'unix://{project}/none'}}\n")
+    assert code == 3
+    assert found["sidecar"]["status"] == "fail"
+    assert "cannot connect" in found["sidecar"]["found"]
+    found, code = doctor(project, f"sidecar: {{url: 'unix://{project}/none'}}\n")
+    assert code == 0
+    assert found["sidecar"]["status"] == "warn", "nobody asks it"
+
+
+class Old(http.server.BaseHTTPRequestHandler):
+    """An OPA of a version that is too old."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:  # the base's name
+        self.rfile.read(int(self.headers["Content-Length"]))
+        body = b'{"result": {"effect": "deny"}, "provenance": {"version": "1.16.3"}}'
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args) -> None:
+        """Say nothing."""
+
+
+def test_an_opa_that_is_too_old_fails(project):
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Old) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        found, code = doctor(project, f"engine: sidecar\nsidecar: {{url: '{url}', deadline: 5}}\n")
+        server.shutdown()
+        thread.join()
+    assert code == 1
+    assert "OPA 1.16.3 is too old; 1.17 or later is needed" in found["sidecar"]["found"]
+
+
+def test_what_variables_say_is_told(project, monkeypatch):
+    monkeypatch.setenv("GUARDRAILS_RECORD", str(project / "other.jsonl"))
+    monkeypatch.setenv("GUARDRAILS_STAET", "x")
+    (project / "guardrails.yaml").write_text("")
+    found, code = doctor(project, "record: record.jsonl\n")
+    assert code == 0
+    assert found["variables"]["status"] == "warn"
+    assert "by GUARDRAILS_RECORD, not `record.jsonl`" in found["variables"]["found"]
+
+
+def test_divergences_of_the_record_are_told(project):
+    (project / "record.jsonl").write_text(
+        '{"kind": "call.started", "time": 1}\n{"kind": "divergence", "time": 1796256000000000000}\n'
+    )
+    (project / "record.jsonl").chmod(0o600)
+    found, _ = doctor(project, "record: record.jsonl\n")
+    assert found["divergences"]["status"] == "warn"
+    assert found["divergences"]["found"].startswith("1 in the record, the last ")
+
+
+def test_bundles_out_of_reach_are_told_with_their_age(project):
+    (project / "opa.yaml").write_text(
+        "services: {s: {url: 'http://127.0.0.1:1'}}\nbundles: {authz: {service: s}}\n"
+        "decision_logs: {console: true}\n"
+    )
+    (project / "guardrails.yaml").write_text("environment: dev\nopa_config: opa.yaml\n")
+    result = CliRunner().invoke(app, ["doctor", "--json"])
+    found = {each["name"]: each for each in json.loads(result.stdout)["checks"]}
+    assert found["bundle authz"]["status"] == "fail"
+    assert "none is kept on disk" in found["bundle authz"]["found"]
+    assert found["policies"]["status"] == "fail"
+    assert result.exit_code in {1, 3}
