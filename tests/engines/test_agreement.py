@@ -77,6 +77,10 @@ def test_errors_are_the_same_by_their_kind() -> None:
         (DIGEST, DIGEST, True),
         (DIGEST, OTHER, False),
         (f"authz=v1 {DIGEST}", "authz@?", True),
+        (f"authz={DIGEST} {OTHER}", f"authz@{DIGEST}", True),
+        (f"a={DIGEST},b=1 {OTHER}", f"a@{DIGEST},b@2", False),
+        (f"authz=v1, of June {DIGEST}", "authz@v1, of June", True),
+        (f"authz=v1, of June {DIGEST}", "authz@v1, of July", False),
     ],
 )
 def test_what_can_be_compared(ours, theirs, expected) -> None:

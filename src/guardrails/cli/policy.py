@@ -1,4 +1,4 @@
-"""``guardrails policy``: check, test and evaluate policies."""
+"""``guardrails policy``: check, test, evaluate and deliver policies."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import typer
 from guardrails.cli.console import ExitCode, notices
 from guardrails.cli.coverage_report import check_threshold
 from guardrails.cli.policy_check import check
+from guardrails.cli.policy_delivery import export, push
 from guardrails.cli.policy_report import print_evaluation
 from guardrails.cli.policy_sources import Suite, from_config, from_paths, needed_opa, suites_of
 from guardrails.cli.suite_report import SuiteReport
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from guardrails.rego.planner import PlannerName
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, help="Check, test and evaluate policies."
+    no_args_is_help=True, add_completion=False, help="Check, test, evaluate and deliver policies."
 )
 
 DECISION: Final = "guardrails/decision"
@@ -80,6 +81,8 @@ _Planner = Annotated[
 
 
 app.command()(check)
+app.command()(export)
+app.command()(push)
 
 
 @app.command("test")

@@ -28,7 +28,7 @@ COMMANDS: Final = {
     "runs": "List, show and follow the runs of this machine.",
     "kill": "Stop agents, runs or tools, on this machine, at once.",
     "resume": "Lift a kill.",
-    "policy": "Check, test and evaluate policies.",
+    "policy": "Check, test, evaluate and deliver policies.",
     "bundle": "Look into bundles of OPA, and verify that they would be taken.",
 }
 """The commands, in the order of the help."""

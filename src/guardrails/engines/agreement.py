@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 Answer: TypeAlias = "Decision | EvaluationError | MalformedDecision"
 """What an engine comes to: a decision, or an error that refuses the call whoever asks."""
 
-_BUNDLE: Final = re.compile(r"([^=@,\s]+)[=@]([^,\s]*)")
-_DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
+_OWN: Final = re.compile(r"(?:(?P<named>.*) )?(?P<digest>sha256:[0-9a-f]{64})", re.DOTALL)
+_NAMED: Final = re.compile(r"([^=@]+)[=@](.*)", re.DOTALL)
 _UNSAID: Final = frozenset({"", "?"})
 
 
@@ -41,10 +41,19 @@ class Revision:
     @classmethod
     def parse(cls, text: str) -> Revision:
         """The revision that an engine names: ``a@1,b@2``, ``a=1 sha256:…``, ``sha256:…``."""
-        digest = _DIGEST.search(text)
-        named = _BUNDLE.findall(_DIGEST.sub("", text))
-        bundles = {name: revision for name, revision in named if revision not in _UNSAID}
-        return cls(bundles, digest.group() if digest else None)
+        own = _OWN.fullmatch(text)
+        named = text if own is None else own["named"] or ""
+        bundles: dict[str, str] = {}
+        for part in named.split(","):
+            found = _NAMED.fullmatch(part)
+            if found is not None:
+                bundles[found[1]] = found[2]
+            elif bundles:
+                # A revision may hold commas: it is whatever its author likes.
+                last = next(reversed(bundles))
+                bundles[last] += f",{part}"
+        said = {name: revision for name, revision in bundles.items() if revision not in _UNSAID}
+        return cls(said, None if own is None else own["digest"])
 
 
 def are_comparable(ours: str, theirs: str) -> bool:
