@@ -109,31 +109,33 @@ def test_long_polling_goes_on_while_the_service_offers_it(server) -> None:
         assert "wait" in server.headers()["prefer"]
 
 
-def test_news_end_a_long_poll(server) -> None:
-    polling = Polling(3600, 3600, long_poll=20)
+def test_news_end_a_long_poll_and_so_does_stopping(server) -> None:
+    polling = Polling(3600, 3600, long_poll=600)
     server.serve("/bundles/b", FIRST, kind=BUNDLES, waits=True)
-    settings = settings_of(server, polling=polling)
     decider, activated = Decider(), threading.Event()
+    until = time.monotonic() + 60
 
     def activate(bundles: BundleSet) -> None:
         decider(bundles)
         if bundles.revision == "b=r2":
             activated.set()
 
-    service = BundleService([settings])
+    def waits_for_requests(number: int) -> None:
+        while len(server.requests) < number and time.monotonic() < until:
+            time.sleep(0.01)
+
+    service = BundleService([settings_of(server, polling=polling)])
     service.start(activate)
     try:
-        until = time.monotonic() + 20
-        while len(server.requests) < 2 and time.monotonic() < until:
-            time.sleep(0.01)
+        waits_for_requests(2)
         server.serve("/bundles/b", SECOND, kind=BUNDLES, waits=True)
-        assert activated.wait(20)
+        assert activated.wait(60)
+        waits_for_requests(3)
     finally:
-        with server.changed:
-            server.closing = True
-            server.changed.notify_all()
         service.stop()
     assert decider.taken == ["b=r1", "b=r2"]
+    assert not [each for each in threading.enumerate() if each.name == "bundle b"]
+    assert time.monotonic() < until
 
 
 @given(st.floats(0.01, 1e4), st.floats(1, 100), st.floats(0, 1, exclude_max=True))
@@ -303,5 +305,7 @@ def test_names_are_needed_and_are_different(server) -> None:
     for settings in ([], [settings_of(server), settings_of(server)]):
         with pytest.raises(ConfigError):
             BundleService(settings)
+    with pytest.raises(ConfigError, match="no place to keep it"):
+        BundleService([settings_of(server, persist=True)])
     with pytest.raises(ConfigError, match="names no service"):
         BundleSettings("b")

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from guardrails.engines.bundled_agents import BundledAgents
 from guardrails.engines.in_process import InProcessEngine
 from guardrails.engines.source import Bundles
-from guardrails.errors import PolicyLoadError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -51,7 +50,7 @@ def start_bundled_engine(  # noqa: PLR0913  # what an engine is made of, by name
 
     try:
         service.start(activate, patience=patience)
-    except PolicyLoadError:
+    except BaseException:
         service.stop()
         raise
     return made[0]

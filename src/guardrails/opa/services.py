@@ -8,12 +8,16 @@ and where it may send us.
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import ssl
+import weakref
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urljoin, urlsplit
 
 import urllib3
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from guardrails.errors import ConfigError, PolicyLoadError
 from guardrails.rego.archive import shown
@@ -140,9 +144,14 @@ class ServiceClient:
     def __init__(self, service: Service, clock: Clock) -> None:
         self.service = service
         self._clock = clock
+        self._live: weakref.WeakSet[Any] = weakref.WeakSet()
         self._pool = urllib3.PoolManager(
             num_pools=4, maxsize=4, ssl_context=_tls(service), retries=False
         )
+        self._pool.pool_classes_by_scheme = {
+            "http": _noting(HTTPConnectionPool, self._live),
+            "https": _noting(HTTPSConnectionPool, self._live),
+        }
 
     def get(
         self, resource: str, headers: Mapping[str, str], *, limit: int, wait: float = 0.0
@@ -159,7 +168,9 @@ class ServiceClient:
             ServiceError: There is none.
         """
         url = f"{self.service.url.rstrip('/')}/{resource.lstrip('/')}"
-        sent = {"Accept-Encoding": "identity", **self._own_headers(), **headers}
+        # A connection is used once: until the next request it would have been closed over there.
+        own = {"Accept-Encoding": "identity", "Connection": "close"}
+        sent = {**self._own_headers(), **headers, **own}
         try:
             for _ in range(_MOST_REDIRECTS + 1):
                 response = self._pool.request(
@@ -183,7 +194,13 @@ class ServiceClient:
         raise self._error(f"redirects more than {_MOST_REDIRECTS} times")
 
     def close(self) -> None:
-        """Close the connections that wait for use."""
+        """Close all connections; a request in flight, as one that waits for news, fails at once."""
+        for connection in list(self._live):
+            sock = connection.sock
+            if sock is not None:
+                with contextlib.suppress(OSError):
+                    # The plain socket's: TLS would take leave, and wait for an answer to that.
+                    socket.socket.shutdown(sock, socket.SHUT_RDWR)
         self._pool.clear()
 
     def _own_headers(self) -> dict[str, str]:
@@ -247,6 +264,17 @@ class ServiceClient:
 
     def _error(self, message: str, http_code: int | None = None) -> ServiceError:
         return ServiceError(message, service=self.service.name, http_code=http_code)
+
+
+def _noting(pool: type[Any], live: weakref.WeakSet[Any]) -> type[Any]:
+    """A class of pools whose connections are noted in `live` once they are there."""
+
+    class Noted(pool.ConnectionCls):  # type: ignore[name-defined,misc]  # a class of urllib3's
+        def connect(self) -> None:
+            super().connect()
+            live.add(self)
+
+    return type(pool.__name__, (pool,), {"ConnectionCls": Noted})
 
 
 def _port(parts: object) -> tuple[str, int]:

@@ -39,8 +39,8 @@ _LEAST_GAP: Final = 1.0
 _FINE: Final[dict[str, Any]] = {"code": "", "message": "", "errors": (), "http_code": None}
 """What a status says where nothing is wrong."""
 
-_GRACE: Final = 1.0
-"""Seconds that stopping waits for the threads; one that waits for news ends with its request."""
+_GRACE: Final = 5.0
+"""Seconds that stopping waits for each thread."""
 
 
 class BundleService:
@@ -54,7 +54,8 @@ class BundleService:
         clients: Whom to ask for a bundle instead of its service, by the bundle's name.
 
     Raises:
-        ConfigError: A certificate cannot be used, or the names are not as they must be.
+        ConfigError: A certificate cannot be used, two names are one, or there is no store and a
+            bundle is to be kept.
     """
 
     def __init__(
@@ -72,6 +73,9 @@ class BundleService:
         names = [each.name for each in bundles]
         if not names or len(set(names)) != len(names):
             msg = "a bundle service needs bundles, each with a name of its own"
+            raise ConfigError(msg)
+        if store is None and any(each.persist for each in bundles):
+            msg = "a bundle is to be kept (`persist`), and there is no place to keep it"
             raise ConfigError(msg)
         made = {**_clients(bundles, self._clock), **(clients or {})}
         self._downloaders = {each.name: Downloader(each, made[each.name]) for each in bundles}
@@ -156,11 +160,11 @@ class BundleService:
         self._stop.set()
         with self._activating:
             pass  # an activation that has begun ends first
+        for downloader in self._downloaders.values():
+            downloader.close()
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join(_GRACE)
-        for downloader in self._downloaders.values():
-            downloader.close()
 
     def _keep_asking(self, name: str, delay: float) -> None:
         while not self._stop.wait(delay):
