@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+import threading
 import weakref
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -23,7 +24,7 @@ from guardrails.errors import ConfigError, PolicyLoadError
 from guardrails.rego.archive import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from guardrails.ports import Clock
@@ -144,14 +145,9 @@ class ServiceClient:
     def __init__(self, service: Service, clock: Clock) -> None:
         self.service = service
         self._clock = clock
+        self._tls = _tls(service)
         self._live: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._pool = urllib3.PoolManager(
-            num_pools=4, maxsize=4, ssl_context=_tls(service), retries=False
-        )
-        self._pool.pool_classes_by_scheme = {
-            "http": _noting(HTTPConnectionPool, self._live),
-            "https": _noting(HTTPSConnectionPool, self._live),
-        }
+        self._noting = threading.Lock()
 
     def get(
         self, resource: str, headers: Mapping[str, str], *, limit: int, wait: float = 0.0
@@ -168,15 +164,26 @@ class ServiceClient:
             ServiceError: There is none.
         """
         url = f"{self.service.url.rstrip('/')}/{resource.lstrip('/')}"
-        # A connection is used once: until the next request it would have been closed over there.
-        own = {"Accept-Encoding": "identity", "Connection": "close"}
-        sent = {**self._own_headers(), **headers, **own}
+        sent = {**self._own_headers(), **headers, "Accept-Encoding": "identity"}
+        with self._connections() as connections:
+            return self._asked(connections, url, sent, limit=limit, wait=wait)
+
+    def _asked(
+        self,
+        connections: urllib3.PoolManager,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        limit: int,
+        wait: float,
+    ) -> Answer:
+        """The answer of `url`, or of where it redirects to."""
         try:
             for _ in range(_MOST_REDIRECTS + 1):
-                response = self._pool.request(
+                response = connections.request(
                     "GET",
                     url,
-                    headers=sent,
+                    headers=headers,
                     preload_content=False,
                     redirect=False,
                     timeout=urllib3.Timeout(connect=CONNECT, read=self.service.timeout + wait),
@@ -194,14 +201,28 @@ class ServiceClient:
         raise self._error(f"redirects more than {_MOST_REDIRECTS} times")
 
     def close(self) -> None:
-        """Close all connections; a request in flight, as one that waits for news, fails at once."""
-        for connection in list(self._live):
+        """End the requests in flight, as those that wait for news: they fail at once."""
+        with self._noting:
+            live = list(self._live)
+        for connection in live:
             sock = connection.sock
             if sock is not None:
                 with contextlib.suppress(OSError):
                     # The plain socket's: TLS would take leave, and wait for an answer to that.
                     socket.socket.shutdown(sock, socket.SHUT_RDWR)
-        self._pool.clear()
+
+    def _connections(self) -> urllib3.PoolManager:
+        """Connections for one request: until the next they would have been closed over there."""
+        made = urllib3.PoolManager(ssl_context=self._tls, retries=False)
+        made.pool_classes_by_scheme = {
+            "http": _noting(HTTPConnectionPool, self._note),
+            "https": _noting(HTTPSConnectionPool, self._note),
+        }
+        return made
+
+    def _note(self, connection: object) -> None:
+        with self._noting:
+            self._live.add(connection)
 
     def _own_headers(self) -> dict[str, str]:
         service = self.service
@@ -266,13 +287,13 @@ class ServiceClient:
         return ServiceError(message, service=self.service.name, http_code=http_code)
 
 
-def _noting(pool: type[Any], live: weakref.WeakSet[Any]) -> type[Any]:
-    """A class of pools whose connections are noted in `live` once they are there."""
+def _noting(pool: type[Any], note: Callable[[object], None]) -> type[Any]:
+    """A class of pools that notes its connections once they are there."""
 
     class Noted(pool.ConnectionCls):  # type: ignore[name-defined,misc]  # a class of urllib3's
         def connect(self) -> None:
             super().connect()
-            live.add(self)
+            note(self)
 
     return type(pool.__name__, (pool,), {"ConnectionCls": Noted})
 
