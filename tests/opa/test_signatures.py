@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 from functools import cache
@@ -11,10 +12,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.hazmat.primitives.serialization import PublicFormat as Public
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.opa.archives import SECRET, claims_of, packed, policy_files, signed, token
 
 from guardrails.errors import ConfigError, PolicyLoadError
 from guardrails.opa import keys
+from guardrails.opa.digests import digest
 from guardrails.opa.keys import ALGORITHMS, Verification, VerificationKey
 from guardrails.opa.signatures import told_signature, verify
 from guardrails.rego.archive import read_archive, read_directory
@@ -261,6 +265,29 @@ def test_without_the_extra_a_key_pair_is_a_wrong_configuration(monkeypatch) -> N
         Verification({"k": VerificationKey(SECRET, "HS256")}, "z")
     with pytest.raises(ConfigError, match="no key"):
         Verification({})
+
+
+DOCUMENTS = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**25), 10**25)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"]), max_size=6),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_size=4), inner)
+    ),
+    max_leaves=12,
+)
+
+
+@given(DOCUMENTS, st.booleans(), st.integers(0, 3))
+def test_the_digest_of_a_document_is_that_of_its_shortest_form(value, ascii_only, indent) -> None:
+    short = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    short = short.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    written = json.dumps(value, ensure_ascii=ascii_only, indent=indent or None)
+    found = digest("a/data.json", written.encode(), "SHA-256", "b")
+    assert found == hashlib.sha256(short.encode()).hexdigest()
 
 
 def test_a_secret_is_in_no_text() -> None:
