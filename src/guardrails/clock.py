@@ -10,9 +10,9 @@ class SystemClock:
 
     __slots__ = ()
 
-    def now_ns(self) -> int:
-        """UTC nanoseconds since 1970."""
-        return time.time_ns()
+    # The function itself, without a frame around it: every call asks for the time.
+    now_ns = staticmethod(time.time_ns)
+    """UTC nanoseconds since 1970."""
 
     def monotonic(self) -> float:
         """Seconds that never go back."""

@@ -337,11 +337,13 @@ class BudgetExceeded(Refusal):
     """The call would pass a limit, or a limit is used up.
 
     Attributes:
-        account: The account whose limit it is, as ``run/r-1`` or ``tool/refund in run/r-1``.
+        account: The account whose limit it is, as ``run/r-1``, ``tool/refund in run/r-1``,
+            ``agent/billing``, ``account/team-x`` or ``env/prod``.
         dimension: ``usd``, ``tokens``, ``calls`` or ``seconds``.
         limit: The limit, in the dimension's unit (dollars for ``usd``).
         left: What is left of it.
         needed: What the call would take.
+        top_up: The account as people may be asked to raise its limit; None where they may not.
     """
 
     code = "budget_exceeded"
@@ -357,6 +359,7 @@ class BudgetExceeded(Refusal):
         limit: object = None,
         left: object = None,
         needed: object = None,
+        top_up: object = None,
         **where: object,
     ) -> None:
         super().__init__(message, **where)  # type: ignore[arg-type]  # passed on as they came
@@ -365,6 +368,7 @@ class BudgetExceeded(Refusal):
         self.limit = limit
         self.left = left
         self.needed = needed
+        self.top_up = top_up
 
 
 class BreakerTripped(Refusal):

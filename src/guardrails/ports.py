@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from socket import socket
 
     from guardrails.errors import Finding
+    from guardrails.model.account import Terms
     from guardrails.model.approval import ApprovalRequest, ApprovalState, CallKey
     from guardrails.model.budget import Budget, Charge, Remaining, Usage
     from guardrails.model.call import Event, Snapshot, Step
@@ -87,8 +88,25 @@ class Hold(Protocol):
 class Ledger(Protocol):
     """Who may still spend what. Each method is atomic and may be called from any thread."""
 
-    def open_run(self, run_id: str, *, parent_id: str | None, budget: Budget) -> None:
-        """Open the run's account below its parent's; its budget is a cap, no transfer."""
+    def open_run(
+        self,
+        run_id: str,
+        *,
+        parent_id: str | None,
+        budget: Budget,
+        terms: Sequence[Terms] = (),
+        named: bool = False,
+    ) -> None:
+        """Open the run's account below its parent's; its budget is a cap, no transfer.
+
+        Args:
+            run_id: The run.
+            parent_id: The run in which it is opened.
+            budget: Its own limits.
+            terms: The accounts that it shares with other runs, besides those of its parent.
+            named: Whether somebody chose its id. Where such a run's process died, it goes on with
+                what it had spent.
+        """
         ...
 
     def close_run(self, run_id: str) -> None:
@@ -146,6 +164,40 @@ class Ledger(Protocol):
 
     def remaining(self, run_id: str) -> Remaining:
         """What is left of each limit, of the run and its ancestors; without seconds."""
+        ...
+
+    def raise_limit(self, exhausted: Any, *, request_id: str, by: str) -> bool:
+        """Raise the limit of a shared account's window, as people have approved; once a request.
+
+        Args:
+            exhausted: What :class:`guardrails.errors.BudgetExceeded` has as ``top_up``.
+            request_id: The approval request.
+            by: Who approved it.
+
+        Returns:
+            Whether it was raised now; False where it was before, or the limit has changed since.
+        """
+        ...
+
+    def share_run(self, run_id: str) -> None:
+        """Let other processes join the run and its ancestors.
+
+        Raises:
+            StateUnavailable: this ledger is one process's.
+        """
+        ...
+
+    def join_run(self, run_id: str, *, terms: Sequence[Terms] = ()) -> None:
+        """Open, in this process, the account of a run that another one has shared.
+
+        Raises:
+            RunClosed: no such run is shared.
+            StateUnavailable: this ledger is one process's.
+        """
+        ...
+
+    def close(self) -> None:
+        """Report what was spent and give back what is held from others; later calls refuse."""
         ...
 
 

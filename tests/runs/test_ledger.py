@@ -115,7 +115,7 @@ def test_a_refusal_names_account_limit_spent_held_and_needed():
     with pytest.raises(BudgetExceeded) as refused:
         ledger.reserve("r", "refund", Usage(50_000, 0, 1), None)
     error = refused.value
-    assert str(error) == (
+    assert error.message == (
         "`refund` needs $0.05, but run/r has $0.02 left of $5.00: $4.90 spent, "
         "$0.08 held by calls in flight"
     )

@@ -27,6 +27,7 @@ from guardrails.runs.timed_hold import TimedHold, without_time
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from guardrails.model.account import Terms
     from guardrails.model.budget import Budget, Charge
     from guardrails.model.call import Step
     from guardrails.model.facts import AgentFacts, Mode
@@ -59,6 +60,8 @@ class Run:
         parent: The run in which it is opened, if in one.
         narrowed_by: Agents for which its calls are decided besides its own.
         breakers: What stops it where it loops; None where nothing does.
+        terms: The accounts that it shares with other runs.
+        named: Whether somebody chose its id: such a run can be opened again after a crash.
 
     Attributes:
         run_ids: The ids of its ancestors and its own, outermost first.
@@ -72,6 +75,7 @@ class Run:
         "_fault",
         "_final",
         "_lock",
+        "_plain",
         "_state",
         "_timed",
         "_unkilled",
@@ -84,11 +88,13 @@ class Run:
         "id",
         "labels",
         "mode",
+        "named",
         "narrowed_by",
         "parent",
         "principal",
         "run_ids",
         "subject",
+        "terms",
         "wait",
     )
 
@@ -106,6 +112,8 @@ class Run:
         parent: Run | None = None,
         narrowed_by: Iterable[AgentFacts] = (),
         breakers: RunBreakers | None = None,
+        terms: Iterable[Terms] = (),
+        named: bool = False,
     ) -> None:
         self.id = id = str(uuid4()) if id is None else id
         self.agent = agent
@@ -118,6 +126,10 @@ class Run:
         self.parent = parent
         self.narrowed_by: tuple[AgentFacts, ...] = tuple(narrowed_by)
         self.breakers = breakers
+        self.terms: tuple[Terms, ...] = tuple(terms)
+        self.named = named
+        # Open, without ancestors and without a fault: what most calls meet, looked at once.
+        self._plain = False
         self.run_ids: tuple[str, ...] = (id,)
         self.ancestry: tuple[Mapping[str, str], ...] = ()
         # Innermost first; without this run, which would keep itself alive.
@@ -167,7 +179,13 @@ class Run:
             self._state = RunState.CLOSED
         parent_id = None if self.parent is None else self.parent.id
         with _state_faults(f"the run `{self.id}` cannot be opened", self.id):
-            self.governor.ledger.open_run(self.id, parent_id=parent_id, budget=self.budget)
+            self.governor.ledger.open_run(
+                self.id,
+                parent_id=parent_id,
+                budget=self.budget,
+                terms=self.terms,
+                named=self.named,
+            )
             try:
                 self._write("run.opened", self._opening())
             except BaseException:
@@ -175,6 +193,7 @@ class Run:
                 raise
         self._watch.start()
         self._state = RunState.OPEN
+        self._plain = self.parent is None
 
     def close(self) -> None:
         """Close its account and record what it spent; again, it does nothing.
@@ -186,6 +205,7 @@ class Run:
             if self._state is not RunState.OPEN:
                 return
             self._state = RunState.CLOSED
+            self._plain = False
         self._watch.stop()
         with _state_faults(f"the end of the run `{self.id}` cannot be recorded", self.id):
             try:
@@ -199,6 +219,7 @@ class Run:
     def mark_unaccountable(self, reason: str) -> None:
         """Refuse every further call of it and its children: an outcome could not be recorded."""
         self._fault = reason
+        self._plain = False
 
     @property
     def fault(self) -> str | None:
@@ -289,16 +310,8 @@ class Run:
             BudgetExceeded: a limit would be passed, or is used up; nothing is held.
             StateUnavailable: an outcome could not be recorded before.
         """
-        for run in self._chain():
-            if run.state is not RunState.OPEN:
-                raise self._closed(run, tool)
-            if run.fault is not None:
-                raise StateUnavailable(
-                    f"the run `{run.id}` takes no further call: {run.fault}",
-                    tool=tool,
-                    agent=self.agent.id,
-                    run_id=self.id,
-                )
+        if not self._plain:
+            self._require_open(tool)
         if self._timed:
             self._check_seconds(tool)
         try:
@@ -306,7 +319,7 @@ class Run:
         except BudgetExceeded as refusal:
             refusal.agent = self.agent.id
             raise
-        return self._with_seconds(hold)
+        return TimedHold(hold, self._seconds_left()) if self._timed else hold
 
     def replace(self, hold: Hold, cost: Usage) -> Hold:
         """A hold of `cost` in the place of `hold`, with a new snapshot.
@@ -315,10 +328,11 @@ class Run:
             BudgetExceeded: the new cost passes a limit; the old hold stands.
         """
         try:
-            return self._with_seconds(self.governor.ledger.replace(without_time(hold), cost))
+            held = self.governor.ledger.replace(without_time(hold), cost)
         except BudgetExceeded as refusal:
             refusal.agent = self.agent.id
             raise
+        return TimedHold(held, self._seconds_left()) if self._timed else held
 
     def charge_call(self, hold: Hold, charge: Charge) -> None:
         """Report what the call in flight really cost, as :meth:`guardrails.ports.Ledger.charge`."""
@@ -327,8 +341,9 @@ class Run:
 
     def settle(self, hold: Hold, step: Step) -> None:
         """Turn the hold into spending: the call's body started."""
-        self.governor.ledger.settle(without_time(hold), step)
-        self._keep_late_sums()
+        self.governor.ledger.settle(without_time(hold) if self._timed else hold, step)
+        if not self._plain:
+            self._keep_late_sums()
 
     def release(self, hold: Hold) -> None:
         """Give the hold back: the call's body did not start."""
@@ -413,6 +428,18 @@ class Run:
             run_id=self.id,
         )
 
+    def _require_open(self, tool: str) -> None:
+        for run in self._chain():
+            if run.state is not RunState.OPEN:
+                raise self._closed(run, tool)
+            if run.fault is not None:
+                raise StateUnavailable(
+                    f"the run `{run.id}` takes no further call: {run.fault}",
+                    tool=tool,
+                    agent=self.agent.id,
+                    run_id=self.id,
+                )
+
     def _check_seconds(self, tool: str) -> None:
         for run in self._chain():
             limit = run.budget.seconds
@@ -438,9 +465,6 @@ class Run:
             for run in self._chain()
             if run.budget.seconds is not None
         )
-
-    def _with_seconds(self, hold: Hold) -> Hold:
-        return TimedHold(hold, self._seconds_left()) if self._timed else hold
 
     def _keep_sums(self) -> None:
         ledger = self.governor.ledger

@@ -20,21 +20,29 @@ class TimedHold:
         seconds: What is left of the tightest limit on time.
     """
 
-    __slots__ = ("inner", "snapshot")
+    __slots__ = ("_seconds", "_snapshot", "inner")
 
     def __init__(self, inner: Hold, seconds: float) -> None:
         self.inner = inner
-        known = inner.snapshot
-        left = known.remaining
-        # Spelled out: `dataclasses.replace` takes as long as the whole reservation.
-        self.snapshot = Snapshot(
-            known.calls,
-            known.history,
-            known.spent,
-            known.reserved,
-            Remaining(left.micro_usd, left.tokens, left.calls, seconds),
-            known.steps,
-        )
+        self._seconds = seconds
+        self._snapshot: Snapshot | None = None
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The ledger's own, with the seconds."""
+        if self._snapshot is None:
+            known = self.inner.snapshot
+            left = known.remaining
+            # Spelled out: `dataclasses.replace` takes as long as the whole reservation.
+            self._snapshot = Snapshot(
+                known.calls,
+                known.history,
+                known.spent,
+                known.reserved,
+                Remaining(left.micro_usd, left.tokens, left.calls, self._seconds),
+                known.steps,
+            )
+        return self._snapshot
 
     @property
     def cost(self) -> Usage:

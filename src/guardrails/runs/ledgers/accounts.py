@@ -1,81 +1,155 @@
-"""Accounts in a tree: a tool's in a run, the run's, its parent's. Sums and limits, no locks.
-
-An amount is a triple in the order of :data:`DIMENSIONS`; money is micro-dollars.
-Whatever a run holds or spends stands on its own account and on every ancestor's,
-there also under the tool's name, so that a limit is never passed by way of children.
-"""
+"""Accounts: sums and limits, no locks. What each kind says where a limit is used up."""
 
 from __future__ import annotations
 
-from collections import deque
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
 from guardrails.errors import BudgetExceeded
-from guardrails.model.budget import Remaining, Usage
-from guardrails.model.call import Snapshot
-from guardrails.model.money import display, dollars
-from guardrails.runs.alerts import THRESHOLDS, Alert, account_name
+from guardrails.model.account import THRESHOLDS
+from guardrails.runs.alerts import Alert, account_name
+from guardrails.runs.ledgers.amounts import (
+    DIMENSIONS,
+    NO_LIMITS,
+    NOTHING,
+    Amount,
+    Limits,
+    in_units,
+    limits_of,
+    number,
+    part,
+    reached,
+    still_alerted,
+    words,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from decimal import Decimal
-
+    from guardrails.model.account import Terms, TopUp
     from guardrails.model.budget import Budget
-    from guardrails.model.call import Step
-
-DIMENSIONS: Final = ("usd", "tokens", "calls")
-STEPS_KEPT: Final = 32
-"""Finished calls that a run remembers for ``input.run.steps``."""
-
-Amount: TypeAlias = tuple[int, int, int]
-Limits: TypeAlias = tuple[int | None, int | None, int | None]
-
-_USD: Final = 0
-_CALLS: Final = 2
-NOTHING: Final[Amount] = (0, 0, 0)
-_NO_LIMITS: Final[Limits] = (None, None, None)
+    from guardrails.runs.windows import Span
 
 
-def amount_of(usage: Usage) -> Amount:
-    """`usage` as a triple.
+class Figures(NamedTuple):
+    """How one dimension of an account stands, for a refusal.
 
-    Raises:
-        ValueError: a part of it is negative.
+    Attributes:
+        limit: The limit in force.
+        spent: What is settled.
+        held: What calls in flight hold.
+        elsewhere: What other processes have taken to spend.
     """
-    amount = (usage.micro_usd, usage.tokens, usage.calls)
-    if min(amount) < 0:
-        raise ValueError(f"spending is never negative, but this is `{usage}`")
-    return amount
+
+    limit: int
+    spent: int
+    held: int
+    elsewhere: int = 0
+
+    @property
+    def left(self) -> int:
+        """What is left."""
+        return self.limit - self.spent - self.held - self.elsewhere
+
+
+class Exhausted(NamedTuple):
+    """An account whose limit is used up, and by how much people may raise it.
+
+    Attributes:
+        account: Its name.
+        window: Its window.
+        start: When the window began, in UTC nanoseconds.
+        revision: How often its limit has changed in this window: what a top-up is asked for
+            counts for this state of the limit alone.
+        top_up: Whom to ask, and for how much.
+        figures: How it stands, in words.
+    """
+
+    account: str
+    window: str
+    start: int
+    revision: int
+    top_up: TopUp
+    figures: str
+
+
+class Lease:
+    """What this process may spend of an account that other processes spend from, too.
+
+    The account's own limits then are this process's: what it has reported, and what it has
+    taken besides. Alerts come from where the account is kept.
+
+    Attributes:
+        key: Where it is kept: name, window, start of the window.
+        wanted: The limits that configuration states.
+        reported: What of the spending is known there.
+        limits: The limits in force, as last heard.
+        spent: What all processes have spent, as last heard.
+        elsewhere: What other processes had taken besides, as last heard.
+        revision: How often the limits have changed, as last heard.
+        used: When a call last stood on it, in seconds.
+    """
+
+    __slots__ = ("elsewhere", "key", "limits", "reported", "revision", "spent", "used", "wanted")
+
+    def __init__(self, key: tuple[str, str, int], wanted: Limits) -> None:
+        self.key = key
+        self.wanted = wanted
+        self.reported = [0, 0, 0]
+        self.limits = wanted
+        self.spent: Amount = NOTHING
+        self.elsewhere: Amount = NOTHING
+        self.revision = 0
+        self.used = 0.0
 
 
 class Account:
-    """What is spent and held of one run's, or of one tool's, limits.
+    """What is spent and held of one set of limits.
 
     Args:
-        run_id: The run.
-        tool: The tool whose account in that run it is; None for the run's own.
+        name: As people read it.
         budget: The limits; None where there are none. Seconds are no matter of accounts.
+        thresholds: Percent at which it alerts, ascending.
     """
 
     # The dimensions are spelled out below: a call passes here several times.
 
-    __slots__ = ("_alerted", "_alerts_at", "budget", "held", "limits", "run_id", "spent", "tool")
+    __slots__ = (
+        "_alerted",
+        "alerts_at",
+        "budget",
+        "held",
+        "lease",
+        "limits",
+        "name",
+        "purses",
+        "spent",
+        "thresholds",
+    )
 
-    def __init__(self, run_id: str, tool: str | None, budget: Budget | None) -> None:
-        self.run_id = run_id
-        self.tool = tool
+    def __init__(
+        self, name: str, budget: Budget | None, thresholds: tuple[int, ...] = THRESHOLDS
+    ) -> None:
+        self.name = name
+        self.thresholds = thresholds
         self.spent = [0, 0, 0]
         self.held = [0, 0, 0]
-        self._alerted: frozenset[tuple[int, int]] = frozenset()
+        self.purses = 0
+        self.lease: Lease | None = None
+        self._alerted = [0, 0, 0]
+        self.alerts_at: Limits = NO_LIMITS
+        self.limits: Limits = NO_LIMITS
         self.limit(budget)
 
     def limit(self, budget: Budget | None) -> None:
-        """Put the limits of `budget` in force."""
+        """Put the limits of `budget` in force; alerts that they take back may come again."""
         self.budget = budget
-        self.limits: Limits = _NO_LIMITS
-        if budget is not None:
-            self.limits = (budget.micro_usd, budget.tokens, budget.calls)
-        self._alerts_at = tuple(self._next_alert(index) for index in range(len(DIMENSIONS)))
+        self.put_in_force(limits_of(budget))
+
+    def put_in_force(self, limits: Limits) -> None:
+        """Let these limits hold from now on."""
+        self.limits = limits
+        if self.lease is not None:
+            return
+        self._alerted = still_alerted(limits, self.spent, self._alerted, self.thresholds)
+        self.alerts_at = self._next_alerts()
 
     def lacking(self, amount: Amount, freed: Amount = NOTHING) -> int | None:
         """The first dimension whose limit `amount` would pass once `freed` is given back, or None.
@@ -112,7 +186,7 @@ class Account:
         spent[0] += amount[0]
         spent[1] += amount[1]
         spent[2] += amount[2]
-        usd, tokens, calls = self._alerts_at
+        usd, tokens, calls = self.alerts_at
         if (
             (usd is not None and spent[0] >= usd)
             or (tokens is not None and spent[1] >= tokens)
@@ -121,130 +195,187 @@ class Account:
             return self._reached()
         return None
 
+    def room(self, index: int) -> int | None:
+        """What may still be held before a limit, or the next alert, is reached; None: no end."""
+        limit, alert = self.limits[index], self.alerts_at[index]
+        if limit is None:
+            return None
+        taken = self.spent[index] + self.held[index]
+        return limit - taken if alert is None else min(limit, alert - 1) - taken
+
+    def untaken(self, index: int) -> int:
+        """What no process had taken of a leased account when it was last heard of."""
+        lease = self.lease
+        if lease is None:
+            return 0
+        mine = (self.limits[index] or 0) - lease.reported[index]
+        return max(
+            0, (lease.limits[index] or 0) - lease.spent[index] - lease.elsewhere[index] - mine
+        )
+
+    def alert(self, index: int, percent: int) -> Alert:
+        """The alert that `percent` of a limit are used."""
+        used, limit = in_units(index, self.spent[index]), in_units(index, self.limits[index] or 0)
+        return Alert("", None, DIMENSIONS[index], percent, used, limit, shared=self.name)
+
+    def figures(self, index: int) -> Figures:
+        """How one dimension stands."""
+        lease = self.lease
+        if lease is None:
+            return Figures(self.limits[index] or 0, self.spent[index], self.held[index])
+        return Figures(
+            lease.limits[index] or 0,
+            lease.spent[index] + self.spent[index] - lease.reported[index],
+            self.held[index],
+            lease.elsewhere[index],
+        )
+
+    @property
+    def per(self) -> str:
+        """What stands behind the limit in a sentence."""
+        return ""
+
+    @property
+    def way_out(self) -> str:
+        """What to do where the limit is used up."""
+        return "finish with what there is; a larger limit stands where this one was set"
+
+    def exhausted(self, figures: str) -> Exhausted | None:  # noqa: ARG002  # what heirs need
+        """The account as people may be asked to top it up; None where they may not."""
+        return None
+
+    def refusal(self, index: int, amount: Amount, *, tool: str, run_id: str) -> BudgetExceeded:
+        """Why a call of `tool` in the run `run_id` cannot take `amount` here."""
+        stands = self.figures(index)
+        needed = amount[index]
+        told = (
+            f"{self.name} has {number(index, stands.left)} left of "
+            f"{words(index, stands.limit)}{self.per}: {number(index, stands.spent)} spent, "
+            f"{number(index, stands.held)} held by calls in flight"
+        )
+        if stands.elsewhere:
+            told += f", {number(index, stands.elsewhere)} taken by other processes"
+        return BudgetExceeded(
+            f"`{tool}` needs {words(index, needed)}, but {told}",
+            account=self.name,
+            dimension=DIMENSIONS[index],
+            limit=in_units(index, stands.limit),
+            left=in_units(index, stands.left),
+            needed=in_units(index, needed),
+            top_up=self.exhausted(told),
+            tool=tool,
+            run_id=run_id,
+            hint=self.way_out,
+        )
+
     def _reached(self) -> list[Alert]:
-        alerts: list[Alert] = []
-        for index, limit in enumerate(self.limits):
-            for percent in THRESHOLDS if limit else ():
-                key = (index, percent)
-                if key not in self._alerted and self.spent[index] >= _part(limit or 0, percent):
-                    self._alerted |= {key}
-                    used, most = _in_units(index, self.spent[index]), _in_units(index, limit or 0)
-                    alerts.append(
-                        Alert(self.run_id, self.tool, DIMENSIONS[index], percent, used, most)
-                    )
-        self._alerts_at = tuple(self._next_alert(index) for index in range(len(DIMENSIONS)))
-        return alerts
+        found = reached(self.limits, self.spent, self._alerted, self.thresholds)
+        for index, percent in found:
+            self._alerted[index] = percent
+        self.alerts_at = self._next_alerts()
+        return [self.alert(index, percent) for index, percent in found]
+
+    def _next_alerts(self) -> Limits:
+        usd, tokens, calls = map(self._next_alert, range(len(DIMENSIONS)))
+        return usd, tokens, calls
 
     def _next_alert(self, index: int) -> int | None:
         limit = self.limits[index]
         if not limit:
             return None  # of no limit, or of nothing, no part can be used
-        for percent in THRESHOLDS:
-            if (index, percent) not in self._alerted:
-                return _part(limit, percent)
+        for percent in self.thresholds:
+            if percent > self._alerted[index]:
+                return part(limit, percent)
         return None
 
-    def refusal(self, index: int, amount: Amount, *, tool: str, run_id: str) -> BudgetExceeded:
-        """Why a call of `tool` in the run `run_id` cannot take `amount` here."""
-        limit, spent, held = self.limits[index] or 0, self.spent[index], self.held[index]
-        name = account_name(self.run_id, self.tool)
-        left, needed = limit - spent - held, amount[index]
-        return BudgetExceeded(
-            f"`{tool}` needs {_words(index, needed)}, but {name} has {_number(index, left)} left "
-            f"of {_words(index, limit)}: {_number(index, spent)} spent, "
-            f"{_number(index, held)} held by calls in flight",
-            account=name,
-            dimension=DIMENSIONS[index],
-            limit=_in_units(index, limit),
-            left=_in_units(index, left),
-            needed=_in_units(index, needed),
-            tool=tool,
-            run_id=run_id,
+
+class ToolAccount(Account):
+    """A tool's own limits in one run."""
+
+    __slots__ = ("run_id", "tool")
+
+    def __init__(self, run_id: str, tool: str, budget: Budget) -> None:
+        self.run_id = run_id
+        self.tool = tool
+        super().__init__(account_name(run_id, tool), budget)
+
+    @property
+    def way_out(self) -> str:
+        """What to do where the limit is used up."""
+        return "its limit in a run stands in the tool's @budget"
+
+    def alert(self, index: int, percent: int) -> Alert:
+        """The alert that `percent` of a limit are used."""
+        used, limit = in_units(index, self.spent[index]), in_units(index, self.limits[index] or 0)
+        return Alert(self.run_id, self.tool, DIMENSIONS[index], percent, used, limit)
+
+
+class Line(Account):
+    """An account that runs share, in one window: once that has ended, a new line begins.
+
+    What is held here is spent here, also where the call ends in the next window.
+
+    Args:
+        terms: What configuration says.
+        span: The window.
+        opens: When the next one begins, for people.
+    """
+
+    __slots__ = ("opens", "revision", "span", "terms")
+
+    def __init__(self, terms: Terms, span: Span, opens: str) -> None:
+        self.terms = terms
+        self.span = span
+        self.opens = opens
+        self.revision = 0
+        super().__init__(terms.account, terms.limits, terms.thresholds)
+
+    def raise_by(self, by: Budget) -> None:
+        """Raise the limits that there are by those of `by`."""
+        usd, tokens, calls = (
+            limit if limit is None else limit + (more or 0)
+            for limit, more in zip(self.limits, limits_of(by), strict=True)
+        )
+        self.revision += 1
+        self.put_in_force((usd, tokens, calls))
+
+    @property
+    def per(self) -> str:
+        """What stands behind the limit in a sentence: `` a day``."""
+        return f" {self.terms.window.words}"
+
+    @property
+    def way_out(self) -> str:
+        """What to do where the limit is used up."""
+        return (
+            f"wait until {self.opens}, when it starts anew, or let somebody raise it: `guardrails "
+            f"budget set {self.name} --{self.terms.window} DIMENSION=LIMIT --reason …`"
         )
 
-
-class RunAccount(Account):
-    """A run's account: besides its sums, those of each tool, and its last finished calls."""
-
-    __slots__ = ("__weakref__", "closed", "parent", "steps", "tools")
-
-    def __init__(self, run_id: str, budget: Budget, parent: RunAccount | None) -> None:
-        super().__init__(run_id, None, budget)
-        self.parent = parent
-        self.closed = False
-        self.tools: dict[str, Account] = {}
-        self.steps: deque[Step] = deque(maxlen=STEPS_KEPT)
-
-    def chain(self) -> Iterator[RunAccount]:
-        """This account and its ancestors', innermost first."""
-        account: RunAccount | None = self
-        while account is not None:
-            yield account
-            account = account.parent
-
-    def path(self, tool: str, budget: Budget | None) -> tuple[Account, ...]:
-        """Every account that a call of `tool` in this run stands on, innermost first.
-
-        Args:
-            tool: The tool's name.
-            budget: The tool's own limits, which hold from now on.
-        """
-        path: list[Account] = []
-        level: RunAccount | None = self
-        while level is not None:
-            account = level.tools.get(tool)
-            if account is None:
-                account = level.tools[tool] = Account(level.run_id, tool, budget)
-            elif account.budget is not budget:
-                account.limit(budget)
-            path += (account, level)
-            level = level.parent
-        return tuple(path)
-
-    def remaining(self) -> Remaining:
-        """What is left of each limit, the tightest of this account and its ancestors'."""
-        left: list[int | None] = [None, None, None]
-        level: RunAccount | None = self
-        while level is not None:
-            for index, limit in enumerate(level.limits):
-                if limit is not None:
-                    mine, least = limit - level.spent[index] - level.held[index], left[index]
-                    if least is None or mine < least:
-                        left[index] = mine
-            level = level.parent
-        return Remaining(*left)
-
-    def snapshot(self) -> Snapshot:
-        """The run as it stands now."""
-        history = {
-            name: calls
-            for name, tool in self.tools.items()
-            if (calls := tool.spent[_CALLS] + tool.held[_CALLS])
-        }
-        return Snapshot(
-            self.spent[_CALLS] + self.held[_CALLS],
-            history,
-            Usage(*self.spent),
-            Usage(*self.held),
-            self.remaining(),
-            tuple(self.steps),
+    def alert(self, index: int, percent: int) -> Alert:
+        """The alert that `percent` of a limit are used."""
+        used, limit = in_units(index, self.spent[index]), in_units(index, self.limits[index] or 0)
+        return Alert(
+            "",
+            None,
+            DIMENSIONS[index],
+            percent,
+            used,
+            limit,
+            self.name,
+            self.terms.window.value,
+            self.span.start,
         )
 
-
-def _part(limit: int, percent: int) -> int:
-    return -(-limit * percent // 100)  # rounded up: less is not yet that much of it
-
-
-def _in_units(index: int, amount: int) -> Decimal | int:
-    return dollars(amount) if index == _USD else amount
-
-
-def _number(index: int, amount: int) -> str:
-    return display(amount) if index == _USD else f"{amount:,}"
-
-
-def _words(index: int, amount: int) -> str:
-    if index == _USD:
-        return display(amount)
-    unit = DIMENSIONS[index]
-    return f"{amount:,} {unit.removesuffix('s') if amount == 1 else unit}"
+    def exhausted(self, figures: str) -> Exhausted | None:
+        """The account as people may be asked to top it up; None where they may not."""
+        if self.terms.top_up is None:
+            return None
+        return Exhausted(
+            self.name,
+            self.terms.window.value,
+            self.span.start,
+            self.revision if self.lease is None else self.lease.revision,
+            self.terms.top_up,
+            figures,
+        )

@@ -1,0 +1,100 @@
+"""Amounts as triples in the order of :data:`DIMENSIONS`; money is micro-dollars."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from guardrails.model.money import display, dollars
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from decimal import Decimal
+
+    from guardrails.model.budget import Budget, Usage
+
+DIMENSIONS: Final = ("usd", "tokens", "calls")
+USD: Final = 0
+CALLS: Final = 2
+
+Amount: TypeAlias = tuple[int, int, int]
+Limits: TypeAlias = tuple[int | None, int | None, int | None]
+
+NOTHING: Final[Amount] = (0, 0, 0)
+NO_LIMITS: Final[Limits] = (None, None, None)
+
+
+def amount_of(usage: Usage) -> Amount:
+    """`usage` as a triple.
+
+    Raises:
+        ValueError: a part of it is negative.
+    """
+    amount = (usage.micro_usd, usage.tokens, usage.calls)
+    if min(amount) < 0:
+        raise ValueError(f"spending is never negative, but this is `{usage}`")
+    return amount
+
+
+def limits_of(budget: Budget | None) -> Limits:
+    """The limits of `budget`; seconds are no matter of accounts."""
+    return NO_LIMITS if budget is None else (budget.micro_usd, budget.tokens, budget.calls)
+
+
+def part(limit: int, percent: int) -> int:
+    """From how much on `percent` of a limit are used."""
+    return -(-limit * percent // 100)  # rounded up: less is not yet that much of it
+
+
+def reached(
+    limits: Limits, spent: Sequence[int], alerted: Sequence[int], thresholds: Sequence[int]
+) -> list[tuple[int, int]]:
+    """Index and percent of each threshold that `spent` has reached and nobody was told of.
+
+    Args:
+        limits: The limits in force.
+        spent: What is settled.
+        alerted: The highest percent told of so far, by dimension; 0 for none.
+        thresholds: Percent, ascending.
+    """
+    return [
+        (index, percent)
+        for index, limit in enumerate(limits)
+        if limit
+        for percent in thresholds
+        if percent > alerted[index] and spent[index] >= part(limit, percent)
+    ]
+
+
+def still_alerted(
+    limits: Limits, spent: Sequence[int], alerted: Sequence[int], thresholds: Sequence[int]
+) -> list[int]:
+    """What counts as told of once the limits are these: nothing that is not reached any more."""
+    return [
+        max(
+            (
+                percent
+                for percent in thresholds
+                if limit and percent <= alerted[index] and spent[index] >= part(limit, percent)
+            ),
+            default=0,
+        )
+        for index, limit in enumerate(limits)
+    ]
+
+
+def in_units(index: int, amount: int) -> Decimal | int:
+    """An amount in the dimension's unit: dollars for money."""
+    return dollars(amount) if index == USD else amount
+
+
+def number(index: int, amount: int) -> str:
+    """An amount for people, without its unit."""
+    return display(amount) if index == USD else f"{amount:,}"
+
+
+def words(index: int, amount: int) -> str:
+    """An amount for people: ``$5.00``, ``1 call``, ``3,000 tokens``."""
+    if index == USD:
+        return display(amount)
+    unit = DIMENSIONS[index]
+    return f"{amount:,} {unit.removesuffix('s') if amount == 1 else unit}"

@@ -1,0 +1,132 @@
+"""Reservations, and the purse from which most of them come."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+from guardrails.model.budget import Usage
+
+if TYPE_CHECKING:
+    from guardrails.model.call import Snapshot, Step
+    from guardrails.runs.alerts import Alert
+    from guardrails.runs.ledgers.accounts import Account
+    from guardrails.runs.ledgers.amounts import Amount
+    from guardrails.runs.ledgers.local import LocalLedger
+    from guardrails.runs.ledgers.run_account import RunAccount
+
+
+class State(Enum):
+    """Where a hold stands."""
+
+    HELD = "is in flight"
+    SETTLED = "was settled"
+    RELEASED = "was released"
+    REPLACED = "was replaced"
+
+
+class Purse:
+    """What a run may take of its whole path at once, already held on every account of it.
+
+    It ends below the next alert of every account, so that what is spent out of it needs no
+    look at any of them. Once closed, what it held stands on the accounts themselves.
+
+    Attributes:
+        path: The accounts, without those of tools.
+        usd: What is left to take, in micro-dollars.
+        tokens: The same in tokens.
+        calls: The same in calls.
+        spent: What was settled out of it.
+        is_open: Whether calls may take from it.
+    """
+
+    __slots__ = ("calls", "is_open", "path", "spent", "tokens", "usd")
+
+    def __init__(self, path: tuple[Account, ...], room: Amount) -> None:
+        self.path = path
+        self.usd, self.tokens, self.calls = room
+        self.spent = [0, 0, 0]
+        self.is_open = True
+
+    def close(self) -> list[Alert]:
+        """Put what is held and spent on the accounts; the alerts that this raises."""
+        self.is_open = False
+        usd, tokens, calls = self.spent
+        back = (self.usd + usd, self.tokens + tokens, self.calls + calls)
+        alerts: list[Alert] = []
+        for account in self.path:
+            account.purses -= 1
+            account.give_back(back)
+            alerts += account.spend((usd, tokens, calls)) or ()
+        return alerts
+
+
+_NOT_REPORTED: Final = (False, False, False)
+
+
+class Hold:
+    """A reservation in a ledger of this package; only that ledger changes it.
+
+    Attributes:
+        ledger: Whose it is.
+        account: The run's account.
+        tool: The tool's name.
+        cost: What is held: the price, or what the call reported in its place.
+        purse: Where it was taken from; None where it stands on the accounts of its path.
+        state: Where it stands.
+        step: What its call came to, once it is to be settled.
+        reported: What of dollars, tokens and calls was reported: those parts are no prices.
+        seen: The snapshot, once somebody has looked.
+        stands_on: The accounts that it was taken from one by one.
+    """
+
+    # Most holds have these as they are: to set each of them would take as long as the rest.
+    stands_on: tuple[Account, ...] = ()
+    state = State.HELD
+    step: Step | None = None
+    reported = _NOT_REPORTED
+    seen: Snapshot | None = None
+
+    def __init__(
+        self, ledger: LocalLedger, account: RunAccount, tool: str, cost: Usage, purse: Purse | None
+    ) -> None:
+        self.ledger = ledger
+        self.account = account
+        self.tool = tool
+        self.cost = cost
+        self.purse = purse
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The run's state at the moment of the reservation, without it; until the hold ends."""
+        return self.seen or self.ledger.see(self)
+
+    @property
+    def path(self) -> tuple[Account, ...]:
+        """The accounts that it stands on, once its purse is closed."""
+        return self.stands_on if self.purse is None else self.purse.path
+
+    @property
+    def amount(self) -> Amount:
+        """The cost as a triple."""
+        cost = self.cost
+        return cost.micro_usd, cost.tokens, cost.calls
+
+    def report(self, amount: Amount, reports: tuple[bool, bool, bool]) -> None:
+        """Hold what the call reports in the place of its price, or besides what it reported."""
+        held = self.amount
+        for account in self.path:
+            account.give_back(held)
+        usd, tokens, calls = (
+            (known + more if told else more) if reports_it else known
+            for known, more, told, reports_it in zip(
+                held, amount, self.reported, reports, strict=True
+            )
+        )
+        self.cost = Usage(usd, tokens, calls)
+        told_usd, told_tokens, told_calls = (
+            told or reports_it for told, reports_it in zip(self.reported, reports, strict=True)
+        )
+        self.reported = (told_usd, told_tokens, told_calls)
+        for account in self.path:
+            account.hold((usd, tokens, calls))

@@ -1,0 +1,213 @@
+"""A run's account: the tree below the accounts that runs share.
+
+Whatever a run holds or spends stands on its own account and on every ancestor's, there
+also under the name of a tool that has limits, and on every account that the run or an
+ancestor shares, so that a limit is never passed by way of children.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from guardrails.model.budget import Remaining, Usage
+from guardrails.model.call import Snapshot
+from guardrails.runs.alerts import Alert, account_name
+from guardrails.runs.ledgers.accounts import Account, ToolAccount
+from guardrails.runs.ledgers.amounts import CALLS, DIMENSIONS, NO_LIMITS, NOTHING, Amount, in_units
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from guardrails.model.account import Terms
+    from guardrails.model.budget import Budget
+    from guardrails.model.call import Step
+    from guardrails.runs.ledgers.accounts import Line
+    from guardrails.runs.ledgers.holds import Hold, Purse
+
+STEPS_KEPT: Final = 32
+"""Finished calls that a run remembers for ``input.run.steps``."""
+
+
+class RunAccount(Account):
+    """A run's account: besides its sums, how often each tool was called, and its last calls.
+
+    Attributes:
+        parent: The account of the run in which it is.
+        terms: The accounts that it shares, its ancestors' included, each once.
+        lines: The same, as of the windows that are open now.
+        foreign: Whether it belongs to the process from which this one was forked.
+        until: When the first of these windows ends, in UTC nanoseconds.
+        purse: What calls may take of the whole path without looking at it.
+        fresh: The last hold out of the purse whose snapshot nobody has seen.
+        done: Holds that have ended and are not counted yet; the one thing that changes outside
+            of the ledger's lock.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "closed",
+        "done",
+        "foreign",
+        "fresh",
+        "history",
+        "lines",
+        "parent",
+        "purse",
+        "run_id",
+        "steps",
+        "terms",
+        "tools",
+        "until",
+    )
+
+    def __init__(
+        self, run_id: str, budget: Budget, parent: RunAccount | None, terms: Sequence[Terms] = ()
+    ) -> None:
+        self.run_id = run_id
+        self.parent = parent
+        self.terms: tuple[Terms, ...] = tuple(terms)
+        if parent is not None:
+            mine = {(each.account, each.window) for each in self.terms}
+            self.terms += tuple(
+                each for each in parent.terms if (each.account, each.window) not in mine
+            )
+        self.lines: tuple[Line, ...] = ()
+        self.until = 0
+        self.closed = False
+        self.foreign = False
+        self.purse: Purse | None = None
+        self.fresh: Hold | None = None
+        self.done: deque[Hold] = deque()
+        self.history: dict[str, int] = {}
+        self.tools: dict[str, ToolAccount] = {}
+        self.steps: deque[Step] = deque(maxlen=STEPS_KEPT)
+        super().__init__(account_name(run_id, None), budget)
+
+    @property
+    def way_out(self) -> str:
+        """What to do where the limit is used up."""
+        return (
+            "finish with what there is; a run's limits are those of `gr.run(budget=…)`, at most "
+            "those of the register"
+        )
+
+    def alert(self, index: int, percent: int) -> Alert:
+        """The alert that `percent` of a limit are used."""
+        used, limit = in_units(index, self.spent[index]), in_units(index, self.limits[index] or 0)
+        return Alert(self.run_id, None, DIMENSIONS[index], percent, used, limit)
+
+    def chain(self) -> Iterator[RunAccount]:
+        """This account and its ancestors', innermost first."""
+        account: RunAccount | None = self
+        while account is not None:
+            yield account
+            account = account.parent
+
+    def path(self, tool: str | None, budget: Budget | None) -> tuple[Account, ...]:
+        """Every account that a call of `tool` in this run stands on, innermost first.
+
+        Args:
+            tool: The tool's name; None for what is no call.
+            budget: The tool's own limits, which hold from now on, and count what was taken
+                since it had any.
+        """
+        path: list[Account] = []
+        level: RunAccount | None = self
+        while level is not None:
+            if tool is not None:
+                known = level.tools.get(tool)
+                if known is not None:
+                    if known.budget is not budget:
+                        known.limit(budget)
+                    path.append(known)
+                elif budget is not None:
+                    known = level.tools[tool] = ToolAccount(level.run_id, tool, budget)
+                    path.append(known)
+            path.append(level)
+            level = level.parent
+        return (*path, *self.lines)
+
+    def settled(self) -> Amount:
+        """What it has spent, also out of its purse."""
+        usd, tokens, calls = self.spent
+        purse = self.purse
+        if purse is None:
+            return usd, tokens, calls
+        mine = purse.spent
+        return usd + mine[0], tokens + mine[1], calls + mine[2]
+
+    def in_flight(self) -> Amount:
+        """What its calls in flight hold; what lies in the purse is nobody's yet."""
+        usd, tokens, calls = self.held
+        purse = self.purse
+        if purse is None:
+            return usd, tokens, calls
+        mine = purse.spent
+        return (
+            usd - purse.usd - mine[0],
+            tokens - purse.tokens - mine[1],
+            calls - purse.calls - mine[2],
+        )
+
+    def remaining(self, without: Amount = NOTHING) -> Remaining:
+        """What is left of each limit, the tightest of this account and its ancestors'.
+
+        Args:
+            without: What is held and is not to count.
+        """
+        left: list[int | None] = [None, None, None]
+        level: RunAccount | None = self
+        while level is not None:
+            if level.limits != NO_LIMITS:
+                spent, held = level.settled(), level.in_flight()
+                for index, limit in enumerate(level.limits):
+                    if limit is not None:
+                        mine = limit - spent[index] - held[index] + without[index]
+                        if level.lease is not None:
+                            mine += level.untaken(index)
+                        least = left[index]
+                        if least is None or mine < least:
+                            left[index] = mine
+            level = level.parent
+        return Remaining(*left)
+
+    def snapshot(self, hold: Hold | None = None) -> Snapshot:
+        """The run as it stands now; without `hold`, if that is one of its own."""
+        spent, held = self.settled(), self.in_flight()
+        history = self.history
+        without = NOTHING
+        if hold is not None:
+            cost = hold.cost
+            without = (cost.micro_usd, cost.tokens, cost.calls)
+            held = (held[0] - without[0], held[1] - without[1], held[2] - without[2])
+            history = self.counted(hold.tool, -without[CALLS])
+        else:
+            history = dict(history)
+        return Snapshot(
+            spent[CALLS] + held[CALLS],
+            history,
+            Usage(*spent),
+            Usage(*held),
+            self.remaining(without),
+            tuple(self.steps),
+        )
+
+    def counted(self, tool: str, calls: int) -> dict[str, int]:
+        """The history with so many more calls of `tool`; what was never called is not in it."""
+        history = dict(self.history)
+        count = history.get(tool, 0) + calls
+        if count:
+            history[tool] = count
+        else:
+            history.pop(tool, None)
+        return history
+
+    def count(self, tool: str, calls: int) -> None:
+        """Count so many more calls of `tool`, here and on every ancestor."""
+        for level in self.chain():
+            count = level.history.get(tool, 0) + calls
+            if count:
+                level.history[tool] = count
+            else:
+                level.history.pop(tool, None)
