@@ -77,7 +77,7 @@ class Lease:
     taken besides. Alerts come from where the account is kept.
 
     Attributes:
-        key: Where it is kept: name, window, start of the window.
+        key: Where it is kept: name, window, start and end of the window.
         wanted: The limits that configuration states.
         reported: What of the spending is known there.
         limits: The limits in force, as last heard.
@@ -85,11 +85,24 @@ class Lease:
         elsewhere: What other processes had taken besides, as last heard.
         revision: How often the limits have changed, as last heard.
         used: When a call last stood on it, in seconds.
+        recall: Whether to keep no more of it than calls in flight need.
+        is_known: Whether this process has spoken of it there.
     """
 
-    __slots__ = ("elsewhere", "key", "limits", "reported", "revision", "spent", "used", "wanted")
+    __slots__ = (
+        "elsewhere",
+        "is_known",
+        "key",
+        "limits",
+        "recall",
+        "reported",
+        "revision",
+        "spent",
+        "used",
+        "wanted",
+    )
 
-    def __init__(self, key: tuple[str, str, int], wanted: Limits) -> None:
+    def __init__(self, key: tuple[str, str, int, int], wanted: Limits) -> None:
         self.key = key
         self.wanted = wanted
         self.reported = [0, 0, 0]
@@ -98,6 +111,8 @@ class Lease:
         self.elsewhere: Amount = NOTHING
         self.revision = 0
         self.used = 0.0
+        self.recall = False
+        self.is_known = False
 
 
 class Account:
@@ -150,6 +165,12 @@ class Account:
             return
         self._alerted = still_alerted(limits, self.spent, self._alerted, self.thresholds)
         self.alerts_at = self._next_alerts()
+
+    @property
+    def alerted(self) -> Amount:
+        """The highest percent told of, by dimension."""
+        usd, tokens, calls = self._alerted
+        return usd, tokens, calls
 
     def lacking(self, amount: Amount, freed: Amount = NOTHING) -> int | None:
         """The first dimension whose limit `amount` would pass once `freed` is given back, or None.

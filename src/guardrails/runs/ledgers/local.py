@@ -167,7 +167,7 @@ class LocalLedger:
         account = self._find_open(run_id, tool)
         self._fold(account)
         self._roll(account)
-        path = account.path(tool, limits)
+        path = self._path_of(account, tool, limits)
         self._require_room(path, amount, NOTHING, tool=tool, run_id=run_id)
         hold = self._hold(account, path, tool, cost, amount)
         if limits is None:
@@ -231,7 +231,7 @@ class LocalLedger:
             self._fold(account)
             self._roll(account)
             self._see_fresh(account)
-            self._spend(account.path(None, None), amount)
+            self._spend(self._path_of(account, None, None), amount)
         self.tell()
 
     def settle(self, hold: AnyHold, step: Step) -> None:
@@ -416,6 +416,11 @@ class LocalLedger:
             account, index = lacking
             raise account.refusal(index, amount, tool=tool, run_id=run_id)
 
+    def _path_of(
+        self, account: RunAccount, tool: str | None, limits: Budget | None
+    ) -> tuple[Account, ...]:
+        return account.path(tool, limits)
+
     def _extend(
         self,
         path: Sequence[Account],  # noqa: ARG002  # what heirs need
@@ -470,7 +475,7 @@ class LocalLedger:
         """Give the run a purse, where its whole path has room for one."""
         if account.parent is not None:
             return
-        path = account.path(None, None)
+        path = self._path_of(account, None, None)
         room = [_LARGEST] * len(DIMENSIONS)
         for each in path:
             sharers = 2 * (each.purses + 1)

@@ -42,6 +42,7 @@ class RunAccount(Account):
         fresh: The last hold out of the purse whose snapshot nobody has seen.
         done: Holds that have ended and are not counted yet; the one thing that changes outside
             of the ledger's lock.
+        written: What of its spending is written down for after a crash.
     """
 
     __slots__ = (
@@ -59,6 +60,7 @@ class RunAccount(Account):
         "terms",
         "tools",
         "until",
+        "written",
     )
 
     def __init__(
@@ -81,6 +83,7 @@ class RunAccount(Account):
         self.done: deque[Hold] = deque()
         self.history: dict[str, int] = {}
         self.tools: dict[str, ToolAccount] = {}
+        self.written = [0, 0, 0]
         self.steps: deque[Step] = deque(maxlen=STEPS_KEPT)
         super().__init__(account_name(run_id, None), budget)
 

@@ -1,0 +1,152 @@
+"""Runs in the shared database: whose they are, and what they had spent when last heard of."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from guardrails.errors import ConfigError
+from guardrails.model.account import Terms, Window
+from guardrails.model.budget import Budget
+from guardrails.model.money import dollars
+from guardrails.runs.ledgers import lines
+from guardrails.runs.ledgers.amounts import Amount, Limits, limits_of
+from guardrails.runs.ledgers.lines import RUN_PERIOD, LineKey
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from sqlite3 import Connection
+
+    from guardrails.runs.ledgers.exchange import Exchange
+    from guardrails.runs.ledgers.run_account import RunAccount
+
+_PUT: Final = """
+    INSERT INTO run VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET
+        parent = excluded.parent, holder = excluded.holder, terms = excluded.terms,
+        usd_limit = excluded.usd_limit, tokens_limit = excluded.tokens_limit,
+        calls_limit = excluded.calls_limit, usd = excluded.usd, tokens = excluded.tokens,
+        calls = excluded.calls, shared = excluded.shared
+    WHERE excluded.shared >= run.shared
+"""
+
+
+class RunRow(NamedTuple):
+    """A run as it is written down.
+
+    Attributes:
+        id: Its id.
+        parent: The run in which it is.
+        terms: The accounts that it shares.
+        limits: Its own limits.
+        taken: What was spent and held; of a shared run nothing, which its account says.
+        is_shared: Whether its account is in the database.
+    """
+
+    id: str
+    parent: str | None
+    terms: tuple[Terms, ...]
+    limits: Limits
+    taken: Amount
+    is_shared: bool
+
+    @property
+    def budget(self) -> Budget:
+        """Its limits as a budget."""
+        return _budget(self.limits)
+
+
+def row_of(account: RunAccount, *, is_shared: bool) -> RunRow:
+    """The account's run as it is to be written down."""
+    usd, tokens, calls = (
+        0 if is_shared else spent + held
+        for spent, held in zip(account.spent, account.held, strict=True)
+    )
+    parent = None if account.parent is None else account.parent.run_id
+    limits = limits_of(account.budget) if is_shared else account.limits
+    return RunRow(account.run_id, parent, account.terms, limits, (usd, tokens, calls), is_shared)
+
+
+def put(connection: Connection, holder: str, row: RunRow) -> None:
+    """Write a run down; one that was shared meanwhile stays so."""
+    connection.execute(
+        _PUT,
+        (row.id, row.parent, holder, _text(row.terms), *row.limits, *row.taken, int(row.is_shared)),
+    )
+
+
+def find_shared(connection: Connection, run_id: str) -> RunRow | None:
+    """The shared run of this id, or None."""
+    found = connection.execute(
+        "SELECT parent, terms, usd_limit, tokens_limit, calls_limit FROM run"
+        " WHERE id = ? AND shared = 1",
+        (run_id,),
+    ).fetchone()
+    if found is None:
+        return None
+    parent, terms, usd, tokens, calls = found
+    return RunRow(run_id, parent, _terms(terms), (usd, tokens, calls), (0, 0, 0), is_shared=True)
+
+
+def delete(connection: Connection, holder: str, run_id: str) -> None:
+    """Forget a run that `holder` has closed, with its accounts."""
+    mine = connection.execute(
+        "DELETE FROM run WHERE id = ? AND holder = ?", (run_id, holder)
+    ).rowcount
+    if not mine:
+        return
+    account = f"run/{run_id}"
+    connection.execute(
+        "DELETE FROM line WHERE period = ? AND (account = ? OR account LIKE ? ESCAPE '!')",
+        (RUN_PERIOD, account, f"tool/% in run/{_escaped(run_id)}"),
+    )
+    connection.execute(
+        "DELETE FROM setting WHERE period = ? AND account = ?", (RUN_PERIOD, account)
+    )
+
+
+def take_over(connection: Connection, exchange: Exchange, account: RunAccount) -> None:
+    """Make sure that no living process has the run, and count what a dead one had spent.
+
+    Raises:
+        ConfigError: a living process has it.
+    """
+    found = connection.execute(
+        "SELECT holder, usd, tokens, calls, shared FROM run WHERE id = ?", (account.run_id,)
+    ).fetchone()
+    if found is None or found[0] == exchange.holder:
+        return
+    holder, usd, tokens, calls, is_shared = found
+    if exchange.alive(connection, holder):
+        raise ConfigError(
+            f"a run `{account.run_id}` is open in another process; a run's id is used once"
+        )
+    exchange.resolve_crashes(connection, exchange.alerts, exchange.acts)
+    if not is_shared:
+        key = LineKey(account.name, RUN_PERIOD, 0, 0)
+        row = lines.made(connection, key, limits_of(account.budget), account.thresholds)
+        exchange.alerts += lines.spend(connection, row, (usd, tokens, calls))
+
+
+def _escaped(text: str) -> str:
+    return text.replace("!", "!!").replace("%", "!%").replace("_", "!_")
+
+
+def _text(terms: Iterable[Terms]) -> str:
+    return json.dumps(
+        [
+            [each.account, each.window.value, limits_of(each.limits), each.thresholds]
+            for each in terms
+        ]
+    )
+
+
+def _terms(text: str) -> tuple[Terms, ...]:
+    return tuple(
+        Terms(account, Window(window), _budget(limits), None, tuple(thresholds))
+        for account, window, limits, thresholds in json.loads(text)
+    )
+
+
+def _budget(limits: Limits) -> Budget:
+    usd, tokens, calls = limits
+    return Budget(usd=None if usd is None else dollars(usd), tokens=tokens, calls=calls)
