@@ -21,13 +21,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from guardrails.approvals.approvers import Approvers
+    from guardrails import ports
     from guardrails.config import Config
     from guardrails.engines.layers import PolicyFiles
     from guardrails.engines.verified import Divergence
     from guardrails.model.budget import Budget
-    from guardrails.ports import Clock
     from guardrails.runs.directory import RunDirectory
     from guardrails.runs.kill_shared import SharedKillSwitch
+    from guardrails.register import Register
     from guardrails.runs.scope import RunScope
 
 _log: Final = logging.getLogger("guardrails")
@@ -63,6 +64,7 @@ def load_governor(
     if "agents" in given:
         msg = "load_governor: data: `agents` comes from the register, not from the program"
         raise ConfigError(msg)
+    _require_known_agents(config, register)
     _tell(config)
     record = MemoryRecord() if config.record is None else JsonLinesRecord(config.record)
     write = recorder(record, clock)
@@ -94,6 +96,8 @@ def load_governor(
             clock=clock,
             alerts=Dispatcher(routes) if routes else None,
             prices=config.prices,
+            ledger=lambda governor: _ledger(config, governor),
+            budgets=config.budgets,
             kill_switch=kill_switch_of(config),
             directory=directory_of(config),
             breakers=config.breakers,
@@ -115,7 +119,7 @@ def _tell(config: Config) -> None:
         _log.warning("%s", warning)
 
 
-def approval_service(config: Config, clock: Clock) -> ApprovalService:
+def approval_service(config: Config, clock: ports.Clock) -> ApprovalService:
     """The requests to people that a configuration names, and who may answer them.
 
     Raises:
@@ -169,6 +173,35 @@ def directory_of(config: Config) -> RunDirectory | None:
     if config.state is None:
         return None
     return RunDirectory(config.state, keep=config.runs.keep, at_most=config.runs.at_most)
+
+
+def _ledger(config: Config, governor: Governor) -> ports.Ledger | None:
+    """The ledger of this machine's processes; None for one in memory, each process its own."""
+    if config.state is None:
+        return None
+    from guardrails.runs.ledgers.sqlite import FILE_NAME, SqliteLedger  # noqa: PLC0415  # as above
+
+    plan = config.budgets
+    return SqliteLedger(
+        config.state / FILE_NAME,
+        governor.alerted,
+        on_act=governor.acted,
+        clock=governor.clock,
+        time_zone=plan.time_zone,
+        lease=plan.lease,
+        on_crash=plan.on_crash,
+    )
+
+
+def _require_known_agents(config: Config, register: Register) -> None:
+    named = [("agents", name) for name in config.budgets.agents]
+    for account, (match, _) in config.budgets.accounts.items():
+        named += [(f"accounts.{account}.match.agents", name) for name in sorted(match.agents)]
+    for place, name in named:
+        if name not in register.entries:
+            known = ", ".join(f"`{each}`" for each in sorted(register.entries))
+            msg = f"{config.file}: budgets.{place}: there is no agent `{name}`; there are {known}"
+            raise ConfigError(msg)
 
 
 def policy_files(config: Config) -> PolicyFiles:

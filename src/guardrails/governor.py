@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import ExitStack
 import os
 import threading
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -29,6 +30,8 @@ from guardrails.enforcement.opening import (
 )
 from guardrails.enforcement.tools import tool_of
 from guardrails.errors import ConfigError, NoActiveRun, RunClosed, StateUnavailable
+from guardrails.model.account import Standing
+from guardrails.model.budget_plan import BudgetPlan
 from guardrails.model.call import Event
 from guardrails.model.facts import Mode
 from guardrails.model.kill import Scope
@@ -36,6 +39,7 @@ from guardrails.model.limits import DEFAULT_LIMITS, Limits
 from guardrails.model.notice import Notice, NoticeKind, Severity
 from guardrails.pricing.price_list import PriceList
 from guardrails.runs.breakers import RunBreakers
+from guardrails.ports import Ledger
 from guardrails.runs.context import current_run
 from guardrails.runs.inflight import InFlight
 from guardrails.runs.kill import MemoryKillSwitch
@@ -74,7 +78,8 @@ class Governor:
         engine: Decides.
         register: The agents that exist.
         environment: Where this process runs, as ``prod``; agents cannot choose it.
-        ledger: Who may still spend what; in memory where not given.
+        ledger: Who may still spend what, or a function that makes it for this governor, as one
+            whose alerts go to :meth:`alerted`; in memory where not given.
         kill_switch: What was killed; in this process where not given.
         approvals: Requests to people; in memory where not given.
         record: Where decisions are written down; in memory where not given.
@@ -89,6 +94,8 @@ class Governor:
         breakers: What stops a run that loops, fails or spends too fast; None where nothing is to.
         tokens: Signs what carries a run into another process; None where none is carried.
         closing: Called by :meth:`close`, as what ends the engine's threads and connections.
+        budgets: The accounts that runs share; None for none but the runs' own. Configuration
+            has defaults for them, a governor built by hand has what it is given.
 
     Raises:
         ConfigError: something does not fit, as two tools of one name.
@@ -100,7 +107,7 @@ class Governor:
         engine: ports.PolicyEngine,
         register: ports.Register,
         environment: str,
-        ledger: ports.Ledger | None = None,
+        ledger: ports.Ledger | Callable[[Governor], ports.Ledger | None] | None = None,
         kill_switch: ports.KillSwitch | None = None,
         approvals: ports.Approvals | None = None,
         record: ports.Record | None = None,
@@ -114,6 +121,7 @@ class Governor:
         breakers: Breakers | None = None,
         tokens: RunTokens | None = None,
         closing: Iterable[Callable[[], object]] = (),
+        budgets: BudgetPlan | None = None,
     ) -> None:
         self.engine = engine
         self.register = register
@@ -122,7 +130,8 @@ class Governor:
         self._closing = tuple(closing)
         self.clock = clock if clock is not None else SystemClock()
         self.record = record if record is not None else MemoryRecord()
-        self.ledger = ledger if ledger is not None else MemoryLedger(on_alert=self._alerted)
+        self.budgets = budgets if budgets is not None else BudgetPlan()
+        self.ledger = self._ledger(ledger)
         self.kill_switch = kill_switch if kill_switch is not None else MemoryKillSwitch()
         self.approvals = (
             approvals if approvals is not None else ApprovalService(MemoryRequests(), self.clock)
@@ -176,8 +185,9 @@ class Governor:
             labels: Words for policy.
             mode: ``shadow`` to withhold what is no read; ``observe`` where configuration
                 permits it; None for enforcement, or the parent's mode.
-            id: The run's id; None for a new one. A closed run leaves nothing in memory: its
-                id given again is a new run with a new budget.
+            id: The run's id; None for a new one. A closed run leaves nothing behind: its
+                id given again is a new run with a new budget. A run whose process died goes on
+                under its id with what it had spent, where processes share their state.
             wait: Seconds that a call waits for an approval; None to raise
                 ``ApprovalPending`` at once.
 
@@ -196,19 +206,26 @@ class Governor:
                 msg = f"run {parent.id} has ended; it opens no further runs"
                 raise RunClosed(msg, run_id=parent.id, agent=parent.agent.id)
         entry = self.register.agent(agent)
-        run_id = id_of(id) or new_id()
+        chosen = id_of(id)
+        whose = principal_of(principal, parent)
+        words = labels_of(labels)
+        run_id = chosen or new_id()
         run = Run(
             id=run_id,
             agent=facts_of(entry, self.environment),
             governor=self,
             budget=budget_of(entry, self.environment, budget, parent),
-            principal=principal_of(principal, parent),
-            labels=labels_of(labels),
+            principal=whose,
+            labels=words,
             mode=mode_of(mode, parent, self.modes, Mode.ENFORCE),
             wait=wait_of(wait, parent),
             parent=parent,
             narrowed_by=narrowing(self.register, entry, parent),
             breakers=self._breakers_of(run_id),
+            terms=self.budgets.terms_for(
+                Standing(entry.id, self.environment, whose, frozenset((*words, *entry.labels)))
+            ),
+            named=chosen is not None,
         )
         self._runs[run.id] = run
         if self.directory is None:
@@ -398,13 +415,19 @@ class Governor:
             _log.exception("people could not be told: %s", title)
 
     def close(self) -> None:
-        """End the engine, deliver notices, close the record. Open runs make no further calls."""
-        for end in self._closing:
-            end()
-        if self.alerts is not None:
-            self.alerts.close()
-        self.nursery.close()
-        self.record.close()
+        """End the engine, give back what is held of shared accounts, deliver notices, close the record.
+
+        Runs that are still open can make no further calls.
+        """
+        with ExitStack() as stack:
+            # A stack ends all of them, also where one raises; the last that is named here first.
+            stack.callback(self.record.close)
+            if self.alerts is not None:
+                stack.callback(self.alerts.close)
+            stack.callback(self.ledger.close)
+            stack.callback(self.nursery.close)
+            for end in self._closing:
+                stack.callback(end)
 
     def _breakers_of(self, run_id: str) -> RunBreakers | None:
         if self.breakers is None:
@@ -432,7 +455,8 @@ class Governor:
         title = f"{kill.scope} was killed by {kill.by}: {kill.reason}"
         self.notify(NoticeKind.KILL, title, facts=facts, agent=agent, run_id=run_id)
 
-    def _alerted(self, alert: Alert) -> None:
+    def alerted(self, alert: Alert) -> None:
+        """Log and record that a part of a limit is used; what ledgers are told to call."""
         _log.warning("%s", alert)
         facts = alert.document()
         try:
@@ -458,6 +482,20 @@ class Governor:
             return self.register.agent(agent).whom
         except ConfigError:
             return {}  # a kill may name an agent that is not, or no longer, in the register
+
+    def acted(self, kind: str, detail: Mapping[str, Any]) -> None:
+        """Log and record what was done to an account, as that a crashed process was charged."""
+        _log.warning("%s: %s", kind, dict(detail))
+        self._write(kind, **detail)
+
+    def _ledger(
+        self, given: ports.Ledger | Callable[[Governor], ports.Ledger | None] | None
+    ) -> ports.Ledger:
+        ledger = given if given is None or isinstance(given, Ledger) else given(self)
+        if ledger is None:
+            zone = self.budgets.time_zone
+            return MemoryLedger(self.alerted, clock=self.clock, time_zone=zone)
+        return ledger
 
     def _approval_changed(self, request: ApprovalRequest, step: str) -> None:
         self.record.write(event_of(request, step))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from socket import socket
 
     from guardrails.errors import Finding
-    from guardrails.model.account import Terms
+    from guardrails.model.account import Exhausted, Terms
     from guardrails.model.approval import ApprovalRequest, ApprovalState, CallKey
     from guardrails.model.budget import Budget, Charge, Remaining, Usage
     from guardrails.model.call import Event, Snapshot, Step
@@ -166,7 +166,7 @@ class Ledger(Protocol):
         """What is left of each limit, of the run and its ancestors; without seconds."""
         ...
 
-    def raise_limit(self, exhausted: Any, *, request_id: str, by: str) -> bool:
+    def raise_limit(self, exhausted: Exhausted, *, request_id: str, by: str) -> bool:
         """Raise the limit of a shared account's window, as people have approved; once a request.
 
         Args:

@@ -62,7 +62,7 @@ def main(said):
     if said.get("stays"):
         time.sleep(60)
     ledger.close()
-    print(json.dumps({"done": done, "refused": refused}))
+    sys.stdout.write(json.dumps({"done": done, "refused": refused}))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 
 from guardrails.config import FILE_NAME, VARIABLE, Config
+from guardrails.config.budgets import Budgets
 from guardrails.errors import ConfigError
 from guardrails.model.approval import Escalation
 from guardrails.model.limits import Limits
@@ -41,6 +42,7 @@ def test_the_least_that_must_be_said_gives_the_defaults(project):
         record=project / ".guardrails" / "record.jsonl",
         state=project / ".guardrails",
         limits=Limits(depth=64, nodes=10_000, text=1_048_576),
+        budgets=Budgets().plan("dev"),
     )
 
 

@@ -18,6 +18,7 @@
     limits: {depth: 64, nodes: 10000, bytes: 1048576}    # of a call's arguments
     alerts: {…}                  # whom to tell; see `config/alerts.py`
     prices: {…}                  # what models cost; see `config/prices.py`
+    budgets: {…}                 # what runs may spend together; see `config/budgets.py`
     breakers: {…}                # when a run that loops is stopped; see `config/breakers.py`
 
 The engine's keys are in ``config/engine.py``. Environment variables may say where things are,
@@ -39,6 +40,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from guardrails.config.alerts import SinkConfig, WrittenAlerts, alert_problems, sinks_of
 from guardrails.config.breakers import BreakersSection
+from guardrails.config.budgets import Budgets
 from guardrails.config.engine import (
     DEFAULT_ENGINE,
     Engine,
@@ -55,6 +57,7 @@ from guardrails.config.prices import WrittenPrices
 from guardrails.config.variables import Setting, overlaid
 from guardrails.errors import ConfigError
 from guardrails.model.breakers import DEFAULT_BREAKERS, Breakers
+from guardrails.model.budget_plan import BudgetPlan
 from guardrails.model.facts import Mode
 from guardrails.model.limits import DEFAULT_LIMITS, Limits
 from guardrails.pricing.price_list import PriceList
@@ -123,6 +126,7 @@ class Config:
         settings: What environment variables say.
         warnings: What else is to be said about the configuration.
         breakers: What stops a run that loops, fails or spends too fast; None where nothing is to.
+        budgets: The accounts that runs share.
     """
 
     file: Path
@@ -146,6 +150,7 @@ class Config:
     settings: tuple[Setting, ...] = ()
     warnings: tuple[str, ...] = ()
     breakers: Breakers | None = DEFAULT_BREAKERS
+    budgets: BudgetPlan = field(default_factory=BudgetPlan)
 
     @classmethod
     def find(cls, start: str | Path | None = None) -> Config:
@@ -255,6 +260,7 @@ class _Written(Mapped):
     opa_config: Text | None = None
     reload: Reload = None
     breakers: BreakersSection | None = BreakersSection()
+    budgets: Budgets = Field(default_factory=Budgets)
 
 
 WRITTEN: Final[type[Mapped]] = _Written
@@ -285,6 +291,7 @@ def _resolved(written: _Written, source: Source, file: Path) -> Config:
         prices=written.prices.price_list(),
         engine=engine_of(written, base),
         breakers=None if written.breakers is None else written.breakers.breakers(),
+        budgets=written.budgets.plan(written.environment),
     )
 
 

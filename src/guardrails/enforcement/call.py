@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from guardrails.enforcement.arguments import Arguments
     from guardrails.enforcement.definition import Tool
     from guardrails.enforcement.phases import Outcome
-    from guardrails.errors import RunKilled
+    from guardrails.errors import BudgetExceeded, RunKilled
     from guardrails.model.approval import ApprovalRequest, CallKey
     from guardrails.model.breakers import Reached
     from guardrails.model.decision import Decision, Effect
@@ -34,6 +34,7 @@ class Call:
         request: The approval request, where one is open.
         consumed: The approval that was used, if one was.
         call_key: The digest that the approval is for.
+        exhausted: Why its price could not be held, while people are asked to raise that limit.
         refusal: Why it did not run, or what went wrong after it ran.
         outcome: What came of its body.
         decision_id: The id under which it stands in the record.
@@ -51,6 +52,7 @@ class Call:
         "decision_id",
         "decision_ns",
         "document",
+        "exhausted",
         "given",
         "hold",
         "is_async",
@@ -90,6 +92,7 @@ class Call:
         self.request: ApprovalRequest | None = None
         self.consumed: ApprovalRequest | None = None
         self.call_key: CallKey | None = None
+        self.exhausted: BudgetExceeded | None = None
         self.refusal: Refusal | RunKilled | None = None
         self.outcome: Outcome | None = None
         self.document: dict[str, Any] | None = None

@@ -7,7 +7,7 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
-from guardrails.enforcement import breaking, deciding, events, workers
+from guardrails.enforcement import breaking, deciding, events, top_up, workers
 from guardrails.enforcement.definition import MISSING
 from guardrails.enforcement.lost_context import place_and_remedy
 from guardrails.enforcement.obligations import apply_transforms
@@ -277,6 +277,9 @@ PERFORM: Final[dict[Phase, Callable[[Call], Any]]] = {
     Phase.REQUEST: request_approval,
     Phase.WAIT: wait,
     Phase.CONSUME: consume,
+    Phase.FIND_TOP_UP: top_up.find,
+    Phase.ASK_TOP_UP: top_up.ask,
+    Phase.RAISE: top_up.raise_limit,
     Phase.RELEASE: release,
     Phase.STAND_IN: stand_in,
     Phase.REFUSED: record_refusal,

@@ -8,7 +8,9 @@ sends back what came of it. What a phase raises is thrown back in here, after
 ::
 
     OPEN ► READ ► KILL ► BREAKERS ► RESERVE ► DECIDE ► (REWRITE ► DECIDE)
-                   ▲                                     │
+                   ▲                  │                  │
+                   ├─ RAISE ◄─────────┴─ used up, and people may be asked: FIND_TOP_UP, ASK_TOP_UP, WAIT
+                   │                                     │
                    │               ┌─ deny: CallDenied ◄─┤
                    │               ├─ shadow: STAND_IN ◄─┤
                    │               │                     ├─ ask: FIND ► REQUEST ► RELEASE ► WAIT ─┐
@@ -30,6 +32,7 @@ from guardrails.errors import (
     ApprovalExpired,
     ApprovalPending,
     ApprovalRejected,
+    BudgetExceeded,
     CallDenied,
     EvaluationError,
     Finding,
@@ -77,6 +80,12 @@ class Phase(Enum):
     """Wait for its answer; gives the request as it stands then."""
     CONSUME = auto()
     """Use the approval."""
+    FIND_TOP_UP = auto()
+    """Look up the request to raise the limit that is used up; gives it or None."""
+    ASK_TOP_UP = auto()
+    """Ask people to raise that limit; gives the request."""
+    RAISE = auto()
+    """Use their approval, and raise the limit by what was approved, once."""
     RELEASE = auto()
     """Give the hold back."""
     STAND_IN = auto()
@@ -185,7 +194,14 @@ def _admit(call: Call) -> Generator[Phase, Any, Verdict]:
         call.restart()
         yield Phase.KILL
         yield Phase.BREAKERS
-        yield Phase.RESERVE
+        try:
+            yield Phase.RESERVE
+        except BudgetExceeded as exhausted:
+            if exhausted.top_up is None:
+                raise
+            # Whatever people answer, all begins anew: a higher limit is no permission.
+            yield from _top_up(call, exhausted)
+            continue
         yield Phase.DECIDE
         if _transforms(call):
             yield Phase.REWRITE
@@ -197,6 +213,45 @@ def _admit(call: Call) -> Generator[Phase, Any, Verdict]:
             return verdict
         if (yield from _approve(call)):
             return Verdict.RUN
+
+
+def _top_up(call: Call, exhausted: BudgetExceeded) -> Generator[Phase, Any, None]:
+    """Ends once the limit that is used up is raised, or something else has changed.
+
+    Raises:
+        BudgetExceeded: somebody said no.
+        ApprovalPending: people have not answered yet.
+        ApprovalExpired: nobody answered in time.
+    """
+    call.exhausted = exhausted
+    request: ApprovalRequest | None = yield Phase.FIND_TOP_UP
+    # One that was used is no second one: it is raised by now, or its user died before that.
+    if request is None or request.state not in _ANSWERED:
+        request = call.request = yield Phase.ASK_TOP_UP
+        if request.state is ApprovalState.PENDING:
+            if not call.may_wait:
+                raise _pending(request, exhausted.message)
+            request = yield Phase.WAIT
+    match request.state:
+        case ApprovalState.APPROVED | ApprovalState.CONSUMED:
+            call.request = request
+            yield Phase.RAISE
+        case ApprovalState.PENDING:
+            raise _pending(request, exhausted.message)
+        case ApprovalState.EXPIRED:
+            message = f"{exhausted.message}; the request {request.id} to raise it expired"
+            raise ApprovalExpired(message, reasons=_demands(request))
+        case ApprovalState.REJECTED:
+            said = next((answer for answer in request.answers if not answer.approved), None)
+            who = f" by {said.by}: {said.reason}" if said is not None else ""
+            exhausted.hint = f"a higher limit was refused{who} (request {request.id})"
+            raise exhausted
+        case ApprovalState.WITHDRAWN:  # by a kill, which the kill check will tell
+            yield Phase.KILL
+            raise exhausted
+
+
+_ANSWERED = frozenset({ApprovalState.APPROVED, ApprovalState.CONSUMED, ApprovalState.REJECTED})
 
 
 def _transforms(call: Call) -> bool:
@@ -336,6 +391,9 @@ _FAULTS: dict[Phase, tuple[type[Refusal], str]] = {
     Phase.REQUEST: _APPROVAL,
     Phase.WAIT: _APPROVAL,
     Phase.CONSUME: _APPROVAL,
+    Phase.FIND_TOP_UP: _APPROVAL,
+    Phase.ASK_TOP_UP: _APPROVAL,
+    Phase.RAISE: (StateUnavailable, "the limit cannot be raised"),
     Phase.RELEASE: _STATE,
     Phase.STAND_IN: (StateUnavailable, "the withheld call has no usable stand-in"),
     Phase.REFUSED: _STATE,
@@ -379,10 +437,13 @@ def _groups(request: ApprovalRequest) -> tuple[str, ...]:
     return tuple(dict.fromkeys(group for demand in request.demands for group in demand.approvers))
 
 
-def _pending(request: ApprovalRequest) -> ApprovalPending:
+def _pending(request: ApprovalRequest, why: str = "") -> ApprovalPending:
     groups = _groups(request)
     message = f"`{request.tool}` waits for approval by {', '.join(groups)} (request {request.id})"
-    if request.previous_outcome == "unknown":
+    if why:
+        whom = ", ".join(groups)
+        message = f"{why}; whether it is raised waits for {whom} (request {request.id})"
+    elif request.previous_outcome == "unknown":
         message += (
             f"; it was approved before (request {request.previous}), and whether it ran is unknown"
         )

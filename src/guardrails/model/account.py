@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,6 +63,27 @@ class Terms:
     limits: Budget
     top_up: TopUp | None = None
     thresholds: tuple[int, ...] = THRESHOLDS
+
+
+class Exhausted(NamedTuple):
+    """An account whose limit is used up, and by how much people may raise it.
+
+    Attributes:
+        account: Its name.
+        window: Its window.
+        start: When the window began, in UTC nanoseconds.
+        revision: How often its limit has changed in this window: what a top-up is asked for
+            counts for this state of the limit alone.
+        top_up: Whom to ask, and for how much.
+        figures: How it stands, in words.
+    """
+
+    account: str
+    window: str
+    start: int
+    revision: int
+    top_up: TopUp
+    figures: str
 
 
 @dataclass(frozen=True, slots=True)

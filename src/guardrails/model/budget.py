@@ -79,6 +79,16 @@ class Budget:
             and self.seconds is None
         )
 
+    def document(self) -> dict[str, str | int | float]:
+        """The limits that there are as JSON values; money is the exact text of its dollars."""
+        said: dict[str, str | int | float | None] = {
+            "usd": None if self.micro_usd is None else str(self.usd),
+            "tokens": self.tokens,
+            "calls": self.calls,
+            "seconds": self.seconds,
+        }
+        return {name: limit for name, limit in said.items() if limit is not None}
+
     def _words(self) -> Iterator[str]:
         if self.micro_usd is not None:
             yield f"usd='{self.usd}'"

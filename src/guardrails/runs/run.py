@@ -12,7 +12,6 @@ from uuid import uuid4
 from guardrails.errors import (
     BudgetExceeded,
     ConfigError,
-    GuardrailsError,
     RunClosed,
     RunKilled,
     StateUnavailable,
@@ -21,6 +20,7 @@ from guardrails.model.budget import Remaining, Usage
 from guardrails.model.call import Event
 from guardrails.model.kill import Scope, Subject
 from guardrails.runs.spending import charge_of
+from guardrails.runs.state_faults import state_faults
 from guardrails.runs.stopwatch import Stopwatch
 from guardrails.runs.timed_hold import TimedHold, without_time
 
@@ -178,7 +178,7 @@ class Run:
                 )
             self._state = RunState.CLOSED
         parent_id = None if self.parent is None else self.parent.id
-        with _state_faults(f"the run `{self.id}` cannot be opened", self.id):
+        with state_faults(f"the run `{self.id}` cannot be opened", self.id):
             self.governor.ledger.open_run(
                 self.id,
                 parent_id=parent_id,
@@ -207,7 +207,7 @@ class Run:
             self._state = RunState.CLOSED
             self._plain = False
         self._watch.stop()
-        with _state_faults(f"the end of the run `{self.id}` cannot be recorded", self.id):
+        with state_faults(f"the end of the run `{self.id}` cannot be recorded", self.id):
             try:
                 self._keep_sums()
             finally:
@@ -492,29 +492,12 @@ class Run:
         )
 
     def _opening(self) -> dict[str, object]:
-        usd = self.budget.usd
-        limits = {
-            "usd": None if usd is None else str(usd),
-            "tokens": self.budget.tokens,
-            "calls": self.budget.calls,
-            "seconds": self.budget.seconds,
-        }
         return {
             "version": self.agent.version,
             "owner": self.agent.owner,
             "environment": self.agent.environment,
             "principal": self.principal,
             "labels": list(self.labels),
-            "budget": {name: limit for name, limit in limits.items() if limit is not None},
+            "budget": self.budget.document(),
             "ancestry": [dict(step) for step in self.ancestry],
         }
-
-
-@contextmanager
-def _state_faults(what: str, run_id: str) -> Iterator[None]:
-    try:
-        yield
-    except GuardrailsError:
-        raise
-    except Exception as error:  # the boundary of ledger and record: a fault refuses
-        raise StateUnavailable(f"{what}: {error}", run_id=run_id) from error

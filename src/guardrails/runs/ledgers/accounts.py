@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from guardrails.errors import BudgetExceeded
-from guardrails.model.account import THRESHOLDS
+from guardrails.model.account import THRESHOLDS, Exhausted
 from guardrails.runs.alerts import Alert, account_name
 from guardrails.runs.ledgers.amounts import (
     DIMENSIONS,
@@ -23,7 +23,7 @@ from guardrails.runs.ledgers.amounts import (
 )
 
 if TYPE_CHECKING:
-    from guardrails.model.account import Terms, TopUp
+    from guardrails.model.account import Terms
     from guardrails.model.budget import Budget
     from guardrails.runs.windows import Span
 
@@ -47,27 +47,6 @@ class Figures(NamedTuple):
     def left(self) -> int:
         """What is left."""
         return self.limit - self.spent - self.held - self.elsewhere
-
-
-class Exhausted(NamedTuple):
-    """An account whose limit is used up, and by how much people may raise it.
-
-    Attributes:
-        account: Its name.
-        window: Its window.
-        start: When the window began, in UTC nanoseconds.
-        revision: How often its limit has changed in this window: what a top-up is asked for
-            counts for this state of the limit alone.
-        top_up: Whom to ask, and for how much.
-        figures: How it stands, in words.
-    """
-
-    account: str
-    window: str
-    start: int
-    revision: int
-    top_up: TopUp
-    figures: str
 
 
 class Lease:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from guardrails.runs.alerts import Alert
     from guardrails.runs.ledgers.accounts import Account
     from guardrails.runs.ledgers.amounts import Amount
-    from guardrails.runs.ledgers.local import LocalLedger
+    from guardrails.runs.ledgers.books import Books
     from guardrails.runs.ledgers.run_account import RunAccount
 
 
@@ -88,7 +88,7 @@ class Hold:
     seen: Snapshot | None = None
 
     def __init__(
-        self, ledger: LocalLedger, account: RunAccount, tool: str, cost: Usage, purse: Purse | None
+        self, ledger: Books, account: RunAccount, tool: str, cost: Usage, purse: Purse | None
     ) -> None:
         self.ledger = ledger
         self.account = account
