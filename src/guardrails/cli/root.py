@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "agents": "Check, query, import and export the register of agents.",
     "approvals": "See what waits for people, and answer.",
     "alerts": "List the ways by which people are told, and try them.",
+    "budget": "Show and set what runs may spend together.",
     "runs": "List, show and follow the runs of this machine.",
     "kill": "Stop agents, runs or tools, on this machine, at once.",
     "resume": "Lift a kill.",
