@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from guardrails.approvals.approvers import Approvers
     from guardrails import ports
+    from guardrails.approvals.approvers import Approvers
     from guardrails.config import Config
     from guardrails.engines.layers import PolicyFiles
     from guardrails.engines.verified import Divergence
     from guardrails.model.budget import Budget
+    from guardrails.register import Register
     from guardrails.runs.directory import RunDirectory
     from guardrails.runs.kill_shared import SharedKillSwitch
-    from guardrails.register import Register
     from guardrails.runs.scope import RunScope
 
 _log: Final = logging.getLogger("guardrails")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from contextlib import ExitStack
 import os
 import threading
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final, cast
 from weakref import WeakValueDictionary
 
@@ -37,9 +37,9 @@ from guardrails.model.facts import Mode
 from guardrails.model.kill import Scope
 from guardrails.model.limits import DEFAULT_LIMITS, Limits
 from guardrails.model.notice import Notice, NoticeKind, Severity
+from guardrails.ports import Ledger
 from guardrails.pricing.price_list import PriceList
 from guardrails.runs.breakers import RunBreakers
-from guardrails.ports import Ledger
 from guardrails.runs.context import current_run
 from guardrails.runs.inflight import InFlight
 from guardrails.runs.kill import MemoryKillSwitch
@@ -415,7 +415,7 @@ class Governor:
             _log.exception("people could not be told: %s", title)
 
     def close(self) -> None:
-        """End the engine, give back what is held of shared accounts, deliver notices, close the record.
+        """End the engine, give back what is held of shared accounts, tell people, close the record.
 
         Runs that are still open can make no further calls.
         """

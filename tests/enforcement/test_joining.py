@@ -34,7 +34,7 @@ class SharingLedger(MemoryLedger):
     def share_run(self, run_id: str) -> None:
         self.shared.setdefault(run_id, 1)
 
-    def join_run(self, run_id: str) -> None:
+    def join_run(self, run_id: str, *, terms=()) -> None:
         if not self.shared.get(run_id) or run_id not in self._open:
             raise gr.RunClosed(f"the run `{run_id}` is not shared", run_id=run_id)
         self.shared[run_id] += 1

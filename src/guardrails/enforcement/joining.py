@@ -15,7 +15,7 @@ from guardrails.errors import BreakerTripped, ConfigError, Reason, RunClosed, St
 from guardrails.model.budget import Budget
 from guardrails.model.canonical import digest
 from guardrails.model.facts import AgentFacts, Mode
-from guardrails.runs.joined import JoinedRun, shared
+from guardrails.runs.joined import JoinedRun
 from guardrails.runs.run_token import Ancestor, Claims, refused
 
 if TYPE_CHECKING:
@@ -57,7 +57,6 @@ def token_of(run: Run, tokens: RunTokens | None, expires_in: float) -> str:
                 agent=run.agent.id,
             )
     run.check_kill()
-    ledger = shared(run.governor.ledger, run.id)
     if tokens is None:
         raise StateUnavailable(
             f"the run `{run.id}` cannot be carried into another process: there is no key to sign "
@@ -78,9 +77,8 @@ def token_of(run: Run, tokens: RunTokens | None, expires_in: float) -> str:
         issued=now,
         expires=now + int(expires_in * _NS),
     )
-    token = tokens.sign(claims)
-    ledger.share_run(run.id)
-    return token
+    run.governor.ledger.share_run(run.id)
+    return tokens.sign(claims)
 
 
 def joined_run(  # noqa: PLR0913  # what it is joined under, each by its name

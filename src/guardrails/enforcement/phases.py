@@ -9,7 +9,7 @@ sends back what came of it. What a phase raises is thrown back in here, after
 
     OPEN ► READ ► KILL ► BREAKERS ► RESERVE ► DECIDE ► (REWRITE ► DECIDE)
                    ▲                  │                  │
-                   ├─ RAISE ◄─────────┴─ used up, and people may be asked: FIND_TOP_UP, ASK_TOP_UP, WAIT
+                   ├─ RAISE ◄─────────┴─ used up, people may be asked: FIND_TOP_UP, ASK_TOP_UP, WAIT
                    │                                     │
                    │               ┌─ deny: CallDenied ◄─┤
                    │               ├─ shadow: STAND_IN ◄─┤

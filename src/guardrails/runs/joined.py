@@ -3,45 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 from guardrails.errors import GuardrailsError, RunClosed, StateUnavailable
 from guardrails.runs.run import Run, RunState
-
-if TYPE_CHECKING:
-    from guardrails.ports import Ledger
-
-
-@runtime_checkable
-class SharedLedger(Protocol):
-    """A ledger whose accounts processes can share."""
-
-    def share_run(self, run_id: str) -> None:
-        """Let other processes join the run and its ancestors."""
-        ...
-
-    def join_run(self, run_id: str) -> None:
-        """Open, in this process, the account of a run that another one has shared.
-
-        Raises:
-            RunClosed: no such run is shared, or it has ended.
-        """
-        ...
-
-
-def shared(ledger: Ledger, run_id: str) -> SharedLedger:
-    """`ledger`, if its accounts can be shared.
-
-    Raises:
-        StateUnavailable: it keeps them in this process.
-    """
-    if not isinstance(ledger, SharedLedger):
-        raise StateUnavailable(
-            f"the run `{run_id}` cannot be carried into another process: its account is in this "
-            "process's memory; name a directory under `state` in guardrails.yaml",
-            run_id=run_id,
-        )
-    return cast("SharedLedger", ledger)
 
 
 class JoinedRun(Run):
@@ -56,13 +20,12 @@ class JoinedRun(Run):
             RunClosed: it has ended where it was opened.
             StateUnavailable: ledger or record cannot be reached.
         """
-        ledger = shared(self.governor.ledger, self.id)
         with self._lock:
             if self._state is not RunState.NEW:
                 raise RunClosed(f"the run `{self.id}` was joined and left before", run_id=self.id)
             self._state = RunState.CLOSED
         try:
-            ledger.join_run(self.id)
+            self.governor.ledger.join_run(self.id)
             try:
                 self._write("run.joined", {"pid": os.getpid()})
             except BaseException:
