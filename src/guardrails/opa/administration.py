@@ -87,12 +87,12 @@ class Administration:
         self._do(lambda: self._client.delete_policy(path))
 
     def policies(self) -> Sequence[str]:
-        """The ids of the modules on the server.
+        """The ids of the modules on the server, sorted: OPA gives them in any order.
 
         Raises:
             PolicyUnavailable: the server is out of reach, or the token is not accepted.
         """
-        return tuple(map(str, self._do(self._client.get_policies_list)))
+        return tuple(sorted(map(str, self._do(self._client.get_policies_list))))
 
     def put_data(self, path: str, document: Mapping[str, Any]) -> None:
         """Put a document at ``data.<path>``, in the place of what is there; numbers stay exact.
