@@ -186,11 +186,15 @@ def test_what_is_no_target_is_a_usage_error(project, target):
     assert "is no target" in run("kill", target, "--reason", "x", code=2).stderr
 
 
-def test_neither_register_nor_record_keep_anybody_from_killing(project, its):
+def test_neither_register_nor_record_nor_runs_keep_anybody_from_killing(project, its):
     (project / "agents.yaml").write_text("billing: [not, an, agent]\n")
     record = project / ".guardrails" / "record.jsonl"
     record.unlink()
     record.mkdir()
+    its.directory.close()
+    for file in (project / ".guardrails").glob("runs.sqlite*"):
+        file.unlink()
+    (project / ".guardrails" / "runs.sqlite").write_bytes(b"garbage" * 99)
     said = run("kill", "agent/billing", "--reason", "x", code=3).stderr
     assert "the register cannot be read" in said
     assert "is killed, but that could not be recorded" in said
@@ -222,6 +226,30 @@ def test_a_kill_as_json(project, its):
     assert [each["id"] for each in said["runs"]] == ["r-one"]
     assert said["tell"][0]["on_call"] == "#billing-oncall"
     assert said["resume"] == 'guardrails resume agent/billing --reason "…"'
+
+
+def test_the_configured_sinks_are_told(project, its):
+    (project / "told.py").write_text(
+        "import json, pathlib\n"
+        "def tell(notice):\n"
+        "    pathlib.Path('notice.json').write_text(json.dumps(notice.document()))\n"
+        "def fail(notice):\n"
+        "    raise OSError('no line')\n"
+    )
+    (project / "guardrails.yaml").write_text(
+        "environment: test\n"
+        "alerts:\n"
+        "  pager: {callback: 'told:tell'}\n"
+        "  broken: {callback: 'told:fail'}\n"
+    )
+    done = run("kill", "agent/billing", "--reason", "it loops")
+    assert "told       pager" in done.stdout
+    assert "not told   broken" in done.stdout
+    told = json.loads((project / "notice.json").read_text())
+    assert told["type"] == "guardrails.kill"
+    assert told["data"]["agent"] == "billing"
+    assert told["data"]["facts"]["reason"] == "it loops"
+    assert told["data"]["notify"]["owner"] == "dana.ruiz@acme.example"
 
 
 def test_runs_are_listed_shown_and_followed_by_their_short_ids(project, its):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from guardrails.cli.console import ExitCode, output, plain, print_json, print_problem
+from guardrails.cli.kill_notice import send
 from guardrails.cli.machine import (
     ByOption,
     JsonOption,
@@ -98,16 +99,21 @@ def kill(  # noqa: PLR0913  # a target and its options, each by its name
     process did not answer in time, and with 3 where the kill could not be recorded.
     """
     machine = Machine.find(state)
-    scope = scope_of(target, machine)
+    listed, tools = machine.listed()
+    scope = scope_of(target, listed)
     register = machine.register()
-    runs = machine.open_runs()
+    runs = [run for run in listed if run.is_open]
     covered = [run for run in runs if run.is_covered_by(scope)]
     people = concerned(scope, register, covered)
-    warnings = list(doubts(scope, machine, register, runs))
+    environment = None if machine.config is None else machine.config.environment
+    warnings = list(doubts(scope, runs, tools=tools, environment=environment, register=register))
     who = operator(by)
     if dry_run:
         done = _Done(scope, reason, who, covered, people, warnings=warnings, is_dry=True)
-        _deliver(done, as_json=as_json)
+        if as_json:
+            print_json(_document(done))
+        else:
+            _print(done)
         return
     for warning in warnings:
         say(f"warning: {warning}")
@@ -119,7 +125,17 @@ def kill(  # noqa: PLR0913  # a target and its options, each by its name
     answers = switch.answers.wait(made.generation, wait)
     silent = _silent(machine, covered, answers)
     done = _Done(scope, reason, who, covered, people, answers, silent, warnings)
-    _deliver(done, as_json=as_json)
+    if not as_json:
+        _print(done)
+    # Last, since a sink may take its time.
+    told: list[dict[str, Any]] = []
+    if machine.config is not None:
+        told = send(machine.config, register, scope, reason=reason, by=who)
+    if as_json:
+        print_json({**_document(done), "sinks": told})
+    for notice in [] if as_json else told:
+        why = "" if notice["told"] else f": {notice['why']}"
+        _line("told" if notice["told"] else "not told", notice["sink"] + why)
     if not recorded:
         raise typer.Exit(ExitCode.OUT_OF_REACH)
     if any(answer.reach is None for answer in answers):
@@ -163,10 +179,7 @@ def _silent(
         return Counter()
 
 
-def _deliver(done: _Done, *, as_json: bool) -> None:
-    if as_json:
-        print_json(_document(done))
-        return
+def _print(done: _Done) -> None:
     if done.is_dry:
         _line("would kill", f"{done.scope}", "bold yellow")
         for warning in done.warnings:

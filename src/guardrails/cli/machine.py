@@ -91,14 +91,19 @@ class Machine:
         """The directory of runs; None where there was no run yet."""
         return RunDirectory(self.state) if (self.state / FILE).exists() else None
 
-    def open_runs(self) -> tuple[ListedRun, ...]:
-        """The open runs, the newest first; none, said aloud, where they cannot be read."""
+    def listed(self) -> tuple[tuple[ListedRun, ...], tuple[str, ...]]:
+        """All listed runs, the newest first, and the names of the tools that they called.
+
+        Nothing, said aloud, where they cannot be read: a kill does not need them.
+        """
         try:
             directory = self.directory()
-            return () if directory is None else directory.runs()
+            return (
+                ((), ()) if directory is None else (directory.runs(ended=True), directory.tools())
+            )
         except StateUnavailable as error:
             say(f"warning: {error}")
-            return ()
+            return (), ()
 
     def register(self) -> Register | None:
         """The register; None, said aloud, where it cannot be read."""

@@ -40,7 +40,7 @@ def resume(
     What was cancelled stays cancelled, and a killed run never resumes.
     """
     machine = Machine.find(state)
-    scope = scope_of(target, machine)
+    scope = scope_of(target, machine.listed()[0])
     who = operator(by)
     if not machine.has_kill_switch:
         raise ConfigError(f"`{scope}` is not killed; nothing ever was, in `{machine.state}`")

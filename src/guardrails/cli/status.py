@@ -29,11 +29,9 @@ def status(*, state: StateOption = None, as_json: JsonOption = False) -> None:
     """Show what is killed and which runs are open on this machine."""
     machine = Machine.find(state)
     facts = kill_facts(machine.state)
-    runs = machine.open_runs()
-    directory = machine.directory()
-    lost = (
-        [run for run in directory.runs(ended=True) if run.state is State.LOST] if directory else []
-    )
+    listed, _ = machine.listed()
+    runs = [run for run in listed if run.is_open]
+    lost = [run for run in listed if run.state is State.LOST]
     environment = None if machine.config is None else machine.config.environment
     if as_json:
         print_json(_document(machine, facts, runs, lost))

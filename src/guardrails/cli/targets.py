@@ -11,12 +11,11 @@ from guardrails.model.kill import Scope
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from guardrails.cli.machine import Machine
     from guardrails.register import Register
     from guardrails.runs.directory import ListedRun
 
 
-def scope_of(target: str, machine: Machine) -> Scope:
+def scope_of(target: str, listed: Iterable[ListedRun]) -> Scope:
     """The scope that `target` names; the short id of a listed run becomes the whole one.
 
     Raises:
@@ -28,37 +27,48 @@ def scope_of(target: str, machine: Machine) -> Scope:
         raise ConfigError(str(error)) from None
     if scope.kind != "run":
         return scope
-    directory = machine.directory()
-    ids = {run.id for run in directory.runs(ended=True)} if directory is not None else set()
-    if scope.name in ids:
-        return scope
+    ids = {run.id for run in listed}
     begin = sorted(id for id in ids if id.startswith(scope.name))
+    if scope.name in ids or not begin:
+        return scope
     if len(begin) > 1:
         raise ConfigError(f"several runs begin with `{scope.name}`: {_listed(begin)}")
-    return Scope("run", begin[0]) if begin else scope
+    return Scope("run", begin[0])
 
 
 def doubts(
-    scope: Scope, machine: Machine, register: Register | None, runs: Sequence[ListedRun]
+    scope: Scope,
+    runs: Sequence[ListedRun],
+    *,
+    tools: Sequence[str],
+    environment: str | None,
+    register: Register | None,
 ) -> Iterator[str]:
-    """What speaks against `scope` being what was meant: nothing here is called so."""
+    """What speaks against `scope` being what was meant: nothing here is called so.
+
+    Args:
+        scope: The target.
+        runs: The open runs.
+        tools: The tools that listed runs have called.
+        environment: The environment of this machine's configuration.
+        register: The agents, where they can be read.
+    """
     match scope.kind:
         case "agent":
             yield from _doubts_of_agent(scope.name, register, runs)
         case "tool":
-            directory = machine.directory()
-            known = () if directory is None else directory.tools()
-            if scope.name not in known:
-                yield _unknown("tool", scope.name, known, "was called in a listed run so far")
+            if scope.name not in tools:
+                yield _unknown("tool", scope.name, tools, "was called in a listed run so far")
         case "env":
             environments = {run.environment for run in runs}
-            if machine.config is not None:
-                environments.add(machine.config.environment)
+            environments |= {environment} if environment is not None else set()
             if scope.name not in environments:
                 yield _unknown("environment", scope.name, environments, "is one of this machine")
         case "run":
             if all(scope.name != run.id for run in runs):
                 yield f"no open run `{scope.name}` is listed; it is killed in case it is opened"
+        case _:
+            pass
 
 
 def _doubts_of_agent(
