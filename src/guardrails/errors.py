@@ -31,6 +31,8 @@
 :class:`RunKilled` derives from ``BaseException``, so that an agent loop that
 swallows ``Exception`` cannot swallow it. It becomes :class:`RunStopped` at the
 ``with guardrails.run(...)`` of the run that was killed.
+
+These are more than 500 lines, since a tree is read as one.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from guardrails.model.kill import Kill, Reach, Scope, Subject
     from guardrails.model.limits import Limits
     from guardrails.model.model_usage import ModelUsage
-    from guardrails.model.notice import Notice, Undelivered
+    from guardrails.model.notice import Fact, Notice, NoticeKind, Severity, Undelivered
     from guardrails.model.registered import RegisteredAgent
 
 
@@ -508,6 +508,19 @@ class Enforcer(Protocol):
     def limits(self) -> Limits: ...  # noqa: D102  # named by its type
     @property
     def prices(self) -> Prices: ...  # noqa: D102  # named by its type
+
+    def notify(  # noqa: PLR0913  # what a notice states, each by its name
+        self,
+        kind: NoticeKind,
+        title: str,
+        *,
+        severity: Severity | None = None,
+        facts: Mapping[str, Fact] | None = None,
+        agent: str | None = None,
+        run_id: str | None = None,
+    ) -> None:
+        """Tell people of it; never blocks, never raises."""
+        ...
 
     def claim(self, name: str, tool: Any) -> None:
         """Note that `tool` goes by `name` here.

@@ -15,6 +15,7 @@ from guardrails.alerts.dispatcher import Dispatcher, Route
 from guardrails.alerts.sinks import CallbackSink
 from guardrails.assembly import load_governor
 from guardrails.audit.reading import read
+from guardrails.model.breakers import Breaker, Breakers
 from guardrails.runs.alerts import Alert
 from guardrails.webhooks import Secret, verify
 
@@ -49,6 +50,22 @@ def test_a_kill_tells_its_agents_people():
     assert got[0].facts == {"scope": "agent/billing@3", "reason": "it loops", "by": "dana"}
     assert got[2].run_id == run.id
     assert len({it.id for it in got}) == 3
+
+
+def test_a_breaker_tells_once_at_each_level():
+    got: list[gr.Notice] = []
+    governor = governed(got.append, breakers=Breakers(repeat=Breaker(warn=2, stop=4, of=9)))
+    with governor.run("billing") as run:
+        for _ in range(3):
+            look_up("a")
+        for _ in range(2):
+            with pytest.raises(gr.BreakerTripped):
+                look_up("a")
+    governor.close()
+    assert [(it.kind, it.severity, it.agent, it.run_id, it.facts["action"]) for it in got] == [
+        ("breaker", gr.Severity.INFO, "billing", run.id, "warn"),
+        ("breaker", gr.Severity.WARNING, "billing", run.id, "stop"),
+    ]
 
 
 def test_a_budget_tells_at_each_threshold_once_and_names_the_agent():

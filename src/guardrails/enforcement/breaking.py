@@ -9,6 +9,7 @@ from guardrails.enforcement import events
 from guardrails.errors import BreakerTripped, Reason
 from guardrails.model.breakers import Action
 from guardrails.model.decision import ApprovalDemand
+from guardrails.model.notice import NoticeKind, Severity
 from guardrails.runs.breakers import fingerprint
 
 if TYPE_CHECKING:
@@ -108,14 +109,12 @@ def _chain(call: Call) -> Iterator[RunBreakers]:
 
 
 def _tell(call: Call, reached: Reached) -> None:
-    _log.warning(
-        "breaker %s: %s in run %s of %s: %s",
-        reached.breaker,
-        _WORDS[reached.action],
-        reached.run_id,
-        call.run.agent.id,
-        reached.text,
+    agent = call.run.agent.id
+    said = (
+        f"breaker {reached.breaker}: {_WORDS[reached.action]} in run {reached.run_id} of {agent}: "
+        f"{reached.text}"
     )
+    _log.warning("%s", said)
     events.write(
         call,
         "breaker",
@@ -123,6 +122,14 @@ def _tell(call: Call, reached: Reached) -> None:
         action=reached.action.value,
         run=reached.run_id,
         text=reached.text,
+    )
+    call.run.governor.notify(
+        NoticeKind.BREAKER,
+        said,
+        severity=Severity.INFO if reached.action is Action.WARN else None,
+        facts={"breaker": reached.breaker, "action": reached.action.value, "text": reached.text},
+        agent=agent,
+        run_id=reached.run_id,
     )
 
 
