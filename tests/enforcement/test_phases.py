@@ -71,7 +71,9 @@ class Shell:
         faults=None,
     ) -> None:
         tool: Any = SimpleNamespace(facts=ToolFacts("tool", "res", operation))
-        run: Any = SimpleNamespace(id="r-1", mode=mode, agent=SimpleNamespace(id="agent"), wait=1.0)
+        run: Any = SimpleNamespace(
+            id="r-1", mode=mode, agent=SimpleNamespace(id="agent", runbook=None), wait=1.0
+        )
         self.call: Any = Call(tool, (), {}, "d-1")
         self.call.run = run
         self.call.may_wait = may_wait
