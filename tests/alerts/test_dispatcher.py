@@ -337,23 +337,29 @@ def test_a_signal_handler_may_give_a_notice_while_one_is_given():
         callback("pager", lambda it: got.append(it.id)), drain=WAIT, capacity=10**6
     )
     numbers = itertools.count()
+    main = threading.main_thread().ident
+    assert threading.get_ident() == main
+    handled, ended = threading.Event(), threading.Event()
 
     def give(*_):
         made.notify(notice(str(next(numbers))))  # one step in C, so no number comes twice
 
-    main = threading.main_thread().ident
-    assert threading.get_ident() == main
-    sent = threading.Event()
+    def handle(*_):
+        give()
+        handled.set()
 
     def interrupt():
-        for _ in range(300):
+        for _ in range(100):
+            handled.clear()
             signal.pthread_kill(main, signal.SIGUSR1)
-        sent.set()
+            if not handled.wait(WAIT):
+                break
+        ended.set()
 
-    before = signal.signal(signal.SIGUSR1, give)
+    before = signal.signal(signal.SIGUSR1, handle)
     try:
         threading.Thread(target=interrupt).start()
-        while not sent.is_set():
+        while not ended.is_set():
             give()
     finally:
         signal.signal(signal.SIGUSR1, before)

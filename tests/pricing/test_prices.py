@@ -313,6 +313,7 @@ def test_a_rate_is_an_amount(wrong):
 
 
 def test_prices_are_those_of_the_installed_package_whatever_others_downloaded():
+    published._snapshot.cache_clear()
     set_custom_snapshot(DataSnapshot(providers=[], from_auto_update=True))
     try:
         assert PRICES.usage_of({"prompt_tokens": 1_000}, model="gpt-4o").micro_usd == 2_500
