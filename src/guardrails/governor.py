@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final, cast
 from weakref import WeakValueDictionary
 
+from guardrails.alerts.teller import Teller
 from guardrails.approvals import ApprovalService
 from guardrails.approvals.events import event_of
 from guardrails.approvals.stores.memory import MemoryRequests
@@ -36,7 +37,6 @@ from guardrails.model.call import Event
 from guardrails.model.facts import Mode
 from guardrails.model.kill import Scope
 from guardrails.model.limits import DEFAULT_LIMITS, Limits
-from guardrails.model.notice import Notice, NoticeKind, Severity
 from guardrails.ports import Ledger
 from guardrails.pricing.price_list import PriceList
 from guardrails.runs.breakers import RunBreakers
@@ -58,15 +58,12 @@ if TYPE_CHECKING:
     from guardrails.model.budget import Budget
     from guardrails.model.decision import Decision
     from guardrails.model.kill import Kill
-    from guardrails.model.notice import Fact, Undelivered
+    from guardrails.model.notice import Undelivered
     from guardrails.runs.alerts import Alert
     from guardrails.runs.directory import RunDirectory
     from guardrails.runs.run_token import RunTokens
 
 _log: Final = logging.getLogger("guardrails")
-
-_GRAVE: Final = 80
-"""Percent of a limit from which a notice is a warning."""
 
 
 class Governor:
@@ -131,6 +128,18 @@ class Governor:
         self.clock = clock if clock is not None else SystemClock()
         self.record = record if record is not None else MemoryRecord()
         self.budgets = budgets if budgets is not None else BudgetPlan()
+        self.alerts = alerts
+        if alerts is not None:
+            alerts.subscribe(self._undelivered)
+        self._runs: WeakValueDictionary[str, Run] = WeakValueDictionary()
+        self._teller = Teller(
+            alerts,
+            register=register,
+            clock=self.clock,
+            environment=environment,
+            agent_of=self._agent_of,
+        )
+        self.notify = self._teller.tell  # tells people of anything else, as of a divergence
         self.ledger = self._ledger(ledger)
         self.kill_switch = kill_switch if kill_switch is not None else MemoryKillSwitch()
         self.approvals = (
@@ -138,10 +147,6 @@ class Governor:
         )
         self.approvals.subscribe(self._approval_changed)
         self.prices = prices if prices is not None else PriceList()
-        self.alerts = alerts
-        if alerts is not None:
-            alerts.subscribe(self._undelivered)
-        self._runs: WeakValueDictionary[str, Run] = WeakValueDictionary()
         self.directory = directory
         self.nursery = Nursery()
         self.in_flight = InFlight(self.kill_switch)
@@ -372,48 +377,6 @@ class Governor:
                 raise ConfigError(msg)
             self._tools[name] = tool
 
-    def notify(  # noqa: PLR0913  # what a notice states, each by its name
-        self,
-        kind: NoticeKind,
-        title: str,
-        *,
-        severity: Severity | None = None,
-        facts: Mapping[str, Fact] | None = None,
-        agent: str | None = None,
-        run_id: str | None = None,
-    ) -> None:
-        """Tell people, by every sink that is configured; never blocks, never raises.
-
-        Args:
-            kind: What happened.
-            title: The same in a line for people.
-            severity: How much it matters; None for the kind's own.
-            facts: What belongs to this kind, by name.
-            agent: The agent that it is about; whom it concerns is looked up in the register.
-            run_id: The run that it is about; it tells the agent where none is given.
-        """
-        if self.alerts is None:
-            return
-        try:
-            if agent is None and run_id is not None:
-                run = self._runs.get(run_id)
-                agent = None if run is None else run.agent.id
-            notice = Notice(
-                new_id(),
-                kind,
-                kind.severity if severity is None else severity,
-                title,
-                self.clock.now_ns(),
-                self.environment,
-                facts or {},
-                agent,
-                run_id,
-                self._whom(agent),
-            )
-            self.alerts.notify(notice)
-        except Exception:  # noqa: BLE001  # telling people must not change what happens
-            _log.exception("people could not be told: %s", title)
-
     def close(self) -> None:
         """End the engine, give back what is held of shared accounts, tell people, close the record.
 
@@ -449,11 +412,7 @@ class Governor:
         except Exception:  # noqa: BLE001  # see below
             # The kill is in force and must stay so, recorded or not.
             _log.exception("the kill of %s could not be recorded", kill.scope)
-        facts = {"scope": str(kill.scope), "reason": kill.reason, "by": kill.by}
-        agent = kill.scope.name.partition("@")[0] if kill.scope.kind == "agent" else None
-        run_id = kill.scope.name if kill.scope.kind == "run" else None
-        title = f"{kill.scope} was killed by {kill.by}: {kill.reason}"
-        self.notify(NoticeKind.KILL, title, facts=facts, agent=agent, run_id=run_id)
+        self._teller.killed(kill)
 
     def alerted(self, alert: Alert) -> None:
         """Log and record that a part of a limit is used; what ledgers are told to call."""
@@ -462,26 +421,14 @@ class Governor:
         try:
             self._write("alert", **facts)
         finally:
-            kind, _, name = alert.account.partition("/")
-            self.notify(
-                NoticeKind.BUDGET,
-                str(alert),
-                severity=Severity.WARNING if alert.percent >= _GRAVE else Severity.INFO,
-                facts=facts,
-                agent=name if kind == "agent" else None,
-                run_id=alert.run_id or None,
-            )
+            self._teller.used(str(alert), alert.account, alert.percent, facts, alert.run_id)
+
+    def _agent_of(self, run_id: str) -> str | None:
+        run = self._runs.get(run_id)
+        return None if run is None else run.agent.id
 
     def _undelivered(self, undelivered: Undelivered) -> None:
         self._write("alert.undelivered", **undelivered.document())
-
-    def _whom(self, agent: str | None) -> Mapping[str, str]:
-        if agent is None:
-            return {}
-        try:
-            return self.register.agent(agent).whom
-        except ConfigError:
-            return {}  # a kill may name an agent that is not, or no longer, in the register
 
     def acted(self, kind: str, detail: Mapping[str, Any]) -> None:
         """Log and record what was done to an account, as that a crashed process was charged."""
@@ -499,22 +446,7 @@ class Governor:
 
     def _approval_changed(self, request: ApprovalRequest, step: str) -> None:
         self.record.write(event_of(request, step))
-        if step in {"requested", "escalated"}:
-            groups = sorted({group for demand in request.demands for group in demand.approvers})
-            whose = ", ".join(groups)
-            self.notify(
-                NoticeKind.APPROVAL,
-                f"{request.agent} waits for approval of `{request.tool}` by {whose}",
-                facts={
-                    "request_id": request.id,
-                    "tool": request.tool,
-                    "approvers": whose,
-                    "expires_ns": request.expires,
-                    "said": request.steps[-1].reason,
-                },
-                agent=request.agent,
-                run_id=request.run_id,
-            )
+        self._teller.asked(request, step)
 
     def _write(self, kind: str, **detail: Any) -> None:
         self.record.write(Event(kind, self.clock.now_ns(), detail=detail))

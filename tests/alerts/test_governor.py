@@ -92,7 +92,7 @@ def test_an_account_of_an_agent_tells_that_agents_people():
 
     got: list[gr.Notice] = []
     governor = governed(got.append)
-    governor._alerted(OfAgent("", None, "calls", 80, 8, 10))
+    governor.alerted(OfAgent("", None, "calls", 80, 8, 10))
     governor.close()
     ((notice),) = got
     assert (notice.agent, notice.run_id) == ("billing", None)

@@ -1,0 +1,154 @@
+"""Telling people: what happened becomes a notice that says whom it concerns."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+import uuid_utils
+
+from guardrails.errors import ConfigError
+from guardrails.model.notice import Notice, NoticeKind, Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from guardrails.model.approval import ApprovalRequest
+    from guardrails.model.kill import Kill
+    from guardrails.model.notice import Fact
+    from guardrails.ports import Alerts, Clock, Register
+
+_log: Final = logging.getLogger("guardrails")
+
+_TOLD_STEPS: Final = frozenset({"requested", "escalated"})
+_GRAVE: Final = 80
+"""Percent of a limit from which a notice is a warning."""
+
+
+class Teller:
+    """Makes notices, and hands them over. Whatever fails in that is logged: it stops nothing.
+
+    Args:
+        alerts: Delivers; None to tell nobody.
+        register: Says whom an agent concerns.
+        clock: The time.
+        environment: Where this is.
+        agent_of: The agent of a run that this process knows, by the run's id.
+    """
+
+    def __init__(
+        self,
+        alerts: Alerts | None,
+        *,
+        register: Register,
+        clock: Clock,
+        environment: str,
+        agent_of: Callable[[str], str | None],
+    ) -> None:
+        self._alerts = alerts
+        self._register = register
+        self._clock = clock
+        self._environment = environment
+        self._agent_of = agent_of
+
+    def tell(  # noqa: PLR0913  # what a notice states, each by its name
+        self,
+        kind: NoticeKind,
+        title: str,
+        *,
+        severity: Severity | None = None,
+        facts: Mapping[str, Fact] | None = None,
+        agent: str | None = None,
+        run_id: str | None = None,
+    ) -> None:
+        """Tell people, by every sink that is configured; never blocks, never raises.
+
+        Args:
+            kind: What happened.
+            title: The same in a line for people.
+            severity: How much it matters; None for the kind's own.
+            facts: What belongs to this kind, by name.
+            agent: The agent that it is about; whom it concerns is looked up in the register.
+            run_id: The run that it is about; it tells the agent where none is given.
+        """
+        if self._alerts is None:
+            return
+        try:
+            if agent is None and run_id is not None:
+                agent = self._agent_of(run_id)
+            notice = Notice(
+                str(uuid_utils.uuid7()),
+                kind,
+                kind.severity if severity is None else severity,
+                title,
+                self._clock.now_ns(),
+                self._environment,
+                facts or {},
+                agent,
+                run_id,
+                self._whom(agent),
+            )
+            self._alerts.notify(notice)
+        except Exception:  # noqa: BLE001  # telling people must not change what happens
+            _log.exception("people could not be told: %s", title)
+
+    def killed(self, kill: Kill) -> None:
+        """Tell of a kill."""
+        kind, name = kill.scope
+        self.tell(
+            NoticeKind.KILL,
+            f"{kill.scope} was killed by {kill.by}: {kill.reason}",
+            facts={"scope": str(kill.scope), "reason": kill.reason, "by": kill.by},
+            agent=name.partition("@")[0] if kind == "agent" else None,
+            run_id=name if kind == "run" else None,
+        )
+
+    def used(
+        self, title: str, account: str, percent: int, facts: Mapping[str, Fact], run_id: str
+    ) -> None:
+        """Tell that a part of an account's limit is used.
+
+        Args:
+            title: The same in a line for people.
+            account: The account, as ``run/r-1`` or ``agent/billing``.
+            percent: How much of the limit is used.
+            facts: What else is known of it.
+            run_id: The run whose account it is; empty where runs share it.
+        """
+        kind, _, name = account.partition("/")
+        self.tell(
+            NoticeKind.BUDGET,
+            title,
+            severity=Severity.WARNING if percent >= _GRAVE else Severity.INFO,
+            facts=facts,
+            agent=name if kind == "agent" else None,
+            run_id=run_id or None,
+        )
+
+    def asked(self, request: ApprovalRequest, step: str) -> None:
+        """Tell that a request waits for people, or is put to further ones; of no other step."""
+        if step not in _TOLD_STEPS:
+            return
+        groups = sorted({group for demand in request.demands for group in demand.approvers})
+        whose = ", ".join(groups)
+        self.tell(
+            NoticeKind.APPROVAL,
+            f"{request.agent} waits for approval of `{request.tool}` by {whose}",
+            facts={
+                "request_id": request.id,
+                "tool": request.tool,
+                "approvers": whose,
+                "expires_ns": request.expires,
+                "said": request.steps[-1].reason,
+            },
+            agent=request.agent,
+            run_id=request.run_id,
+        )
+
+    def _whom(self, agent: str | None) -> Mapping[str, str]:
+        if agent is None:
+            return {}
+        try:
+            return self._register.agent(agent).whom
+        except ConfigError:
+            return {}  # a kill may name an agent that is not, or no longer, in the register
