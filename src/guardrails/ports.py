@@ -3,6 +3,8 @@
 Implementations live in the parts (``runs``, ``approvals``, ``audit``,
 ``register``) and in ``engines``; :class:`guardrails.Governor` puts them together.
 Whatever an implementation raises that is no refusal of its own refuses the call.
+
+These are more than 500 lines, so that all that enforcement asks of the world is read in one place.
 """
 
 from __future__ import annotations
