@@ -24,6 +24,7 @@ from guardrails.model.decision import Effect
 from guardrails.opa.administration import Administration
 from guardrails.opa.token import Token
 from guardrails.rego.sources import find_sources
+from guardrails.rego.testing import run_tests
 from guardrails.resources import policies_directory
 
 pytestmark = pytest.mark.opa
@@ -350,3 +351,11 @@ def test_a_bundle_that_claims_everything_takes_authz_away_and_opens_nothing(opa,
         engine = SidecarEngine(server.unix, deadline=GENEROUS)
         with pytest.raises(PolicyUnavailable, match="server error"):
             engine.decide({}, "d")
+
+
+def test_its_own_tests_pass_with_and_without_an_opa(opa):
+    folder = policies_directory() / "system"
+    for use_opa, engines in ((False, ("guardrails",)), (True, ("guardrails", "opa"))):
+        results = run_tests([folder], opa=opa, use_opa=use_opa)
+        assert len(results) >= 10
+        assert {(each.outcome, each.engines) for each in results} == {("pass", engines)}, results
