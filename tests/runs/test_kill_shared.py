@@ -424,7 +424,7 @@ def busy():  # the thread and this one use table and page all the time
         n += 1
 
 with work.watch((subject,), lambda kill: None):
-    thread = threading.Thread(target=busy)
+    thread = threading.Thread(target=busy, daemon=True)
     thread.start()
     for turn in range(25):
         child = os.fork()

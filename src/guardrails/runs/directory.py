@@ -166,14 +166,15 @@ class RunDirectory:
         keep: float = KEPT_SECONDS,
         at_most: int = KEPT_RUNS,
     ) -> None:
-        self._database = Database(Path(state) / FILE, SCHEMA)
+        # Around every use of the file, so that none is under way in another thread at a fork.
+        self._lock = RLock()
+        survive_forks(self)
+        with self._lock:
+            self._database = Database(Path(state) / FILE, SCHEMA)
         self._now_ns = now_ns
         self._keep = keep
         self._at_most = at_most
         self._seen: set[str] = set()
-        # Around every use of the file, so that none is under way in another thread at a fork.
-        self._lock = RLock()
-        survive_forks(self)
 
     def listing(self, run: Run, revision: str, tools: Collection[str]) -> Listing:
         """The listing of `run`, to be opened and closed with it.

@@ -70,12 +70,19 @@ class SharedKillSwitch:
         now_ns: Callable[[], int] = time.time_ns,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        # Reentrant: a signal handler that kills runs inside whatever it interrupts.
+        self._lock = RLock()
+        survive_forks(self)
+        with self._lock:  # a fork must not fall into the making of the table, either
+            self._open(state, now_ns, monotonic)
+
+    def _open(
+        self, state: str | Path, now_ns: Callable[[], int], monotonic: Callable[[], float]
+    ) -> None:
         self.store = KillStore(state, now_ns)
         self.answers = KillAnswers(self.store, self._turn)
         self._monotonic = monotonic
         self._number = self.store.page.read
-        # Reentrant: a signal handler that kills runs inside whatever it interrupts.
-        self._lock = RLock()
         # Under the lock: table or page are in use by this thread, and what came meanwhile.
         self._in_use = False
         self._waiting: deque[_PutOff] = deque()
@@ -101,7 +108,6 @@ class SharedKillSwitch:
         self._next_listing = 0.0
         self._watcher = KillWatcher(self._look_for_others, self._is_busy, self._unlist, self._lock)
         self._catch_up()
-        survive_forks(self)
 
     # ------------------------------------------------------------------------------- reading
 

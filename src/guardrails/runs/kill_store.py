@@ -43,6 +43,8 @@ PAGE: Final = "kill.page"
 NOTICE: Final = 0.25
 """Seconds within which a process notices that its page or table was replaced."""
 
+_TURN_OF_OTHERS: Final = 0.003
+
 SCHEMA: Final = (
     """
     CREATE TABLE acts (
@@ -181,6 +183,8 @@ class KillStore:
                 # An odd number that stays costs time, nothing else.
                 with suppress(StateUnavailable):
                     self._settle()
+                # SQLite keeps no queue: who kills in a loop must not keep others from killing.
+                time.sleep(_TURN_OF_OTHERS)
         return made
 
     def try_settle(self) -> None:
