@@ -131,6 +131,7 @@ def waiter(governor: Any) -> None:
             step()
     except gr.RunStopped:
         answer(states=[request.state.value for request in governor.approvals.list()])
+    sys.stdin.read()  # a process that ends may end before it has answered the kill
 
 
 def _say_when_asked(governor: Any) -> None:
