@@ -126,7 +126,7 @@ async def run_async(call: Call) -> Any:
     """The same of a coroutine function; a cancellation ends the process, and so does a kill."""
     loop = asyncio.get_running_loop()
     answered: asyncio.Future[Any] = loop.create_future()
-    worker = _Worker(call)
+    awaited = _Awaited(call)
 
     def answer(how: Callable[[Any], None], what: Any) -> None:
         if not answered.done():
@@ -134,10 +134,7 @@ async def run_async(call: Call) -> Any:
 
     def listen() -> None:
         try:
-            try:
-                value = worker.result()
-            finally:
-                worker.end()
+            value = awaited.result()
         except BaseException as error:  # noqa: BLE001  # raised where it is awaited
             _tell(loop, answer, answered.set_exception, error)
         else:
@@ -148,7 +145,36 @@ async def run_async(call: Call) -> Any:
     try:
         return await answered
     finally:
-        worker.kill()
+        awaited.abandon()
+
+
+class _Awaited:
+    """A process that one thread starts and listens to, for a task that may stop waiting for it."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._lock = threading.Lock()
+        self._abandoned = False
+        self._worker: _Worker | None = None
+
+    def result(self) -> Any:
+        """What the body gives."""
+        worker = _Worker(self._call)
+        try:
+            with self._lock:
+                self._worker = worker
+                if self._abandoned:
+                    worker.kill()
+            return worker.result()
+        finally:
+            worker.end()
+
+    def abandon(self) -> None:
+        """End the process, also one that has yet to start."""
+        with self._lock:
+            self._abandoned = True
+            if self._worker is not None:
+                self._worker.kill()
 
 
 def _tell(loop: asyncio.AbstractEventLoop, *what: Any) -> None:
