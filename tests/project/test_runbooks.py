@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from typer.testing import CliRunner
 
 import guardrails as gr
 from guardrails import errors, testing
+from guardrails.cli.root import app
 from guardrails.model.registered import RegisteredAgent
 
 if TYPE_CHECKING:
@@ -77,7 +81,7 @@ def test_a_refusal_names_its_page_beside_its_decision() -> None:
     with testing.run(budget=gr.Budget(calls=0)), pytest.raises(gr.BudgetExceeded) as caught:
         write()
     assert caught.value.runbook == "docs/runbooks/overspend.md"
-    _, where = str(caught.value).splitlines()
+    where = str(caught.value).splitlines()[1]
     assert where.endswith(f", run {caught.value.run_id}, runbook docs/runbooks/overspend.md")
     assert "runbook" not in caught.value.model_message
 
@@ -102,3 +106,26 @@ def test_the_page_of_the_agent_comes_first_where_there_is_one_at_all() -> None:
     assert caught.value.runbook == "https://wiki.acme.example/billing"
     assert gr.BudgetExceeded.runbook == "docs/runbooks/overspend.md"
     assert wrong.value.runbook is None
+
+
+def commands() -> Iterator[tuple[str, str]]:
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for line in re.findall(r"^guardrails .+$|(?<=`)guardrails [^`]+(?=`)", text, re.MULTILINE):
+            yield page.stem, line.partition("  #")[0].strip()
+
+
+@pytest.mark.parametrize(("page", "line"), list(commands()))
+def test_every_command_of_a_runbook_is_one_of_the_command_line(
+    page: str, line: str, monkeypatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    words = shlex.split(line)[1:]
+    wanted = [word.partition("=")[0] for word in words if word.startswith("-")]
+    # The names of commands come first, and what is no target stands in lower case.
+    names = list(itertools.takewhile(re.compile(r"[a-z]+").fullmatch, words))[:2]
+    shown = CliRunner().invoke(app, [*names, "--help"])
+    assert shown.exit_code == 0, (page, shown.output)
+    assert f"guardrails {' '.join(names)} " in f"{shown.output} ".replace("root ", "guardrails ")
+    for option in wanted:
+        assert re.search(rf"(?<![\w-]){option}(?![\w-])", shown.output), (page, option)
