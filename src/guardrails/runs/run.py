@@ -406,11 +406,7 @@ class Run:
             case "all" | "env":
                 run_id = runs[0].id
         return RunKilled(
-            kill.reason,
-            run_id=run_id,
-            scope=str(kill.scope),
-            tool=tool,
-            agent=self.agent.id,
+            kill.reason, run_id=run_id, scope=str(kill.scope), tool=tool, agent=self.agent.id
         )
 
     # ------------------------------------------------------------------------------- within
