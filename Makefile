@@ -12,6 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 AGENTDOJO_VENV := .venv-agentdojo
 BENCH_VENV := .tools/bench
+OUTSIDE_VENV := .tools/outside
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -93,6 +94,9 @@ format: $(VENV)/.stamp ## rewrite the code in its one format
 opa: ## the reference OPA at .tools/opa (from $OPA, PATH, Go or its release)
 	@scripts/opa.sh .tools/opa
 
+.PHONY: outside
+outside: $(OUTSIDE_VENV)/.pins ## programs of others that some tests run: pre-commit, schemas of manifests
+
 .PHONY: lock
 lock: ## resolve the pinned dependencies anew (ARGS="--upgrade" for newer ones)
 	@scripts/lock.sh "$$(scripts/python.sh)" $(ARGS)
@@ -108,6 +112,7 @@ clean: ## remove environments, tools and caches
 $(VENV)/.pins: requirements/dev.txt
 $(AGENTDOJO_VENV)/.pins: requirements/agentdojo.txt
 $(BENCH_VENV)/.pins: requirements/bench.txt
+$(OUTSIDE_VENV)/.pins: requirements/outside.txt
 %/.pins: requirements/pip.txt
 	@python="$$(scripts/python.sh)"; \
 	pins="$(filter-out $<,$^)"; \
