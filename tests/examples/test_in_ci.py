@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from guardrails.cli import app
 
 HOOKS: list[dict[str, Any]] = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text("utf-8"))
+LONG = "true" in (os.environ.get("CI"), os.environ.get("GUARDRAILS_SOAK", "").replace("1", "true"))
 WORKFLOW = ROOT / "examples" / "ci" / "github-actions.yaml"
 
 
@@ -71,6 +72,9 @@ def test_the_workflow_fits_the_published_schema():
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="pre-commit takes hooks from a repository")
+@pytest.mark.skipif(
+    not LONG, reason="makes an environment: runs where CI=true, and with `make soak`"
+)
 def test_pre_commit_runs_the_hooks(tmp_path):
     """The real pre-commit, which makes an environment for them; one hook: the others are slow."""
     pre_commit = program("pre-commit")
