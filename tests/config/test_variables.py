@@ -37,7 +37,7 @@ def problem(project, text="environment: prod\n", **variables) -> str:
 
 
 def test_a_place_is_where_the_variable_says_and_that_is_told(project):
-    text = "environment: prod\nsidecar: {url: 'unix:///a', deadline: 0.1}\nrecord: here.jsonl\n"
+    text = "environment: prod\nsidecar: {url: 'unix:///a', deadline: 0.1}\n"
     config = load(
         project,
         text,
@@ -49,9 +49,9 @@ def test_a_place_is_where_the_variable_says_and_that_is_told(project):
     assert config.engine.sidecar.deadline == 0.5
     assert str(config.record) == "/var/log/there.jsonl"
     assert [str(each) for each in config.settings] == [
+        "record is `/var/log/there.jsonl` by GUARDRAILS_RECORD",
         "sidecar.url is `unix:///b` by GUARDRAILS_SIDECAR__URL, not `unix:///a`",
         "sidecar.deadline is `0.5` by GUARDRAILS_SIDECAR__DEADLINE, not `0.1`",
-        "record is `/var/log/there.jsonl` by GUARDRAILS_RECORD, not `here.jsonl`",
     ]
 
 
@@ -77,6 +77,10 @@ def test_what_the_file_says_a_variable_does_not_loosen(project):
     )
     text = "environment: prod\nengine: verified\nsidecar: {url: 'unix:///a'}\n"
     assert "the file says `verified`" in problem(project, text, GUARDRAILS_ENGINE="in_process")
+    for key in ("record", "state"):
+        text = f"environment: prod\n{key}: here\n"
+        said = problem(project, text, **{f"GUARDRAILS_{key.upper()}": "/elsewhere"})
+        assert "the file says `here`" in said
 
 
 @pytest.mark.parametrize(

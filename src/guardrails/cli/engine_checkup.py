@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from guardrails.cli.engine_facts import engine_facts, short
 from guardrails.cli.finding import Finding, Status
+from guardrails.cli.moments import ago
 from guardrails.cli.policy_sources import nearby
 from guardrails.decider import opa_config_of
 from guardrails.errors import ConfigError
@@ -23,10 +23,6 @@ if TYPE_CHECKING:
 
 _SHOWN: Final = 3
 """Findings about OPA's file that are spelled out."""
-
-_MINUTE: Final = 60
-_HOUR: Final = 3600
-_DAY: Final = 86_400
 
 
 def engine_findings(config: Config) -> Iterator[Finding]:
@@ -56,7 +52,7 @@ def engine_findings(config: Config) -> Iterator[Finding]:
         yield Finding(
             "divergences",
             Status.WARN,
-            f"{facts.divergences} in the record, the last {_ago(facts.last_divergence_ns)}",
+            facts.diverged,
             "read the events of kind `divergence` in the record: docs/engines.md",
         )
 
@@ -85,7 +81,7 @@ def _policies(config: Config, facts: EngineFacts, milliseconds: float) -> Findin
         # A service that is out of reach is told of by its bundle.
         mend = "see `guardrails policy check`" if not facts.bundles else "see the bundles below"
         return Finding("policies", Status.FAIL, facts.problem, mend)
-    age = "" if facts.changed_ns is None else f", changed {_ago(facts.changed_ns)}"
+    age = "" if facts.changed_ns is None else f", changed {ago(facts.changed_ns)} ago"
     return Finding(
         "policies",
         Status.OK,
@@ -98,7 +94,7 @@ def _bundles(facts: EngineFacts) -> Iterator[Finding]:
     for bundle in facts.bundles:
         name = f"bundle {bundle.name}"
         kept = (facts.kept_ns or {}).get(bundle.name)
-        on_disk = "none is kept on disk" if kept is None else f"one was kept {_ago(kept)}"
+        on_disk = "none is kept on disk" if kept is None else f"one was kept {ago(kept)} ago"
         if bundle.is_active:
             yield Finding(name, Status.OK, f"revision {bundle.active_revision or '?'}; {on_disk}")
         else:
@@ -165,17 +161,6 @@ def _reach(sidecar: SidecarStatus, *, is_used: bool) -> Finding:
         Status.OK,
         f"{sidecar.address}: OPA {sidecar.opa_version}, revision {sidecar.revision}{unused}",
     )
-
-
-def _ago(at_ns: int | None) -> str:
-    if at_ns is None:
-        return "at a time that is not known"
-    seconds = max(0, int(datetime.now(UTC).timestamp() - at_ns / 1_000_000_000))
-    for size, word in ((_DAY, "day"), (_HOUR, "hour"), (_MINUTE, "minute")):
-        if seconds >= size:
-            number = seconds // size
-            return f"{number} {word}{'s' * (number != 1)} ago"
-    return "just now"
 
 
 __all__ = ["engine_findings"]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from guardrails.assembly import policy_files
 from guardrails.audit.reading import read
+from guardrails.cli.moments import ago
 from guardrails.cli.policy_sources import nearby
 from guardrails.clock import SystemClock
 from guardrails.decider import make_sidecar, opa_config_of
@@ -25,6 +26,7 @@ from guardrails.errors import EvaluationError, GuardrailsError, PolicyUnavailabl
 from guardrails.model.decision import MalformedDecision
 from guardrails.opa.bundles.persistence import BundleStore
 from guardrails.opa.bundles.service import BundleService
+from guardrails.opa.version import objection
 from guardrails.register import Register
 
 if TYPE_CHECKING:
@@ -91,6 +93,37 @@ class EngineFacts:
             by = "" if self.revision is None else f", by revision {short(self.revision)}"
             return f"calls are decided in this process{by}, until it answers again"
         return "every call is refused, until it answers again"
+
+    @property
+    def diverged(self) -> str:
+        """How many divergences the record holds, and when the last was."""
+        if self.last_divergence_ns is None:
+            return f"{self.divergences} in the record"
+        return f"{self.divergences} in the record, the last {ago(self.last_divergence_ns)} ago"
+
+    def lines(self) -> Iterator[tuple[str, str, bool]]:
+        """What ``status`` shows: a word, what there is to say, and whether it is amiss."""
+        yield "engine", self.engine, False
+        if self.policies:
+            age = "" if self.changed_ns is None else f", changed {ago(self.changed_ns)} ago"
+            yield "policies", f"{self.policies}{age}", False
+        if self.engine != "in_process":
+            yield "OPA", *self._sidecar()
+            yield "", f"without it {self.without_sidecar}", False
+        if self.divergences:
+            yield "diverged", self.diverged, True
+
+    def _sidecar(self) -> tuple[str, bool]:
+        if self.sidecar is None:
+            return self.sidecar_problem or "was not asked", self.sidecar_problem is not None
+        where = self.sidecar.address
+        if self.sidecar.opa_version is None:
+            return f"{where}: {self.sidecar.last_error or 'no answer'}", True
+        why = objection(self.sidecar.opa_version) or self.sidecar_undecided
+        if why is not None:
+            return f"{where}: {why}", True
+        version, revision = self.sidecar.opa_version, short(self.sidecar.revision)
+        return f"{where}: OPA {version}, revision {revision}", False
 
     def document(self) -> dict[str, Any]:
         """The facts as JSON values."""

@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from guardrails.cli.console import output, plain, print_json
+from guardrails.cli.engine_facts import engine_facts
 from guardrails.cli.machine import JsonOption, Machine, StateOption
 from guardrails.cli.moments import ago, clock, counted
 from guardrails.cli.policy_sources import nearby
@@ -26,15 +27,17 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def status(*, state: StateOption = None, as_json: JsonOption = False) -> None:
-    """Show what is killed and which runs are open on this machine."""
+    """Show what is killed, which runs are open on this machine, and what decides about them."""
     machine = Machine.find(state)
     facts = kill_facts(machine.state)
     listed, _ = machine.listed()
     runs = [run for run in listed if run.is_open]
     lost = [run for run in listed if run.state is State.LOST]
     environment = None if machine.config is None else machine.config.environment
+    engine = None if machine.config is None else engine_facts(machine.config, load=False)
     if as_json:
-        print_json(_document(machine, facts, runs, lost))
+        document = _document(machine, facts, runs, lost)
+        print_json(document | {"engine": None if engine is None else engine.document()})
         return
     where = f"{nearby(machine.state)}" + (f", environment {environment}" if environment else "")
     output().print(plain(f"state    {where}"), soft_wrap=True)
@@ -44,6 +47,8 @@ def status(*, state: StateOption = None, as_json: JsonOption = False) -> None:
         revisions = sorted({run.revision for run in runs})
         shown = ", ".join(each.removeprefix("sha256:")[:12] for each in revisions)
         output().print(plain(f"policy   revision {shown}"), soft_wrap=True)
+    for word, said, is_amiss in () if engine is None else engine.lines():
+        output().print(plain(f"{word:8} {said}", "bold red" if is_amiss else ""), soft_wrap=True)
     output().print(plain("budgets  guardrails budget show"))
 
 

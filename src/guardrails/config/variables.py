@@ -4,8 +4,9 @@ A variable says where things are in one deployment; it never widens what is perm
 variable that somebody left behind is seen by nobody. So there are three kinds of keys:
 
 * :data:`PLACES` say where something is. A variable takes the file's place, and that is logged.
-* :data:`CHOICES` are the file's to make. A variable gives what the file leaves open; one that
-  says otherwise than the file is an error.
+* :data:`CHOICES` are the file's to make: where a kill is looked up and calls are recorded must
+  not be moved away from those who look there. A variable gives what the file leaves open; one
+  that says otherwise than the file is an error.
 * All others stand in the file alone; a variable of that name is an error.
 
 pydantic-settings finds the variables; what they hold is checked as the file is.
@@ -40,17 +41,16 @@ PLACES: Final[tuple[KeyPath, ...]] = (
     ("bundle",),
     ("opa_config",),
     ("opa",),
-    ("record",),
-    ("state",),
 )
 """Keys that a variable may set, whatever the file says."""
 
-CHOICES: Final[tuple[KeyPath, ...]] = (("environment",), ("engine",))
+CHOICES: Final[tuple[KeyPath, ...]] = (("environment",), ("engine",), ("record",), ("state",))
 """Keys that a variable may set where the file does not."""
 
 OTHERS: Final = frozenset(
     {
         "GUARDRAILS_CONFIG",
+        "GUARDRAILS_RUN_TOKEN",  # lets a child process join a run
         "GUARDRAILS_SERVER",
         "GUARDRAILS_TOKEN",
         "GUARDRAILS_SOAK",
