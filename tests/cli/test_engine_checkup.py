@@ -195,3 +195,21 @@ def test_status_says_what_decides_and_what_if_opa_went_away(project, opa, tmp_pa
         server.kill()
         said = CliRunner().invoke(app, ["status"], env={"COLUMNS": "200"}).output
         assert f"OPA      {server.unix}: cannot connect" in said
+
+
+@pytest.mark.opa
+def test_two_revisions_are_told_and_what_that_means(project, opa, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("opa")
+    (folder / "bundle").mkdir()
+    (folder / "bundle" / "main.rego").write_text(MAIN)
+    (folder / "bundle" / ".manifest").write_text('{"revision": "7", "roots": ["guardrails"]}')
+    with running(opa, folder, {}, ["--bundle", "bundle"]) as server:
+        found, code = doctor(project, f"engine: verified\nsidecar: {{url: '{server.unix}'}}\n")
+        assert code == 0
+        assert found["comparable"]["found"].endswith("nothing is checked")
+        assert found["comparable"]["mend"] == "load the same bundle in both"
+        text = f"engine: sidecar\nsidecar: {{url: '{server.unix}', on_unavailable: in_process}}\n"
+        found, _ = doctor(project, text)
+        assert "decided otherwise while OPA is out of reach" in found["comparable"]["found"]
+        text = f"engine: verified\nsidecar: {{url: '{server.unix}'}}\nverified: {{share: 0}}\n"
+        assert doctor(project, text)[0]["verified"]["status"] == "warn"

@@ -121,12 +121,16 @@ def _sidecar(config: Config, facts: EngineFacts) -> Iterator[Finding]:
         mend = "load policies there, as a bundle or with `guardrails policy push`"
         found = Finding("sidecar", bad, said, mend)
     yield found
-    if facts.engine == "verified" and facts.comparable is False:
+    if facts.engine == "verified" and config.engine.share == 0:
+        yield Finding(
+            "verified", Status.WARN, "the share is 0: nothing is checked", "raise `verified.share`"
+        )
+    if facts.engine != "in_process" and facts.comparable is False:
         yield Finding(
             "comparable",
             Status.WARN,
             f"this process has revision {short(facts.revision or '')},"
-            f" OPA {facts.sidecar.revision}: nothing is checked",
+            f" OPA {short(facts.sidecar.revision)}: " + _apart(facts),
             "load the same bundle in both",
         )
     yield Finding("without OPA", Status.OK, facts.without_sidecar)
@@ -140,6 +144,13 @@ def _sidecar(config: Config, facts: EngineFacts) -> Iterator[Finding]:
                 " forge them",
                 "take `https://`, or a Unix socket",
             )
+
+
+def _apart(facts: EngineFacts) -> str:
+    """What it means that both decide by revisions that are not the same."""
+    if facts.engine == "verified":
+        return "nothing is checked"
+    return "calls are decided otherwise while OPA is out of reach"
 
 
 def _reach(sidecar: SidecarStatus, *, is_used: bool) -> Finding:
