@@ -6,11 +6,13 @@ import json
 import logging
 import subprocess
 import threading
+import time
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.opa.bundle_server import BundleServer
 from tests.opa.opa_process import running
 
 import guardrails as gr
@@ -22,6 +24,9 @@ from guardrails.engines.verified import VerifiedEngine
 from guardrails.errors import PolicyLoadError
 from guardrails.model.decision import Effect
 from guardrails.rego.opa_binary import find_opa
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 pytestmark = pytest.mark.opa
 
@@ -216,6 +221,59 @@ def test_policies_come_from_a_bundle_that_opa_built(project, opa, server):
     assert outcome(found, "80") == "paid 80"
     assert found.engine.revision.startswith("bundle.tar.gz=r7 sha256:")
     found.close()
+
+
+def bundle_of(opa: str, project: Path, limit: int, revision: str) -> bytes:
+    """A bundle of the project's policies that `opa build` makes."""
+    (project / "policies" / "sums.rego").write_text(RULE % limit)
+    built = project / f"{revision}.tar.gz"
+    subprocess.run(
+        [opa, "build", "--bundle", project / "policies", "--revision", revision, "--output", built],
+        check=True,
+    )
+    return built.read_bytes()
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < until, "it did not come"
+        time.sleep(0.05)
+
+
+def test_policies_come_from_the_services_of_opa_s_own_file(project, opa):
+    with BundleServer() as service:
+        service.serve("/bundles/authz", bundle_of(opa, project, 100, "r1"))
+        (project / "opa.yaml").write_text(
+            f"services: {{s: {{url: '{service.url}'}}}}\n"
+            "bundles:\n  authz:\n    service: s\n"
+            "    polling: {min_delay_seconds: 1, max_delay_seconds: 1}\n"
+        )
+        (project / "guardrails.yaml").write_text(
+            "environment: dev\nopa_config: opa.yaml\nrecord: null\nstate: null\n"
+        )
+        found = gr.load_governor(project / "guardrails.yaml")
+        assert outcome(found, "80") == "paid 80"
+        assert found.engine.revision.startswith("authz=r1 sha256:")
+        # What cannot be used changes nothing; the next one that can decides.
+        service.serve("/bundles/authz", b"no bundle")
+        asked = len(service.requests)
+        # The third from now is sent when the first is answered and dealt with.
+        wait_until(lambda: len(service.requests) >= asked + 3)
+        assert outcome(found, "80") == "paid 80"
+        service.serve("/bundles/authz", bundle_of(opa, project, 50, "r2"))
+        wait_until(lambda: found.engine.revision.startswith("authz=r2 "))
+        assert outcome(found, "80") == "denied"
+        found.close()
+        assert not [each for each in threading.enumerate() if each.name.startswith("bundle ")]
+
+
+def test_bundles_and_directories_do_not_mix(project):
+    (project / "opa.yaml").write_text(
+        "services: {s: {url: 'http://127.0.0.1:1'}}\nbundles: {authz: {service: s}}\n"
+    )
+    with pytest.raises(gr.ConfigError, match="leave `policies` and `presets` out"):
+        governor(project, "opa_config: opa.yaml\n")
 
 
 class Source:
