@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 from tests.opa.opa_process import running
@@ -18,6 +19,8 @@ from guardrails.rego.opa_binary import find_opa
 
 pytestmark = pytest.mark.opa
 
+MAIN = (Path(__file__).parents[2] / "policies" / "guardrails" / "main.rego").read_text("utf-8")
+CONFIG = "environment: dev\nlibrary: false\npolicies: policies\n"
 RULE = """package guardrails.rules.notes
 
 import future.keywords.not
@@ -50,8 +53,12 @@ def project(tmp_path, monkeypatch):
     )
     (tmp_path / "policies").mkdir()
     (tmp_path / "policies" / "notes.rego").write_text(RULE)
+    # The library takes seconds to load, and its merge alone is as good here.
+    (tmp_path / "policies" / "main.rego").write_text(MAIN)
     (tmp_path / "policies" / "notes_test.rego").write_text("package guardrails_test.notes\n")
-    (tmp_path / "guardrails.yaml").write_text("environment: dev\npolicies: policies\n")
+    (tmp_path / "guardrails.yaml").write_text(
+        "environment: dev\nlibrary: false\npolicies: policies\n"
+    )
     return tmp_path
 
 
@@ -64,7 +71,7 @@ def run(*words: str) -> str:
 def verified(project, url: str) -> tuple[str, VerifiedEngine]:
     """What a call came to, decided here and checked there; and the engine, when that is done."""
     (project / "guardrails.yaml").write_text(
-        f"environment: dev\npolicies: policies\nengine: verified\nstate: null\nrecord: null\n"
+        f"{CONFIG}engine: verified\nstate: null\nrecord: null\n"
         f"sidecar: {{url: '{url}', deadline: 10}}\nverified: {{share: 1}}\n"
     )
     governor = gr.load_governor(project / "guardrails.yaml")
