@@ -279,7 +279,7 @@ def test_a_compiled_policy_comes_back_as_it_was(program, artefact) -> None:
     again = artefact_of(program.policy, program.data, Settings())
     assert again.dumps() == text, "the same policy is the same text"
     entry = link(Artefact.loads(text), program.data, strict=True).entries["p/half"]
-    assert entry({"n": "3"}, program.data, None) == Decimal("1.5")
+    assert entry({"n": "3"}) == Decimal("1.5")
 
 
 def test_no_text_of_the_policy_stands_in_the_code(artefact) -> None:

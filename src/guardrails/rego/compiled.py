@@ -7,14 +7,11 @@ runs such a policy.
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias, final
 
-from guardrails.errors import EvaluationError
-from guardrails.rego import ir
 from guardrails.rego.builtins import BUILTINS
-from guardrails.rego.builtins.base import BuiltinError, EvaluationContext
+from guardrails.rego.builtins.base import EvaluationContext
 from guardrails.rego.emit.artefact import Artefact
 from guardrails.rego.emit.linking import link
 from guardrails.rego.emit.plain import plain
@@ -26,8 +23,8 @@ from guardrails.rego.values import UNDEFINED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
+    from guardrails.rego import ir
     from guardrails.rego.emit.linking import Linked
     from guardrails.rego.emit.program import Settings
     from guardrails.rego.values import Value
@@ -64,10 +61,7 @@ class Compiled:
         Raises:
             EvaluationError: There is no value: a conflict, a builtin's error, a lack of room.
         """
-        try:
-            found = self.linked.entries[entrypoint](document, data, context)
-        except Exception as error:  # the boundary: a fault is never a result
-            raise self.error(error) from error
+        found = self.linked.entries[entrypoint](document, context, data)
         if entrypoint in self.linked.single:
             return found
         return found[0][RESULT] if found else UNDEFINED
@@ -76,10 +70,7 @@ class Compiled:
         self, entrypoint: str, document: Value, data: Value, context: EvaluationContext
     ) -> list[Value]:
         """The result set of a plan. Arguments and errors as :meth:`evaluate`."""
-        try:
-            found = self.linked.entries[entrypoint](document, data, context)
-        except Exception as error:  # the boundary: a fault is never a result
-            raise self.error(error) from error
+        found = self.linked.entries[entrypoint](document, context, data)
         if entrypoint not in self.linked.single:
             results: list[Value] = found
             return results
@@ -88,28 +79,6 @@ class Compiled:
     def entrypoint(self, name: str) -> Entrypoint:
         """One plan, to be evaluated with the bound data."""
         return Entrypoint(self, _evaluate(self, name))
-
-    def error(self, error: Exception) -> EvaluationError:
-        """What an error inside the functions is to who asked: one at a place in the policy."""
-        where = self._place(error.__traceback__)
-        if isinstance(error, EvaluationError):
-            if error.file is not None:
-                return error
-            return EvaluationError(error.code, error.message, file=where.file, row=where.row)
-        if isinstance(error, BuiltinError):
-            return EvaluationError(error.code, str(error), file=where.file, row=where.row)
-        code, message = _fault(error)
-        return EvaluationError(code, message, file=where.file, row=where.row)
-
-    def _place(self, traceback: TracebackType | None) -> ir.Location:
-        """Where in the policy an error arose."""
-        found = ir.NOWHERE
-        while traceback is not None:
-            if traceback.tb_lineno is not None:
-                file = traceback.tb_frame.f_code.co_filename
-                found = self.linked.place(file, traceback.tb_lineno) or found
-            traceback = traceback.tb_next
-        return found
 
 
 @final
@@ -135,38 +104,19 @@ Evaluate: TypeAlias = "Callable[..., Value]"
 
 def _evaluate(compiled: Compiled, name: str) -> Evaluate:
     """The function that evaluates the plan `name`; what it needs stands in its closure."""
-    call, data, fault = compiled.linked.entries[name], compiled.data, compiled.error
+    call, data = compiled.linked.entries[name], compiled.data
     single = name in compiled.linked.single
     timed = any(BUILTINS[each].needs_context for each in compiled.linked.artefact.builtins.values())
+    if single and not timed and data is not UNDEFINED:
+        return call
 
     def whole(document: Value, context: EvaluationContext | None = None) -> Value:
-        try:
-            found = call(document, data, context or EvaluationContext())
-        except Exception as error:  # the boundary: a fault is never a result
-            raise fault(error) from error
+        found = call(document, context or EvaluationContext(), data)
         if single:
             return found
         return found[0][RESULT] if found else UNDEFINED
 
-    def short(document: Value, _context: EvaluationContext | None = None) -> Value:
-        try:
-            return call(document, data, None)
-        except Exception as error:  # the boundary: a fault is never a result
-            raise fault(error) from error
-
-    return short if single and not timed else whole
-
-
-def _fault(error: Exception) -> tuple[str, str]:
-    """The code and message of a lack of room, or of what no policy should be able to cause."""
-    if isinstance(error, RecursionError):
-        limit = sys.getrecursionlimit()
-        message = f"the evaluation is nested deeper than Python's stack allows ({limit} frames)"
-        return "eval_limit_error", message
-    if isinstance(error, MemoryError):
-        return "eval_limit_error", "the evaluation needs more memory than there is"
-    message = f"the evaluation failed inside: {type(error).__name__}: {error}"
-    return "eval_internal_error", message
+    return whole
 
 
 def artefact_of(policy: ir.Policy, data: Value, settings: Settings) -> Artefact:

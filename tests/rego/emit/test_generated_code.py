@@ -199,7 +199,7 @@ PLAIN = st.text(max_size=20)
 def test_whatever_a_rule_is_called_and_holds_it_comes_back_whole(name, key, held):
     policy = decoder.decode(echo(name, key, held), planner="opa")
     program = compile_policy(policy, {}, Settings())
-    texts = [function.text for function in program.linked.functions.values()]
+    texts = [function.text for function in program.linked.artefact.functions]
     assert [fault for text in texts for fault in faults(text)] == []
     sound = [
         each.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for each in (key, held)
@@ -255,7 +255,7 @@ def test_hostile_numbers(text, name):
     number = parse_number(text)
     policy = plan_of_call(name, ARITY[name], dict.fromkeys(range(ARITY[name]), number))
     program = compile_policy(policy, {}, Settings())
-    for function in program.linked.functions.values():
+    for function in program.linked.artefact.functions:
         assert faults(function.text) == []
     reference = Interpreter(policy, BUILTINS, Limits())
     plan = policy.plans["p/main"]

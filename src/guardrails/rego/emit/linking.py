@@ -19,6 +19,7 @@ from guardrails.rego.builtins import BUILTINS
 from guardrails.rego.builtins.determinate import search_for
 from guardrails.rego.builtins.regex import compiled
 from guardrails.rego.emit.allowed import MEMO, PYTHON_NAMES
+from guardrails.rego.emit.faults import CAUGHT, FAULT, Faults, guarded
 from guardrails.rego.emit.frames import CannotEmit
 from guardrails.rego.emit.runtime import HELPERS, lenient
 from guardrails.rego.operations import dot
@@ -27,7 +28,6 @@ from guardrails.rego.values import UNDEFINED, RegoSet, to_key
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from guardrails.rego import ir
     from guardrails.rego.emit.artefact import Artefact, Constant, Function
     from guardrails.rego.values import Value
 
@@ -41,21 +41,18 @@ class Linked:
     """A compiled policy, ready to run.
 
     Attributes:
-        entries: For each plan, its function: input, data, context to what it gives.
+        entries: For each plan, its function: what it gives for an input and, where it needs them,
+            the context and the data. It raises nothing but an EvaluationError, unless Python has
+            no room left to call it.
         single: The plans whose function gives a value, and not a list of results.
         artefact: What it was made of.
         functions: The functions by the names that Python knows their sources by.
     """
 
-    entries: Mapping[str, Callable[[Value, Value, Any], Value]]
+    entries: Mapping[str, Callable[..., Value]]
     single: frozenset[str]
     artefact: Artefact
     functions: Mapping[str, Function]
-
-    def place(self, file: str, line: int) -> ir.Location | None:
-        """The place in the policy of a line of Python; None if it is not of this program."""
-        function = self.functions.get(file)
-        return None if function is None else self.artefact.place(function, line)
 
 
 def link(artefact: Artefact, data: Value, *, strict: bool) -> Linked:
@@ -83,7 +80,11 @@ def link(artefact: Artefact, data: Value, *, strict: bool) -> Linked:
         digest.update(function.text.encode())
     prefix = digest.hexdigest()[:12]
     functions: dict[str, Function] = {}
-    for function in artefact.functions:
+    space.update(CAUGHT)
+    space[FAULT] = Faults(artefact, functions).error
+    called = frozenset(artefact.entries.values())
+    for each in artefact.functions:
+        function = guarded(each) if each.name in called else each
         file = f"<rego {prefix} {function.name}>"
         _define(function, file, space)
         functions[file] = function
