@@ -86,16 +86,14 @@ listed_contact(value) if {
 listed_contact(value) if {
 	is_string(value)
 	regex.match(address, value)
-	lower(value) in folded
+	listed_address(lower(value))
 }
+
+listed_address(mail) if mail in folded
 
 # A whole domain: what follows the one @ equals the entry, so that neither a longer name nor a
 # second address can stand there.
-listed_contact(value) if {
-	is_string(value)
-	regex.match(address, value)
-	concat("", ["@", split(lower(value), "@")[1]]) in folded
-}
+listed_address(mail) if concat("", ["@", split(mail, "@")[1]]) in folded
 
 # One plain address. Comma, space, quotes, % and ! are left out: with them one text can reach
 # two people or another host.

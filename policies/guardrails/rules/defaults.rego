@@ -36,29 +36,30 @@ standards := data.guardrails_data.approvers
 
 labels contains label if {
 	some label in input.tool.labels
-	label in {"moves_money", "deletes_data"}
+	asks(label)
 }
 
+asks(label) if label in {"moves_money", "deletes_data"}
+
 # To look at these is no change.
-labels contains label if {
-	some label in input.tool.labels
+asks(label) if {
 	label in {"customer_facing", "production_config"}
 	not input.tool.operation == "read"
 }
 
 # A label of the project's own asks where the register says so.
-labels contains label if {
-	some label in input.tool.labels
+asks(label) if {
+	label in entered
 	not label in {"moves_money", "deletes_data", "customer_facing", "production_config"}
-	some key, _ in needs
-	key == label
 }
+
+# What the register has an entry for: tools and labels.
+entered contains key if some key, _ in needs
 
 # So does a tool that bears none of them.
 points contains input.tool.name if {
 	count(labels) == 0
-	some key, _ in needs
-	key == input.tool.name
+	input.tool.name in entered
 }
 
 points contains label if some label in labels

@@ -11,9 +11,11 @@ import future.keywords.not
 
 deny contains "the agent has no named owner" if not owned
 
-owned if {
+owned if named == input.agent.owner
+
+# Space is no name.
+named := owner if {
 	owner := data.guardrails_data.agents[input.agent.id].owner
 	is_string(owner)
 	trim_space(owner) != ""
-	owner == input.agent.owner
 }

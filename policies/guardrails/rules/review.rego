@@ -27,11 +27,14 @@ reviewed if {
 # The whole of the day named still counts, in UTC. Both days are compared as numbers, 20261231,
 # so that no text has to be parsed as a time.
 reviewed if {
+	day := time.date(clock)
+	((day[0] * 10000) + (day[1] * 100)) + day[2] <= due
+}
+
+due := to_number(replace(review_by, "-", "")) if {
 	review_by := data.guardrails_data.agents[input.agent.id].review_by
 	is_string(review_by)
 	regex.match(full_date, review_by)
-	day := time.date(clock)
-	((day[0] * 10000) + (day[1] * 100)) + day[2] <= to_number(replace(review_by, "-", ""))
 }
 
 # RFC 3339's full-date from the year 2000 on. 29 February stands in every year: where there is
