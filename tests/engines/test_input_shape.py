@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.engines import shape_closures
 
 import guardrails as gr
 from guardrails import testing
@@ -205,6 +206,102 @@ def test_a_name_too_many_is_told_where_names_are_listed() -> None:
 def test_what_a_json_decoder_gives_fits_once_it_is_exact(value) -> None:
     assert is_document(from_json(value))
     assert fits(ANYTHING)(from_json(value))
+
+
+# A schema of any form, and documents that nearly fit it.
+
+NAMES = st.sampled_from(["a", "b", "c", "when"])
+KINDS = ["null", "boolean", "number", "integer", "string", "array", "object"]
+spans = st.tuples(st.integers(-9, 9), st.integers(0, 2**63)).map(
+    lambda ends: {"minimum": ends[0], "maximum": ends[0] + ends[1]}
+)
+
+
+def around(inner: Any) -> Any:
+    parts = st.fixed_dictionaries(
+        {"type": st.lists(st.sampled_from(KINDS), min_size=1, max_size=3, unique=True)},
+        optional={
+            "items": inner,
+            "properties": st.dictionaries(NAMES, inner, max_size=3),
+            "required": st.lists(NAMES, unique=True),
+            "additionalProperties": st.booleans() | inner,
+        },
+    )
+    one = st.sampled_from(["array", "object"])
+    return st.builds(lambda schema, kind: {**schema, "type": kind}, parts, one) | parts
+
+
+leaves = st.sampled_from([True, {}, *({"type": kind} for kind in KINDS)]) | st.builds(
+    lambda ends, kinds: {"type": kinds, **ends},
+    spans,
+    st.sampled_from(["integer", ["integer", "null"], ["integer", "number"], ["string", "integer"]]),
+)
+schemas = st.recursive(leaves, around, max_leaves=6)
+
+
+def fitting(schema: Any, draw: Any) -> Any:
+    """A value that fits `schema`, but for the one place in some."""
+    if not isinstance(schema, dict) or "type" not in schema or draw(st.integers(0, 30)) == 0:
+        return draw(documents.map(from_json) | st.sampled_from([*WRONG, *range(-10, 10)]))
+    kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    kind = draw(st.sampled_from(kinds))
+    if kind == "array":
+        return [fitting(schema.get("items"), draw) for _ in range(draw(st.integers(0, 2)))]
+    if kind == "object":
+        given = schema.get("properties", {})
+        names = {*schema.get("required", ()), *draw(st.sets(NAMES, max_size=2))}
+        other = schema.get("additionalProperties", True)
+        return {name: fitting(given.get(name, other), draw) for name in sorted(names)}
+    if kind in {"integer", "number"}:
+        ends = st.sampled_from([0, 1, Decimal("0.5"), *(schema[n] for n in _ENDS if n in schema)])
+        return draw(ends) + draw(st.sampled_from([0, 0, 1, -1]))
+    return {"null": None, "boolean": draw(st.booleans()), "string": "x"}[kind]
+
+
+_ENDS = ("minimum", "maximum")
+
+
+@given(schemas, st.data())
+def test_it_tells_what_its_closures_tell(schema, data) -> None:
+    shape = shape_of_schema(schema)
+    value = fitting(schema, data.draw)
+    assert fits(shape)(value) == shape_closures.fits(shape)(value)
+
+
+@pytest.mark.parametrize("path", [(), *places(DOCUMENT)], ids=str)
+def test_of_the_published_schema_it_tells_the_same(path) -> None:
+    closures = shape_closures.fits(shape_of_schema(SCHEMA))
+    for value in [*WRONG, *ANY, -1, 2**63 - 1, 2**63, Decimal(1), Decimal("Infinity")]:
+        document = changed(path, value)
+        assert FITS(document) == closures(document)
+
+
+def test_what_is_nested_deeper_than_loops_may_be_is_tested_too() -> None:
+    schema: Any = {"type": "string"}
+    value: Any = "x"
+    wrong: Any = 1
+    for _ in range(40):
+        schema, value, wrong = {"type": "array", "items": schema}, [value], [wrong]
+    test = fits(shape_of_schema(schema))
+    assert test(value)
+    assert not test(wrong)
+
+
+def test_no_name_of_a_schema_stands_in_its_test() -> None:
+    """Nor anything else of it: a property may be called as it likes."""
+    name = '"]: import os #'
+    schema = {"type": "object", "properties": {name: {"type": "string"}}, "required": [name]}
+    test = fits(shape_of_schema(schema))
+    assert test({name: "x"})
+    assert not test({name: 1})
+    assert not test({"other": "x"})
+
+
+def test_a_document_beyond_the_stack_does_not_fit() -> None:
+    deep: Any = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert not FITS({**DOCUMENT, "args": {"deep": deep}})
 
 
 def test_a_promise_of_single_values_is_not_tested() -> None:

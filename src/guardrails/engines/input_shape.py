@@ -4,21 +4,25 @@ Compiled code looks up what the schema promises and does not ask again. A docume
 the promise could make it answer anything: text in place of a list would be searched for a part
 of it. So each document is held against the very shape that the compiler relied on, down to the
 exact types of its leaves, and one that has another goes to the program that expects nothing.
+
+The test stands in every decision, so it is written as one function for the whole shape, as
+policies are: names and constants stand in a table, and what the text may hold is listed in
+:mod:`guardrails.rego.emit.allowed`.
 """
 
 from __future__ import annotations
 
+import builtins
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from guardrails.rego.emit import allowed
 from guardrails.rego.emit.shapes import DOCUMENT, UNKNOWN, Kind, Shape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Mapping
 
 Test: TypeAlias = "Callable[[Any], bool]"
-
-_MISSING: Final = object()
 
 
 def is_document(value: Any) -> bool:
@@ -45,124 +49,190 @@ def fits(shape: Shape) -> Test:
     Raises:
         ValueError: The shape promises single values, which this test does not ask for.
     """
-    if shape.only is not UNKNOWN and not shape.is_only(_ALONE):
-        msg = "a shape with single values cannot be tested"
-        raise ValueError(msg)
-    if not shape.fields and shape.item is None and not DOCUMENT.kinds & ~shape.kinds:
+    if _is_any(shape):
         return is_document
-    tests = {kind: make(shape) for kind, (of, make) in _MAKERS.items() if shape.may_be(of)}
-    if len(tests) == 1:
-        ((kind, test),) = tests.items()
-        if kind is str:
-            return _is_text
-        if kind in (dict, list):
-            return test  # it asks for the type itself
+    writer = _Writer()
+    writer.value(shape, "v0", 1)
+    text = "\n".join(["def F0(v0):", *writer.lines, " return True", ""])
+    allowed.check("F0", text, writer.known.keys())
+    # A name that is not there, or a document that is nested too deeply, is no fit, either.
+    guarded = text.replace("\n", "\n ").replace("\n ", "\n try:\n ", 1).rstrip()
+    space: dict[str, Any] = {**writer.known, "__builtins__": _PYTHON, "FAILED": _FAILED}
+    source = f"{guarded}\n except FAILED:\n  return False\n"
+    exec(compile(source, "<shape>", "exec", dont_inherit=True), space)  # noqa: S102  # held against the list above
+    test: Test = space["F0"]
+    return test
 
-    def run(value: Any) -> bool:
-        test = tests.get(type(value))
-        return test is not None and test(value)
 
-    return run
+_FAILED: Final = (KeyError, RecursionError)
+_PYTHON: Final = {name: getattr(builtins, name) for name in sorted(allowed.PYTHON_NAMES)}
 
+
+def _is_finite(value: Decimal) -> bool:
+    return value.is_finite()
+
+
+_TYPES: Final[Mapping[str, Any]] = {
+    "int": int,
+    "Decimal": Decimal,
+    "is_document": is_document,
+    "is_finite": _is_finite,
+}
+"""What a test may use besides constants and what every generated function sees."""
 
 _ALONE: Final = Kind.NULL | Kind.TRUE | Kind.FALSE | Kind.UNDEFINED
 """Kinds with one value each: what is said of the kind is said of the value."""
 
-
-def _yes(_value: Any) -> bool:
-    return True
-
-
-def _no(_value: Any) -> bool:
-    return False
+_DEEPEST: Final = 8
+"""Loops within one another; a test of what stands deeper is a function of its own."""
 
 
-def _is_text(value: Any) -> bool:
-    return type(value) is str
+def _is_any(shape: Shape) -> bool:
+    """Whether every JSON document has `shape`."""
+    return not shape.fields and shape.item is None and not DOCUMENT.kinds & ~shape.kinds
 
 
-def _is_finite(value: Any) -> bool:
-    return bool(value.is_finite())
+class _Writer:
+    """Writes the lines of a test.
 
+    Attributes:
+        lines: Those written.
+        known: What stands under the names in them.
+    """
 
-def _boolean(shape: Shape) -> Test:
-    if shape.may_be(Kind.TRUE) and shape.may_be(Kind.FALSE):
-        return _yes
-    wanted = shape.may_be(Kind.TRUE)
-    return lambda value: value is wanted
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.known: dict[str, Any] = dict(_TYPES)
+        self._names = 0
+        self._loops = 0
 
+    def line(self, depth: int, text: str) -> None:
+        self.lines.append(" " * depth + text)
 
-def _array(shape: Shape) -> Test:
-    test = is_document if shape.item is None else fits(shape.item)
+    def name(self) -> str:
+        """A new variable."""
+        self._names += 1
+        return f"v{self._names}"
 
-    def texts(value: Any) -> bool:
-        if type(value) is not list:
-            return False
-        for item in value:  # noqa: SIM110  # as in is_document
-            if type(item) is not str:
-                return False
-        return True
+    def constant(self, value: Any) -> str:
+        """The name of a constant."""
+        name = f"K{len(self.known)}"
+        self.known[name] = value
+        return name
 
-    def run(value: Any) -> bool:
-        if type(value) is not list:
-            return False
-        for item in value:  # noqa: SIM110  # as in is_document
-            if not test(item):
-                return False
-        return True
+    def need(self, depth: int, condition: str) -> None:
+        self.line(depth, f"if not ({condition}):")
+        self.line(depth + 1, "return False")
 
-    return texts if test is _is_text else run
+    def value(self, shape: Shape, name: str, depth: int) -> None:
+        """Test that the value of the variable `name` has `shape`."""
+        if shape.only is not UNKNOWN and not shape.is_only(_ALONE):
+            msg = "a shape with single values cannot be tested"
+            raise ValueError(msg)
+        if _is_any(shape):
+            self.need(depth, f"type({name}) is str or is_document({name})")
+            return
+        if self._loops >= _DEEPEST and shape.may_be(Kind.ARRAY | Kind.OBJECT):
+            self.need(depth, f"{self.constant(fits(shape))}({name})")
+            return
+        plain = _scalars(self, shape, name)
+        array, other = shape.may_be(Kind.ARRAY), shape.may_be(Kind.OBJECT)
+        if not array and not other:
+            self.need(depth, plain)
+        elif (array and other) or plain != "False":
+            self._either(shape, name, depth, plain)
+        else:
+            self.need(depth, f"type({name}) is {'list' if array else 'dict'}")
+            (self.array if array else self.object)(shape, name, depth)
 
+    def _either(self, shape: Shape, name: str, depth: int, plain: str) -> None:
+        """Test a value that may be a collection or something else."""
+        self.line(depth, f"if type({name}) is list:")
+        if shape.may_be(Kind.ARRAY):
+            self.array(shape, name, depth + 1)
+        else:
+            self.line(depth + 1, "return False")
+        self.line(depth, "else:")
+        self.line(depth + 1, f"if type({name}) is dict:")
+        if shape.may_be(Kind.OBJECT):
+            self.object(shape, name, depth + 2)
+        else:
+            self.line(depth + 2, "return False")
+        self.line(depth + 1, "else:")
+        self.need(depth + 2, plain)
 
-def _object(shape: Shape) -> Test:
-    """Of an object: its fields, and what stands under other names, if that may be."""
-    tests = {name: fits(each.without(Kind.UNDEFINED)) for name, each in shape.fields.items()}
-    sure = [name for name, each in shape.fields.items() if each.defined]
-    texts = [name for name in sure if tests[name] is _is_text]
-    needed = [(name, tests[name]) for name in sure if tests[name] is not _is_text]
-    optional = [(name, test) for name, test in tests.items() if name not in sure]
-    others = _others(shape, frozenset(tests))
+    def array(self, shape: Shape, name: str, depth: int) -> None:
+        """Test the items of the list `name`."""
+        item = self.name()
+        self.line(depth, f"for {item} in {name}:")
+        self._inside(shape.item, item, depth + 1)
 
-    def run(value: Any) -> bool:
-        if type(value) is not dict:
-            return False
-        for name in texts:
-            if type(value.get(name)) is not str:
-                return False
-        for name, test in needed:
-            if not test(value.get(name, _MISSING)):
-                return False
-        listed = len(sure)
-        for name, test in optional:
-            item = value.get(name, _MISSING)
-            if item is not _MISSING:
-                if not test(item):
-                    return False
-                listed += 1
+    def object(self, shape: Shape, name: str, depth: int) -> None:
+        """Test the fields of the dict `name`, and what stands under other names."""
+        sure = [field for field, each in shape.fields.items() if each.defined]
+        closed = shape.item is not None and shape.item.is_only(Kind.UNDEFINED)
+        if closed and len(sure) == len(shape.fields):
+            self.need(depth, f"len({name}) == {len(sure)}")
+        for field in sure:
+            self._field(shape.fields[field], f"{name}[{self.constant(field)}]", depth)
+        many = str(len(sure))
+        if len(sure) < len(shape.fields):
+            many = self.name()
+            self.line(depth, f"{many} = {len(sure)}")
+        for field, each in shape.fields.items():
+            if field not in sure:
+                key = self.constant(field)
+                self.line(depth, f"if {key} in {name}:")
+                self.line(depth + 1, f"{many} = {many} + 1")
+                self._field(each.without(Kind.UNDEFINED), f"{name}[{key}]", depth + 1)
+        if closed and len(sure) == len(shape.fields):
+            return
         # With as many keys as names, its keys are those names.
-        return len(value) == listed or others(value)
+        self.line(depth, f"if len({name}) != {many}:")
+        if closed:
+            self.line(depth + 1, "return False")
+            return
+        self._others(shape, name, depth + 1)
 
-    return run
+    def _others(self, shape: Shape, name: str, depth: int) -> None:
+        """Test what stands under names that `shape` does not list."""
+        key, item = self.name(), self.name()
+        self.line(depth, f"for {key}, {item} in {name}.items():")
+        self.need(depth + 1, f"type({key}) is str")
+        depth += 1
+        if shape.fields:
+            self.line(depth, f"if {key} not in {self.constant(frozenset(shape.fields))}:")
+            depth += 1
+        self._inside(shape.item, item, depth)
+
+    def _inside(self, shape: Shape | None, name: str, depth: int) -> None:
+        self._loops += 1
+        self.value(DOCUMENT if shape is None else shape, name, depth)
+        self._loops -= 1
+
+    def _field(self, shape: Shape, text: str, depth: int) -> None:
+        if shape.kinds == Kind.STRING and shape.only is UNKNOWN:
+            self.need(depth, f"type({text}) is str")
+            return
+        name = self.name()
+        self.line(depth, f"{name} = {text}")
+        self.value(shape, name, depth)
 
 
-def _others(shape: Shape, names: Collection[str]) -> Test:
-    """Of an object that has other keys than `names`."""
-    test = is_document if shape.item is None else fits(shape.item)
-    if shape.item is not None and shape.item.is_only(Kind.UNDEFINED):
-        return _no
-
-    def run(value: Any) -> bool:
-        return all(type(key) is str and (key in names or test(item)) for key, item in value.items())
-
-    return run
-
-
-_MAKERS: Final[dict[type, tuple[Kind, Callable[[Shape], Test]]]] = {
-    str: (Kind.STRING, lambda _: _yes),
-    int: (Kind.NUMBER, lambda _: _yes),
-    Decimal: (Kind.NUMBER, lambda _: _is_finite),
-    type(None): (Kind.NULL, lambda _: _yes),
-    bool: (Kind.BOOLEAN, _boolean),
-    list: (Kind.ARRAY, _array),
-    dict: (Kind.OBJECT, _object),
-}
+def _scalars(writer: _Writer, shape: Shape, name: str) -> str:
+    """The condition that the value of `name` is one of the scalars of `shape`."""
+    parts = []
+    if shape.may_be(Kind.STRING):
+        parts.append(f"type({name}) is str")
+    if shape.may_be(Kind.NUMBER) and shape.span is not None:
+        least, most = map(writer.constant, shape.span)
+        parts.append(f"type({name}) is int and {least} <= {name} <= {most}")
+    elif shape.may_be(Kind.NUMBER):
+        parts.append(f"type({name}) is int or type({name}) is Decimal and is_finite({name})")
+    if shape.may_be(Kind.NULL):
+        parts.append(f"{name} is None")
+    if shape.may_be(Kind.TRUE) and shape.may_be(Kind.FALSE):
+        parts.append(f"type({name}) is bool")
+    elif shape.may_be(Kind.BOOLEAN):
+        parts.append(f"{name} is {shape.may_be(Kind.TRUE)}")
+    return " or ".join(parts) or "False"

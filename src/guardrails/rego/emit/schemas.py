@@ -33,7 +33,10 @@ def shape_of_schema(schema: object) -> Shape:
         return DOCUMENT
     named = schema["type"]
     kinds = Kind(0)
-    for name in named if isinstance(named, list) else [named]:
+    names = named if isinstance(named, list) else [named]
+    if "number" in names:
+        names = [name for name in names if name != "integer"]
+    for name in names:
         if name not in _KINDS:
             return DOCUMENT
         kinds |= _KINDS[name]
@@ -45,7 +48,15 @@ def shape_of_schema(schema: object) -> Shape:
         item = shape_of_schema(schema.get("items"))
     if kinds & Kind.ARRAY and kinds & Kind.OBJECT:
         fields, item = {}, None
-    return Shape(kinds, item, fields, json=True)
+    return Shape(kinds, item, fields, json=True, span=_span(schema) if "integer" in names else None)
+
+
+def _span(schema: Mapping[str, Any]) -> tuple[int, int] | None:
+    """From where to where whole numbers go; None if the schema does not say that."""
+    least, most = schema.get("minimum"), schema.get("maximum")
+    if type(least) is int and type(most) is int and least <= most:
+        return least, most
+    return None
 
 
 _OPAQUE: Final = frozenset({"$ref", "anyOf", "oneOf", "allOf", "not", "if", "enum", "const"})

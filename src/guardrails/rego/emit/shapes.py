@@ -88,6 +88,8 @@ class Shape:
         json: It is a JSON document down to its leaves: no sets, and all keys are strings.
         named: All keys of an object are strings.
         only: The value itself, where there is only one.
+        span: The least and the largest number that it may be, where it is an ``int``. It says
+            nothing of values that are no numbers.
     """
 
     kinds: Kind
@@ -96,6 +98,7 @@ class Shape:
     json: bool = False
     named: bool = False
     only: object = field(default=UNKNOWN, hash=False)
+    span: tuple[int, int] | None = None
 
     def is_only(self, kinds: Kind) -> bool:
         """Whether no value has a kind beside `kinds`."""
@@ -179,6 +182,18 @@ def set_of(item: Shape) -> Shape:
     return Shape(Kind.SET, item)
 
 
+def whole(least: int, most: int) -> Shape:
+    """Of each ``int`` from `least` to `most`."""
+    return Shape(Kind.NUMBER, span=(least, most))
+
+
+def span_of(shape: Shape) -> tuple[int, int] | None:
+    """From where to where whole numbers of `shape` go; None if there may be others."""
+    if type(shape.only) is int and shape.kinds == Kind.NUMBER:
+        return shape.only, shape.only
+    return shape.span if shape.kinds == Kind.NUMBER else None
+
+
 def exactly(value: Value) -> Shape:
     """Of one value."""
     return replace(shape_of(value), only=value)
@@ -186,8 +201,12 @@ def exactly(value: Value) -> Shape:
 
 def join(a: Shape, b: Shape) -> Shape:
     """What holds of every value of which either holds."""
-    if a is b:
+    if a is b or not b.kinds:
         return a
+    if not a.kinds:
+        return b
+    if a.span != b.span:
+        return _joint(a, b, _joined_fields(a, b))
     if b.kinds == a.kinds and not a.fields and a.only is UNKNOWN and _same_parts(a, b):
         return a
     fields = _joined_fields(a, b)
@@ -211,7 +230,18 @@ def _joint(a: Shape, b: Shape, fields: Mapping[str, Shape]) -> Shape:
         (a.json or not a.may_be(_COLLECTIONS)) and (b.json or not b.may_be(_COLLECTIONS)),
         _is_named(a) and _is_named(b),
         a.only if same and a.kinds | Kind.UNDEFINED == b.kinds | Kind.UNDEFINED else UNKNOWN,
+        _joined_spans(a, b),
     )
+
+
+def _joined_spans(a: Shape, b: Shape) -> tuple[int, int] | None:
+    if not a.may_be(Kind.NUMBER):
+        return b.span
+    if not b.may_be(Kind.NUMBER):
+        return a.span
+    if a.span is None or b.span is None:
+        return None
+    return min(a.span[0], b.span[0]), max(a.span[1], b.span[1])
 
 
 def _is_named(shape: Shape) -> bool:
