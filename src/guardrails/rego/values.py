@@ -27,6 +27,7 @@ by their values.
 
 from __future__ import annotations
 
+import itertools
 import operator
 import re
 from decimal import Decimal
@@ -75,8 +76,10 @@ class Undefined:
 UNDEFINED: Final = Undefined()
 
 _TAG_BOOLEAN: Final = 0
-_TAG_ARRAY: Final = 1
-_TAG_OBJECT: Final = 2
+ARRAY_TAG: Final = 1
+OBJECT_TAG: Final = 2
+"""What begins the key form of an array or an object, see :func:`to_key`."""
+
 _TAG_SET: Final = 3
 
 _TRUE: Final = (_TAG_BOOLEAN, True)
@@ -136,9 +139,9 @@ def to_key(value: Value) -> Key:
     if kind is bool:
         return _TRUE if value else _FALSE
     if kind is list:
-        return (_TAG_ARRAY, tuple([to_key(item) for item in value]))
+        return (ARRAY_TAG, tuple([to_key(item) for item in value]))
     if kind is dict:
-        return (_TAG_OBJECT, frozenset([(key, to_key(item)) for key, item in value.items()]))
+        return (OBJECT_TAG, frozenset([(key, to_key(item)) for key, item in value.items()]))
     if kind is RegoSet:
         return (_TAG_SET, frozenset(value.keys))
     msg = f"{kind.__name__} is no Rego value"
@@ -152,9 +155,9 @@ def from_key(key: Key) -> Value:
     tag, content = key
     if tag == _TAG_BOOLEAN:
         return content
-    if tag == _TAG_ARRAY:
+    if tag == ARRAY_TAG:
         return [from_key(item) for item in content]
-    if tag == _TAG_OBJECT:
+    if tag == OBJECT_TAG:
         return {name: from_key(item) for name, item in content}
     return RegoSet.of_keys(set(content))
 
@@ -186,6 +189,8 @@ def is_number(value: Value) -> bool:
 
 def equal(left: Value, right: Value) -> bool:
     """Rego's ``==``: by type and content; ``1`` equals ``1.0``, ``true`` never equals ``1``."""
+    if left is right:
+        return True
     kind = type(left)
     other = type(right)
     if kind is not other:
@@ -280,12 +285,21 @@ def sorted_values(values: Iterable[Value]) -> list[Value]:
 
 
 def _common_names(items: list[dict[Key, Value]]) -> list[str] | None:
-    """The sorted keys of objects that have the same ones, if all they hold is strings."""
+    """The sorted keys of objects that have the same ones, if Python orders what they hold."""
     names = items[0].keys()
+    if not names or set(map(type, names)) != {str}:
+        return None
     for item in items:
-        if item.keys() != names or not all(type(value) is str for value in item.values()):
+        if item.keys() != names:
             return None
-    return sorted(names) if names and all(type(name) is str for name in names) else None
+    for name in names:
+        held = [item[name] for item in items]
+        kinds = set(map(type, held))
+        if kinds == {list}:
+            kinds = set(map(type, itertools.chain.from_iterable(held)))
+        if not (kinds <= {str} or kinds <= {int, Decimal}):
+            return None
+    return sorted(names)
 
 
 def sorted_keys(mapping: dict[Key, Value]) -> list[Key]:

@@ -19,7 +19,19 @@ if TYPE_CHECKING:
 
 Raw = dict[str, Any]
 
-FIELDS: Final = ("amount", "name", "tags", "flags", "items", "nested", "any", "on", "missing")
+FIELDS: Final = (
+    "amount",
+    "name",
+    "tags",
+    "flags",
+    "items",
+    "nested",
+    "any",
+    "on",
+    "at",
+    "few",
+    "missing",
+)
 FIRST: Final = 2
 """Locals 0 and 1 are input and data."""
 
@@ -383,6 +395,8 @@ _WRITTEN: Final = {
 _ASKED: Final = {"IsArrayStmt": "arr", "IsObjectStmt": "obj", "IsSetStmt": "set"}
 _FIELD_KINDS: Final = {
     "amount": "num",
+    "at": "num",
+    "few": "num",
     "name": "str",
     "tags": "arr",
     "flags": "obj",

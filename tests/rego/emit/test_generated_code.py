@@ -39,17 +39,33 @@ EXPRESSIONS = {
     *("Subscript", "Slice", "List", "Tuple", "Dict", "Set", "Name", "Constant", "keyword"),
 }
 OPERATORS = {
-    *("And", "Or", "Not", "Sub", "Is", "IsNot", "In", "NotIn", "Eq", "NotEq", "Lt", "LtE"),
+    *(
+        "And",
+        "Or",
+        "Not",
+        "Sub",
+        "Add",
+        "Mult",
+        "FloorDiv",
+        "Is",
+        "IsNot",
+        "In",
+        "NotIn",
+        "Eq",
+        "NotEq",
+        "Lt",
+        "LtE",
+    ),
     *("Gt", "GtE", "Load", "Store"),
 }
 AROUND = {"Module", "FunctionDef", "arguments", "arg"}
 METHODS = {
     *("get", "copy", "add", "append", "items", "values", "keys", "join", "split", "replace"),
-    *("lower", "upper", "isascii", "startswith", "endswith", "__setitem__"),
+    *("lower", "upper", "isascii", "startswith", "endswith", "setdefault", "__setitem__"),
 }
 PYTHON = {
     *("dict", "enumerate", "frozenset", "len", "list", "map", "set", "sorted", "str", "bool"),
-    *("type",),
+    *("type", "tuple"),
 }
 LOCAL = re.compile(r"[a-z][0-9]+", re.ASCII)
 GLOBAL = re.compile(r"[A-Z][0-9]+S?", re.ASCII)

@@ -79,8 +79,10 @@ SCHEMA: Final = {
         },
         "any": True,
         "on": {"type": "boolean"},
+        "at": {"type": "integer", "minimum": 0, "maximum": 9223372036854775807},
+        "few": {"type": "integer", "minimum": -3, "maximum": 1000},
     },
-    "required": ["amount", "name", "tags", "flags"],
+    "required": ["amount", "name", "tags", "flags", "at"],
     "additionalProperties": False,
 }
 """What inputs of :func:`fitting` obey."""
@@ -141,6 +143,11 @@ def fitting(chance: random.Random, parts: Any = None) -> dict[str, Any]:
             del found[name]
     if chance.random() < 0.3 and "nested" in found:
         del found["nested"]["b"]
+    found["at"] = chance.choice(
+        [0, 1, 86_400_000_000_000, 2**62, 2**63 - 1, chance.getrandbits(63)]
+    )
+    if chance.random() < 0.8:
+        found["few"] = chance.choice([-3, -1, 0, 1, 2, 31, 1000])
     return found | (parts or {})
 
 

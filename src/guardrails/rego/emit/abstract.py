@@ -54,7 +54,7 @@ class Variable:
         name: The variable.
         shape: What is known of its value; perhaps undefined, which is ``U``.
         changes: The variable may get another value later.
-        raw: It holds no :class:`~guardrails.rego.values.RegoSet` but the ``set`` of its keys.
+        raw: It holds no :class:`~guardrails.rego.values.RegoSet` but its members by their keys.
     """
 
     name: str

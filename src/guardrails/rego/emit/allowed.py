@@ -29,6 +29,7 @@ PYTHON_NAMES: Final = frozenset(
         "set",
         "sorted",
         "str",
+        "tuple",
         "type",
     }
 )
@@ -57,6 +58,7 @@ METHODS: Final = frozenset(
         "keys",
         "lower",
         "replace",
+        "setdefault",
         "split",
         "startswith",
         "upper",
@@ -73,6 +75,7 @@ _NODES: Final = (
     *(ast.Return, ast.Assign, ast.For, ast.While, ast.If, ast.Expr),
     *(ast.Pass, ast.Break, ast.Continue),
     *(ast.BoolOp, ast.And, ast.Or, ast.UnaryOp, ast.Not, ast.BinOp, ast.Sub),
+    *(ast.Add, ast.Mult, ast.FloorDiv),
     *(ast.Compare, ast.Is, ast.IsNot, ast.In, ast.NotIn),
     *(ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE),
     *(ast.IfExp, ast.NamedExpr, ast.Call, ast.keyword, ast.Attribute, ast.Subscript, ast.Slice),
@@ -134,12 +137,18 @@ def _decorated(function: ast.FunctionDef) -> bool:
     )
 
 
+def _is_local(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and LOCAL.fullmatch(node.id) is not None
+
+
 def _is_allowed(node: ast.AST, known: Collection[str]) -> bool:
     if type(node) not in NODES:
         return False
     match node:
         case ast.FunctionDef():
             return False  # one stands around all, none within
+        case ast.BinOp(op=ast.Mult(), left=one, right=other):
+            return _is_local(one) and isinstance(other, ast.Name) and other.id[0] == "K"
         case ast.Name(id=name, ctx=ast.Store()):
             return LOCAL.fullmatch(name) is not None
         case ast.Name(id=name):

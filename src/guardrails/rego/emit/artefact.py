@@ -14,19 +14,20 @@ from guardrails.errors import PolicyLoadError
 from guardrails.rego import exact_json, ir
 from guardrails.rego.builtins import BUILTINS
 from guardrails.rego.emit import allowed
+from guardrails.rego.emit.program import Lookup
 from guardrails.rego.emit.render import render
 from guardrails.rego.values import UNDEFINED, RegoSet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from guardrails.rego.emit.program import Program
     from guardrails.rego.values import Value
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """The version of the text; another one is refused."""
 
-FORMS: Final = frozenset({"key", "keys", "path", "pattern", "plain pattern", "value"})
+FORMS: Final = frozenset({"getter", "key", "keys", "path", "pattern", "plain pattern", "value"})
 """What can be made of a constant's value; see :class:`~guardrails.rego.emit.program.Constant`."""
 
 _LARGEST_MEMO: Final = 1_000_000
@@ -79,6 +80,7 @@ class Artefact:
         constants: The table of constants.
         builtins: The names of builtins by the names that they are called by.
         tables: Names of functions by those of constants, for each table by its name.
+        lookups: What is kept of rules' values, by the names that it goes by.
         memo: How many rules have a place in the memo.
         files: The files that rows are counted in.
     """
@@ -88,6 +90,7 @@ class Artefact:
     constants: tuple[Constant, ...]
     builtins: Mapping[str, str]
     tables: Mapping[str, Mapping[str, str]]
+    lookups: Mapping[str, Lookup]
     memo: int
     files: tuple[str, ...]
 
@@ -116,6 +119,7 @@ class Artefact:
             tuple(constants),
             dict(program.builtins),
             {name: dict(table) for name, table in program.tables.items()},
+            dict(program.lookups),
             program.memo,
             tuple(files),
         )
@@ -134,6 +138,10 @@ class Artefact:
             "entries": dict(self.entries),
             "builtins": dict(self.builtins),
             "tables": {name: dict(table) for name, table in self.tables.items()},
+            "lookups": {
+                name: [each.function, each.params, each.path, each.sources]
+                for name, each in self.lookups.items()
+            },
         }
         functions = list(_gathered(map(_function_text, self.functions)))
         yield json.dumps({**head, "functions": len(functions), "constants": len(self.constants)})
@@ -170,7 +178,7 @@ class Artefact:
             NotAllowed: Something else stands in one.
         """
         known = {each.name for each in self.functions} | {each.name for each in self.constants}
-        known |= self.builtins.keys() | self.tables.keys()
+        known |= self.builtins.keys() | self.tables.keys() | self.lookups.keys()
         for function in self.functions:
             allowed.check(function.name, function.text, known)
 
@@ -257,8 +265,13 @@ def _loaded(cls: type[Artefact], lines: Sequence[str], *, vouched: bool) -> Arte
             "a table is none",
         )
     _need(len(constants) == head["constants"], "it is torn")
-    names = {*defined, *builtins, *tables}
-    _need(len(names) == len(defined) + len(builtins) + len(tables), "a name stands for two things")
+    _need(type(head["lookups"]) is dict, "a look-up is none")
+    lookups = {name: _lookup(each) for name, each in head["lookups"].items()}
+    names = {*defined, *builtins, *tables, *lookups}
+    _need(
+        len(names) == len(defined) + len(builtins) + len(tables) + len(lookups),
+        "a name stands for two things",
+    )
     _need(all(allowed.GLOBAL.fullmatch(name) for name in names), "a name is none of a program's")
     _need(all(name in BUILTINS for name in builtins.values()), "a builtin is not known")
     called = {each.name for each in functions}
@@ -267,7 +280,11 @@ def _loaded(cls: type[Artefact], lines: Sequence[str], *, vouched: bool) -> Arte
     for table in tables.values():
         _need(called.issuperset(table.values()), "a table holds what is no function")
         _need(texts.issuperset(table), "a table has a key that is no text")
-    found = cls(functions, entries, constants, builtins, tables, memo, tuple(files))
+    objects = {each.name for each in constants if each.form == "value"}
+    for lookup in lookups.values():
+        _need(lookup.function in called - {*entries.values()}, "a look-up is of no function")
+        _need(objects.issuperset(lookup.sources), "a look-up is in what is no constant")
+    found = cls(functions, entries, constants, builtins, tables, lookups, memo, tuple(files))
     if not vouched:
         found.check()
     return found
@@ -282,6 +299,19 @@ def _function(item: Any, files: int) -> Function:
     _need(not rows or -1 <= min(which) <= max(which) < files, "a place is in no file")
     _need(not rows or min(where) >= 0, "a place is none")
     return Function(name, text, tuple(zip(which, where, strict=True)))
+
+
+def _lookup(item: Any) -> Lookup:
+    function, *texts = item
+    _need(type(function) is str and len(texts) == _TEXTS, "a look-up is none")
+    for each in texts:
+        _need(type(each) is list and all(type(name) is str for name in each), "a look-up is none")
+    params, path, sources = map(tuple, texts)
+    _need({"i0", "m0"}.issuperset(params), "a look-up takes something else")
+    return Lookup(function, params, path, sources)
+
+
+_TEXTS: Final = 3
 
 
 def _constant(item: Any) -> Constant:
@@ -302,9 +332,14 @@ def _anything(_value: Value) -> bool:
     return True
 
 
-_FITS: Final = {
+def _is_names(value: Value) -> bool:
+    return type(value) is list and all(type(name) is str for name in value)
+
+
+_FITS: Final[Mapping[str, Callable[[Value], bool]]] = {
+    "getter": lambda value: _is_names(value) and bool(value),
     "keys": lambda value: type(value) in (list, dict, RegoSet),
-    "path": lambda value: type(value) is list and all(type(name) is str for name in value),
+    "path": _is_names,
     "pattern": lambda value: type(value) is str,
     "plain pattern": lambda value: type(value) is str,
 }

@@ -7,7 +7,7 @@ does; what it gives for other arguments, errors included, is the builtin's own a
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from guardrails.rego.builtins import BUILTINS
 from guardrails.rego.builtins.base import BuiltinError
@@ -23,9 +23,18 @@ from guardrails.rego.emit.conditions import negated
 from guardrails.rego.emit.equality import same
 from guardrails.rego.emit.known import known_value
 from guardrails.rego.emit.lookups import look_up
+from guardrails.rego.emit.number_forms import (
+    compared,
+    date,
+    difference,
+    floor,
+    helped,
+    whole_number,
+)
 from guardrails.rego.emit.shapes import (
     ANYTHING,
     BOOLEAN,
+    DEFINED,
     NUMBER,
     STRING,
     Kind,
@@ -36,13 +45,11 @@ from guardrails.rego.emit.shapes import (
 from guardrails.rego.values import UNDEFINED, RegoSet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from guardrails.rego.emit.abstract import Abstract
+    from guardrails.rego.emit.number_forms import Form
     from guardrails.rego.emit.walk import Walk
-
-Form: TypeAlias = "Callable[[Walk, Sequence[Abstract]], Abstract | None]"
-"""Gives the value of a call with these arguments; None where it has no form for them."""
 
 
 def call_builtin(walk: Walk, name: str, args: Sequence[Abstract]) -> Abstract | None:
@@ -53,11 +60,11 @@ def call_builtin(walk: Walk, name: str, args: Sequence[Abstract]) -> Abstract | 
         values = [known_value(arg) for arg in args]
         if all(value is not UNDEFINED for value in values):
             try:
-                found = builtin.call(*values)
+                now = builtin.call(*values)
             except BuiltinError:
-                found = UNDEFINED  # it says so where it is run, too
-            if found is not UNDEFINED and walk.unit.is_small(found):
-                return Known(found)
+                now = UNDEFINED  # it says so where it is run, too
+            if now is not UNDEFINED and walk.unit.is_small(now):
+                return Known(now)
     form = FORMS.get(name)
     value = form(walk, args) if form is not None else None
     if value is not None:
@@ -66,7 +73,10 @@ def call_builtin(walk: Walk, name: str, args: Sequence[Abstract]) -> Abstract | 
     if builtin.needs_context:
         texts.insert(0, walk.unit.context(walk))
     result = walk.unit.outcome(RESULTS.get(name, ANYTHING))
-    return walk.define(f"{walk.unit.builtin(name)}({', '.join(texts)})", result)
+    found = walk.define(f"{walk.unit.builtin(name)}({', '.join(texts)})", result)
+    if isinstance(found, Variable) and all(map(walk.is_fixed, args)):
+        walk.fixed.add(found.name)
+    return found
 
 
 _NEVER_NOW: Final = frozenset({"numbers.range", "strings.repeat", "net.cidr_expand"})
@@ -105,26 +115,6 @@ def _is_kind(kind: Kind, python: str) -> Form:
             fails = {value.name: shape.without(kind)}
         text = walk.text(value)
         return Test(python.format(text), holds, fails)
-
-    return form
-
-
-def _compared(operator: str) -> Form:
-    """Of ``gt`` and its like."""
-
-    def form(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
-        a, b = args
-        if isinstance(b, Known) and b.value == 0 and isinstance(a, Variable):
-            gap = walk.facts.get(("difference", a.name))
-            if isinstance(gap, str):
-                return Test(f"{gap} {operator} 0")
-            counted = walk.facts.get(("count", a.name))
-            if isinstance(counted, str) and operator == ">":
-                return Test(f"not not {counted}")
-        texts = f"{walk.text(a)} {operator} {walk.text(b)}"
-        if all(walk.shape(arg).is_only(Kind.NUMBER) for arg in args):
-            return Test(texts)
-        return Test(f"compare({walk.text(a)}, {walk.text(b)}) {operator} 0")
 
     return form
 
@@ -254,7 +244,12 @@ def _object_get(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
     if found.kinds == Kind.UNDEFINED:
         return default
     result = walk.unit.either(found, walk.shape(default))
-    return walk.bind(f"{walk.text(source)}.get({walk.text(key)}, {walk.text(default)})", result)
+    fixed = walk.is_fixed(source) and walk.is_fixed(default)
+    text = f"{walk.text(source)}.get({walk.text(key)}, {walk.text(default)})"
+    value = walk.bind(text, result)
+    if fixed:
+        walk.fixed.add(value.name)
+    return value
 
 
 def _get_along(
@@ -300,9 +295,33 @@ def _sort(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
     raw = walk.raw_text(value)
     if raw is None:
         return None
-    found = walk.bind(f"members({raw})", array_of(walk.shape(value).items()))
-    walk.own.add(found.name)  # members are made anew from their keys
+    items, text = walk.shape(value).items(), f"members({raw})"
+    if _in_columns(items):
+        names = walk.unit.getter(sorted(items.fields))
+        text = f"arranged({raw}, {names})"
+    if items.is_only(Kind.OBJECT) and items.items().is_only(Kind.SCALAR):
+        text = f"copies({text})"
+    elif not items.is_only(Kind.SCALAR):
+        text = f"fresh({text})"
+    found = walk.bind(text, array_of(items))
+    walk.own.add(found.name)  # its members are no longer those of the set
+    walk.fixed.add(found.name)
     return found
+
+
+def _in_columns(shape: Shape) -> bool:
+    """Whether Python orders objects of this shape as Rego does, by the tuples of their values."""
+    return (
+        shape.is_only(Kind.OBJECT)
+        and bool(shape.fields)
+        and _is_closed(shape)
+        and all(
+            each.is_only(Kind.STRING)
+            or each.is_only(Kind.NUMBER)
+            or (each.is_only(Kind.ARRAY) and each.items().is_only(Kind.STRING))
+            for each in shape.fields.values()
+        )
+    )
 
 
 def _keys(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
@@ -311,7 +330,38 @@ def _keys(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
         return None
     if isinstance(value, ObjectLiteral):
         return None
-    return walk.bind(f"set({walk.text(value)})", set_of(ANYTHING.without(Kind.UNDEFINED)), raw=True)
+    shape, text = walk.shape(value), walk.text(value)
+    if _is_closed(shape):
+        return Known(RegoSet(shape.fields))
+    named = shape.named or shape.json
+    found = walk.bind(f"keys({text})", set_of(STRING if named else DEFINED), raw=True)
+    walk.facts["keys", found.name] = f"{text}.keys()"
+    return found
+
+
+def _union(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
+    """Of an object whose names are known with one that is just made, which wins."""
+    one, other = args
+    shape = walk.shape(one)
+    if not shape.is_only(Kind.OBJECT) or not isinstance(other, ObjectLiteral):
+        return None
+    if not _is_closed(shape) or any(
+        walk.shape(each).may_be(Kind.OBJECT) for each in other.fields.values()
+    ):
+        return None
+    fields: dict[object, Abstract] = {}
+    for name in shape.fields:
+        value = other.fields.get(name) or look_up(walk, one, Known(name))
+        if value is None:
+            return None
+        fields[name] = value
+    return ObjectLiteral({**fields, **other.fields})
+
+
+def _is_closed(shape: Shape) -> bool:
+    """Whether an object has all the names that its shape lists, and no others."""
+    closed = shape.item is not None and shape.item.is_only(Kind.UNDEFINED)
+    return closed and all(each.defined for each in shape.fields.values())
 
 
 def _minus(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
@@ -320,8 +370,12 @@ def _minus(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
     if isinstance(b, Known) and type(b.value) is RegoSet:
         raws[1] = walk.unit.constant_keys(b)
     if raws[0] is None or raws[1] is None:
-        return _difference(walk, a, b)
-    return walk.bind(f"{raws[0]} - {raws[1]}", walk.shape(a), raw=True)
+        return difference(walk, a, b)
+    found = walk.bind(f"without({raws[0]}, {raws[1]})", walk.shape(a), raw=True)
+    keys = walk.facts.get(("keys", a.name)) if isinstance(a, Variable) else None
+    if isinstance(keys, str) and isinstance(b, Known):
+        walk.facts["empty", found.name] = f"{keys} <= {raws[1]}"
+    return found
 
 
 def _text_form(pattern: str, *, known: frozenset[int] = frozenset()) -> Form:
@@ -343,20 +397,6 @@ def _text_form(pattern: str, *, known: frozenset[int] = frozenset()) -> Form:
                 return None
         shape = array_of(STRING) if ".split(" in pattern else STRING
         return walk.bind(pattern.format(*map(walk.text, args)), shape)
-
-    return form
-
-
-def _helped(helper: str, shape: Shape) -> Form:
-    """Of a builtin on numbers or texts that a helper does in less time where it is easy."""
-
-    def form(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
-        if not walk.unit.strict:
-            return None
-        kinds = Kind.STRING if helper == "number_in" else Kind.NUMBER
-        if not all(walk.shape(arg).is_only(kinds) for arg in args):
-            return None
-        return walk.bind(f"{helper}({', '.join(map(walk.text, args))})", shape)
 
     return form
 
@@ -410,19 +450,6 @@ def _substring(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
     return walk.bind(f"{walk.text(text)}[:{walk.text(length)}]", STRING)
 
 
-def _difference(walk: Walk, a: Abstract, b: Abstract) -> Abstract | None:
-    """Of two numbers, at least one of which is known to be one."""
-    numbers = any(walk.shape(each).is_only(Kind.NUMBER) for each in (a, b))
-    if not numbers or not walk.unit.strict:
-        return None
-    one, two = walk.text(a), walk.text(b)
-    found = walk.define(f"difference({one}, {two})", NUMBER)
-    if isinstance(found, Variable):
-        # Whether one is larger is told without working out by how much.
-        walk.facts["difference", found.name] = f"gap({one}, {two})"
-    return found
-
-
 FORMS: Final[dict[str, Form]] = {
     "concat": _concat,
     "contains": _contains,
@@ -430,9 +457,9 @@ FORMS: Final[dict[str, Form]] = {
     "endswith": _affix("endswith"),
     "equal": _equal,
     "eq": _equal,
-    "floor": _helped("floor", NUMBER),
-    "gt": _compared(">"),
-    "gte": _compared(">="),
+    "floor": floor,
+    "gt": compared(">"),
+    "gte": compared(">="),
     "internal.member_2": _member,
     "is_array": _is_kind(Kind.ARRAY, "type({}) is list"),
     "is_boolean": _is_kind(Kind.BOOLEAN, "type({}) is bool"),
@@ -442,14 +469,15 @@ FORMS: Final[dict[str, Form]] = {
     "is_set": _is_kind(Kind.SET, "type({}) is Set"),
     "is_string": _is_kind(Kind.STRING, "type({}) is str"),
     "lower": _text_form("({0}.lower() if {0}.isascii() else lower({0}))"),
-    "lt": _compared("<"),
-    "lte": _compared("<="),
+    "lt": compared("<"),
+    "lte": compared("<="),
     "minus": _minus,
-    "mul": _helped("product", NUMBER),
+    "mul": whole_number("*", "product"),
     "neq": _differs,
     "object.get": _object_get,
-    "plus": _helped("total", NUMBER),
+    "plus": whole_number("+", "total"),
     "object.keys": _keys,
+    "object.union": _union,
     "regex.match": _match,
     "replace": _text_form("substituted({0}, {1}, {2})", known=frozenset({1})),
     "sort": _sort,
@@ -457,8 +485,8 @@ FORMS: Final[dict[str, Form]] = {
     "split": _text_form("{0}.split({1})", known=frozenset({1})),
     "startswith": _affix("startswith"),
     "substring": _substring,
-    "time.date": _helped("date", array_of(NUMBER)),
-    "to_number": _helped("number_in", NUMBER),
+    "time.date": date,
+    "to_number": helped("number_in", NUMBER),
     "trim_space": _text_form("trim_space({0})"),
     "type_name": _type_name,
     "upper": _text_form("({0}.upper() if {0}.isascii() else upper({0}))"),

@@ -14,6 +14,7 @@ from guardrails.rego import ir
 from guardrails.rego.emit import residual
 from guardrails.rego.emit.abstract import MISSING, Known, Missing, Variable
 from guardrails.rego.emit.frames import Frame
+from guardrails.rego.emit.lookups import look_up
 from guardrails.rego.emit.loops import carry, order_shows, release
 from guardrails.rego.emit.plain import reach
 from guardrails.rego.emit.shapes import DEFINED, UNKNOWN, Kind, join, set_of
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from guardrails.rego.emit.abstract import Abstract
+    from guardrails.rego.emit.program import Emitted
     from guardrails.rego.emit.walk import Walk
 
 LARGEST: Final = 50_000
@@ -45,7 +47,7 @@ def rule_value(walk: Walk, name: str) -> Abstract:
     found = walk.lasting.get(fact) or walk.facts.get(fact)
     if isinstance(found, Known | Variable | Missing):
         return found
-    several = not walk.unit.used_once(name) or walk.loops
+    several = not walk.unit.used_once(name) or walk.repeated
     if several and walk.unit.is_cheap(name) and walk.scope == walk.outermost:
         return _before_all(walk, name, fact)
     value = walk.facts[fact] = _value(walk, walk.unit.policy.functions[name], ())
@@ -54,7 +56,11 @@ def rule_value(walk: Walk, name: str) -> Abstract:
 
 def _value(walk: Walk, function: ir.Function, args: Sequence[Abstract]) -> Abstract:
     is_rule = len(function.params) == ir.RULE_PARAMETERS
-    if walk.unit.inlines(function.name) and walk.size < LARGEST and not (is_rule and walk.loops):
+    if is_rule:
+        always = _kept(walk, function.name)
+        if always is not None:
+            return always
+    if walk.unit.inlines(function.name) and walk.size < LARGEST and not (is_rule and walk.repeated):
         given = returned(function)
         if given is not None:
             return in_place(walk, function, args, given)
@@ -63,15 +69,72 @@ def _value(walk: Walk, function: ir.Function, args: Sequence[Abstract]) -> Abstr
     if callee.constant is not None:
         return callee.constant
     call = callee.call(walk.scope, [walk.text(arg) for arg in args])
-    if not is_rule or (walk.unit.used_once(function.name) and not walk.loops):
-        return walk.bind(call, callee.result, raw=callee.raw)
+    if not is_rule or (walk.unit.used_once(function.name) and not walk.repeated):
+        return _fixed(walk, walk.bind(call, callee.result, raw=callee.raw))
     kept = f"{walk.scope.memo}[{walk.unit.place(function.name)}]"
-    found = walk.bind(kept, callee.result, raw=callee.raw)
+    found = _fixed(walk, walk.bind(kept, callee.result, raw=callee.raw))
     work = residual.If(walk.where, f"{found.name} is N")
-    work.body.append(residual.Set(walk.where, found.name, call))
-    work.body.append(residual.Set(walk.where, kept, found.name))
     walk.put(work)
+    shared = _worked_out(walk, function, callee, work)
+    work.body.append(residual.Set(walk.where, found.name, shared or call))
+    work.body.append(residual.Set(walk.where, kept, found.name))
     return found
+
+
+def _worked_out(
+    walk: Walk, function: ir.Function, callee: Emitted, work: residual.If
+) -> residual.Text | None:
+    """Write a rule where a plan always comes by; an expression for its value, None if it is not.
+
+    Others that ask for it find its value in the memo.
+    """
+    given = returned(function)
+    if given is None or walk.uncertain or walk.repeated or not walk.plan:
+        return None
+    if walk.scope != walk.outermost or not walk.unit.shares(function.name):
+        return None
+    out, facts, leaving = walk.out, walk.facts, walk.leaving
+    walk.out, walk.facts = work.body, dict(facts)
+    walk.uncertain += 1
+    value = in_place(walk, function, (), given)
+    walk.uncertain -= 1
+    walk.out, walk.facts, walk.leaving = out, facts, leaving
+    text = walk.raw_text(value) if callee.raw else walk.text(value)
+    if text is None or (isinstance(value, Variable) and value.raw is not callee.raw):
+        work.body.clear()
+        return None
+    return text
+
+
+def _kept(walk: Walk, name: str) -> Abstract | None:
+    """The value of a rule that is kept across evaluations; None if it is not."""
+    if not walk.outermost.shaped or walk.scope != walk.outermost:
+        return None
+    lookup = walk.unit.lookup(name)
+    if lookup is None:
+        return None
+    text, found = lookup
+    callee = walk.unit.function(name, shaped=True)
+    if callee.constant is not None:
+        return callee.constant
+    key: Abstract = Known(None)
+    if not found.path:
+        settled = walk.unit.always(found)
+        if settled is not None:
+            return settled
+    else:
+        key = Variable("i0", walk.unit.settings.input)
+        for each in found.path:
+            part = look_up(walk, key, Known(each))
+            assert part is not None  # noqa: S101  # it is promised to be there
+            key = part
+    return _fixed(walk, walk.bind(f"{text}[{walk.text(key)}]", callee.result, raw=callee.raw))
+
+
+def _fixed(walk: Walk, value: Variable) -> Variable:
+    """`value`, which a function gave: nobody changes it any more."""
+    walk.fixed.add(value.name)
+    return value
 
 
 def _before_all(walk: Walk, name: str, fact: object) -> Abstract:
@@ -79,12 +142,14 @@ def _before_all(walk: Walk, name: str, fact: object) -> Abstract:
     function = walk.unit.policy.functions[name]
     given = returned(function)
     assert given is not None  # noqa: S101  # else it were not cheap
-    out, facts, leaving, loops = walk.out, walk.facts, walk.leaving, walk.loops
+    out, facts, leaving = walk.out, walk.facts, walk.leaving
+    loops, copies = walk.loops, walk.copies
     # What it needs worked out before all else comes before it.
     slot = residual.Slot(walk.where)
-    walk.out, walk.facts, walk.loops = slot.body, {}, 0
+    walk.out, walk.facts, walk.loops, walk.copies = slot.body, {}, 0, 0
     value = in_place(walk, function, (), given)
-    walk.out, walk.facts, walk.leaving, walk.loops = out, facts, leaving, loops
+    walk.out, walk.facts, walk.leaving = out, facts, leaving
+    walk.loops, walk.copies = loops, copies
     walk.head.body.append(slot)
     walk.lasting[fact] = value
     if isinstance(value, Variable):
@@ -94,7 +159,7 @@ def _before_all(walk: Walk, name: str, fact: object) -> Abstract:
 
 def returned(function: ir.Function) -> tuple[tuple[ir.Body, ...], int] | None:
     """The blocks of a function and the local that it gives back; None if it has another form."""
-    *blocks, last = function.blocks
+    *blocks, last = function.blocks or ((),)
     if not last or not isinstance(last[-1], ir.ReturnLocal):
         return None
     local = last[-1].source
@@ -164,7 +229,7 @@ def fused(walk: Walk, statement: ir.CallFunction, rest: Sequence[ir.Statement]) 
         How many statements after the call are done with it; 0 if nothing was written.
     """
     name, target = statement.function, statement.target
-    if not walk.unit.fuses(name) or walk.loops or walk.size >= LARGEST:
+    if not walk.unit.fuses(name) or walk.repeated or walk.size >= LARGEST:
         return 0
     if ("rule", walk.scope.memo, name) in walk.facts:
         return 0

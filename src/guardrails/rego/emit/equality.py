@@ -12,13 +12,16 @@ from guardrails.rego.emit.abstract import (
     Test,
     Variable,
 )
-from guardrails.rego.emit.shapes import Kind, exactly
+from guardrails.rego.emit.shapes import Kind, exactly, span_of
 from guardrails.rego.values import RegoSet, equal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from guardrails.rego.emit.abstract import Abstract
     from guardrails.rego.emit.shapes import Shape
     from guardrails.rego.emit.walk import Walk
+    from guardrails.rego.values import Key, Value
 
 _COMPARABLE: Final = (Kind.STRING, Kind.NUMBER, Kind.NULL)
 
@@ -30,6 +33,9 @@ def same(walk: Walk, a: Abstract, b: Abstract) -> Known | Test | Variable:
         return Known(equal(a.value, b.value))
     if isinstance(a, Variable) and isinstance(b, Variable) and a.name == b.name:
         return Known(value=True)
+    spans = span_of(walk.shape(a)), span_of(walk.shape(b))
+    if spans[0] is not None and spans[1] is not None and _apart(spans[0], spans[1]):
+        return Known(value=False)
     if isinstance(a, Known):
         a, b = b, a
     one, other = walk.shape(a).without(Kind.UNDEFINED), walk.shape(b).without(Kind.UNDEFINED)
@@ -47,6 +53,10 @@ def same(walk: Walk, a: Abstract, b: Abstract) -> Known | Test | Variable:
         # Nothing but a string equals one, in Python as in Rego.
         return Test(f"{walk.text(a)} == {walk.text(b)}")
     return Test(f"equal({walk.text(a)}, {walk.text(b)})")
+
+
+def _apart(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    return one[1] < other[0] or other[1] < one[0]
 
 
 def _classes(shape: Shape) -> Kind:
@@ -76,9 +86,16 @@ def _with_constant(  # noqa: C901, PLR0912  # one branch a kind of constant
         return Test(text)
     if kind is RegoSet:
         raw = walk.raw_text(a)
-        if raw is not None and not value.keys:
-            return Test(f"not {raw}")
-        return None if raw is None else Test(f"{raw} == {walk.unit.constant_keys(b)}")
+        if raw is None:
+            return None
+        if not value.keys:
+            empty = walk.facts.get(("empty", raw))
+            return Test(empty if isinstance(empty, str) else f"not {raw}")
+        keys = walk.facts.get(("keys", raw))
+        given = keys if isinstance(keys, str) else f"{raw}.keys()"
+        return Test(f"{given} == {walk.unit.constant_keys(b)}")
+    if kind is dict and isinstance(a, Variable):
+        return _with_object(walk, a, value, shape)
     if kind in (list, dict) or isinstance(a, ArrayLiteral | ObjectLiteral | SetLiteral):
         return None
     if type(value) is int and value == 0 and isinstance(a, Variable):
@@ -88,6 +105,30 @@ def _with_constant(  # noqa: C901, PLR0912  # one branch a kind of constant
     if shape.is_only(Kind.NUMBER) or (kind is int and value not in (0, 1)):
         return Test(f"{walk.text(a)} == {walk.text(b)}")
     return None
+
+
+def _with_object(
+    walk: Walk, a: Variable, value: Mapping[Key, Value], shape: Shape
+) -> Known | Test | None:
+    """Whether `a` is one small object, field by field."""
+    if len(value) > _FEW or not all(type(key) is str for key in value):
+        return None
+    name = a.name
+    parts = [] if shape.is_only(Kind.OBJECT) else [f"type({name}) is dict"]
+    parts.append(f"len({name}) == {len(value)}")
+    for key, item in value.items():
+        found = f"{name}.get({walk.text(Known(key))}, U)"
+        if item is None or type(item) is bool:
+            parts.append(f"{found} is {item}")
+        elif type(item) is str:
+            parts.append(f"{found} == {walk.text(Known(item))}")
+        else:
+            return None
+    return Test(" and ".join(parts))
+
+
+_FEW: Final = 4
+"""Fields of an object that are compared one by one."""
 
 
 def _learnt(value: Abstract, shape: Shape) -> dict[str, Shape]:

@@ -49,7 +49,7 @@ def guarded(function: Function) -> Function:
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Faults:
     """Tells of errors where in the policy they arose.
 

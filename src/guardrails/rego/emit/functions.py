@@ -34,6 +34,7 @@ class FunctionWriter(Writer):
         """The function."""
         shapes = self.unit.arguments(self.function, shaped=self.scope.shaped)
         args = [Variable(self.name("p"), shape) for shape in shapes]
+        self.fixed.update(arg.name for arg in args)
         self.frame = Frame(self.function, _roots(self), self.unit.liveness(self.function))
         self.frame = new_frame(self, self.function, args)
         self.blocks(self.function.blocks)
@@ -115,19 +116,21 @@ class PlanWriter(Writer):
 
     def __init__(self, unit: Unit, plan: ir.Plan, number: int, *, single: bool) -> None:
         super().__init__(unit, Scope(data="" if unit.data is not UNDEFINED else "d0"))
-        self.plan = plan
+        self.source = plan
         self.number = number
         self.single = single
 
     def emit(self) -> Emitted:
         """The function."""
-        env = [*_roots(self), *[MISSING] * (self.plan.locals - ir.RULE_PARAMETERS)]
-        self.frame = Frame(self.plan, env, self.unit.liveness(self.plan))
+        plan = self.source
+        env = [*_roots(self), *[MISSING] * (plan.locals - ir.RULE_PARAMETERS)]
+        self.frame = Frame(plan, env, self.unit.liveness(plan))
         if not self.single:
             self.put(residual.Set(ir.NOWHERE, "r0", "set()"))
-        self.blocks(self.plan.blocks)
+        self.plan = True
+        self.blocks(plan.blocks)
         if not self.single:
-            self.put(residual.Return(ir.NOWHERE, "members(r0)"))
+            self.put(residual.Return(ir.NOWHERE, "in_order(r0)"))
         body = simplified(self.unit, self.nodes)
         if "m0" in residual.used(body):
             body.insert(0, residual.Set(ir.NOWHERE, "m0", "MEMO.copy()"))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import builtins
 import hashlib
 import linecache
+import operator
 import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, final
@@ -21,6 +22,7 @@ from guardrails.rego.builtins.regex import compiled
 from guardrails.rego.emit.allowed import MEMO, PYTHON_NAMES
 from guardrails.rego.emit.faults import CAUGHT, FAULT, Faults, guarded
 from guardrails.rego.emit.frames import CannotEmit
+from guardrails.rego.emit.keyed import Kept
 from guardrails.rego.emit.runtime import HELPERS, lenient
 from guardrails.rego.operations import dot
 from guardrails.rego.values import UNDEFINED, RegoSet, to_key
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from guardrails.rego.emit.artefact import Artefact, Constant, Function
+    from guardrails.rego.emit.program import Lookup
     from guardrails.rego.values import Value
 
 PYTHON: Final = {name: getattr(builtins, name) for name in sorted(PYTHON_NAMES)}
@@ -36,7 +39,7 @@ PYTHON: Final = {name: getattr(builtins, name) for name in sorted(PYTHON_NAMES)}
 
 
 @final
-@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Linked:
     """A compiled policy, ready to run.
 
@@ -67,6 +70,49 @@ def link(artefact: Artefact, data: Value, *, strict: bool) -> Linked:
         CannotEmit: Python cannot compile one of them.
         EvaluationError: A constant is not in the data.
     """
+    space = _space(artefact, data, strict=strict)
+    digest = hashlib.sha256()
+    for function in artefact.functions:
+        digest.update(function.text.encode())
+    prefix = digest.hexdigest()[:12]
+    functions: dict[str, Function] = {}
+    space.update(CAUGHT)
+    faults = Faults(artefact, functions)
+    space[FAULT] = faults.error
+    called = frozenset(artefact.entries.values())
+    for each in artefact.functions:
+        function = guarded(each) if each.name in called else each
+        file = f"<rego {prefix} {function.name}>"
+        _define(function, file, space)
+        functions[file] = function
+    for name, lookup in artefact.lookups.items():
+        space[name] = _kept(lookup, space)
+    for name, table in artefact.tables.items():
+        space[name] = {space[key]: space[function] for key, function in table.items()}
+    entries = {name: space[function] for name, function in artefact.entries.items()}
+    single = frozenset(
+        name for name, function in artefact.entries.items() if not function.endswith("S")
+    )
+    _register(faults, functions)
+    return Linked(entries, single, artefact, functions)
+
+
+def always(artefact: Artefact, data: Value, lookup: Lookup, *, strict: bool) -> Value:
+    """What a rule gives that does not depend on the input; arguments and errors as :func:`link`.
+
+    Raises:
+        Exception: Whatever the rule ends in.
+    """
+    space = _space(artefact, data, strict=strict)
+    for function in artefact.functions:
+        _define(function, f"<rego {function.name}>", space)
+    for name, each in artefact.lookups.items():
+        space[name] = _kept(each, space)
+    return _kept(lookup, space)[None]
+
+
+def _space(artefact: Artefact, data: Value, *, strict: bool) -> dict[str, Any]:
+    """What functions see beside one another."""
     space: dict[str, Any] = dict(HELPERS)
     space["__builtins__"] = PYTHON
     space[MEMO] = [HELPERS["N"]] * artefact.memo
@@ -75,28 +121,19 @@ def link(artefact: Artefact, data: Value, *, strict: bool) -> Linked:
     for text, name in artefact.builtins.items():
         call = BUILTINS[name].call
         space[text] = call if strict else lenient(call)
-    digest = hashlib.sha256()
-    for function in artefact.functions:
-        digest.update(function.text.encode())
-    prefix = digest.hexdigest()[:12]
-    functions: dict[str, Function] = {}
-    space.update(CAUGHT)
-    space[FAULT] = Faults(artefact, functions).error
-    called = frozenset(artefact.entries.values())
-    for each in artefact.functions:
-        function = guarded(each) if each.name in called else each
-        file = f"<rego {prefix} {function.name}>"
-        _define(function, file, space)
-        functions[file] = function
-    for name, table in artefact.tables.items():
-        space[name] = {space[key]: space[function] for key, function in table.items()}
-    entries = {name: space[function] for name, function in artefact.entries.items()}
-    single = frozenset(
-        name for name, function in artefact.entries.items() if not function.endswith("S")
-    )
-    linked = Linked(entries, single, artefact, functions)
-    _register(linked, functions)
-    return linked
+    return space
+
+
+def _kept(lookup: Lookup, space: Mapping[str, Any]) -> Kept:
+    """What keeps the values of a rule, empty as yet."""
+    call, memo = space[lookup.function], space[MEMO]
+    takes = lookup.params
+
+    def value(document: Value) -> Value:
+        given = {"i0": document, "m0": memo.copy()}
+        return call(*[given[param] for param in takes])
+
+    return Kept(value, lookup.path, [space[name] for name in lookup.sources])
 
 
 def _define(function: Function, file: str, space: dict[str, Any]) -> None:
@@ -108,15 +145,15 @@ def _define(function: Function, file: str, space: dict[str, Any]) -> None:
     exec(code, space)  # noqa: S102  # made by the emitter, or held against its allow-list
 
 
-def _register(linked: Linked, functions: Mapping[str, Function]) -> None:
-    """Show the lines in tracebacks until `linked` is gone."""
+def _register(faults: Faults, functions: Mapping[str, Function]) -> None:
+    """Show the lines in tracebacks until the functions are gone, which hold `faults`."""
     entries = []
     for file, function in functions.items():
         lines = function.text.splitlines(keepends=True)
         entry = (len(function.text), None, lines, file)
         linecache.cache[file] = entry
         entries.append((file, entry))
-    weakref.finalize(linked, _forget, entries).atexit = False
+    weakref.finalize(faults, _forget, entries).atexit = False
 
 
 def _forget(entries: Iterable[tuple[str, Any]]) -> None:
@@ -142,6 +179,8 @@ def bound(constant: Constant, data: Value) -> Any:
         return frozenset(value.keys if type(value) is RegoSet else map(to_key, items))
     if constant.form == "path":
         return tuple(value)
+    if constant.form == "getter":
+        return operator.itemgetter(*value)
     if constant.form == "pattern":
         return compiled(value).search
     if constant.form == "plain pattern":

@@ -80,16 +80,24 @@ def _worked_out(walk: Walk, source: Abstract, key: Abstract) -> Abstract | None:
     if fact is not None and shape.defined and isinstance(key, Known):
         root = walk.root(source)
         if root is not None and root.is_only(Kind.OBJECT) and root.at(key.value).defined:
-            return walk.before_all(fact, text, shape)
+            return _fixed(walk, walk.before_all(fact, text, shape))
     if fact is not None and isinstance(source, Known):
         root = walk.root(key)
         if root is not None and root.is_only(Kind.PLAIN) and text.startswith("K"):
-            found = walk.defined(walk.before_all(fact, text, shape))
+            found = walk.defined(_fixed(walk, walk.before_all(fact, text, shape)))
             return None if walk.leaving is not None else found
     found = walk.define(text, shape)
+    if isinstance(found, Variable) and walk.is_fixed(source):
+        walk.fixed.add(found.name)
     if fact is not None and isinstance(found, Variable | Known):
         walk.facts[fact] = found
     return found
+
+
+def _fixed(walk: Walk, value: Variable) -> Variable:
+    """`value`, a part of the input or of data."""
+    walk.fixed.add(value.name)
+    return value
 
 
 def _fact(source: Abstract, key: Abstract) -> object | None:

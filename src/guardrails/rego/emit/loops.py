@@ -36,6 +36,7 @@ from guardrails.rego.emit.shapes import (
     shape_of_keys,
 )
 from guardrails.rego.liveness import changes, written
+from guardrails.rego.values import RegoSet, from_key, sorted_keys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,8 +65,9 @@ def scan(walk: Walk, statement: ir.Scan) -> None:
         return
     for level in range(reach(statement.body, 1)):
         walk.conditional(walk.frame.regions[-1 - level])
-    if joined_by_key(walk, statement, source):
-        return
+    for form in (joined_by_key, _goes_once, _round_by_round):
+        if form(walk, statement, source):
+            return
     if walk.loops >= DEEPEST:
         msg = f"more than {DEEPEST} loops stand within one another"
         raise CannotEmit(msg)
@@ -88,6 +90,67 @@ def _is_empty(source: Abstract) -> bool:
     if isinstance(source, ArrayLiteral):
         return not source.items
     return isinstance(source, SetLiteral) and not source.members
+
+
+def _goes_once(walk: Walk, statement: ir.Scan, source: Abstract) -> bool:
+    """Write a condition in place of a loop through a set that has one member, or none."""
+    member = walk.shape(source).items().only
+    if not isinstance(source, Variable) or not source.raw or type(member) is not str:
+        return False
+    if {statement.key, statement.value} & walk.frame.live.behind[id(statement.body)]:
+        return False
+    out = walk.out
+    region = walk.enter(statement.body)
+    walk.require(source.name)
+    walk.write(statement.key, Known(member))
+    walk.write(statement.value, Known(member))
+    walk.body(statement.body)
+    walk.leave(region, out)
+    walk.left(region)
+    return True
+
+
+def _round_by_round(walk: Walk, statement: ir.Scan, source: Abstract) -> bool:
+    """Write a loop through a few items that are known, or in a literal, without a loop."""
+    pairs = _pairs(source)
+    if pairs is None or not walk.unit.settings.optimised:
+        return False
+    size = sum(1 for _ in ir.statements((statement.body,)))
+    if size * len(pairs) > _COPIED:
+        return False
+    walk.copies += 1
+    for key, value in pairs:
+        out = walk.out
+        region = walk.enter(statement.body)
+        walk.write(statement.key, key)
+        walk.write(statement.value, value)
+        walk.body(statement.body)
+        walk.leave(region, out)
+        if walk.left(region):
+            break
+    walk.copies -= 1
+    return True
+
+
+def _pairs(source: Abstract) -> list[tuple[Abstract, Abstract]] | None:
+    """The few keys and values that a scan of `source` goes through, in order."""
+    if isinstance(source, ArrayLiteral) and len(source.items) <= _FEW:
+        return [(Known(place), item) for place, item in enumerate(source.items)]
+    if not isinstance(source, Known) or len(source.value) > _FEW:
+        return None
+    value, origin = source.value, source.origin
+    if type(value) is RegoSet:
+        return [(Known(member), Known(member)) for member in value]
+    keys = range(len(value)) if type(value) is list else sorted_keys(value)
+    return [
+        (Known(from_key(key)), Known(value[key], None if origin is None else (*origin, key)))
+        for key in keys
+    ]
+
+
+_FEW: Final = 3
+_COPIED: Final = 150
+"""Items of a loop that is written round by round, and statements that this makes."""
 
 
 def joined_by_key(walk: Walk, statement: ir.Scan, source: Abstract) -> bool:
@@ -204,12 +267,18 @@ class _Loop:
             self._object(shape)
 
     def _array(self) -> None:
+        self._take_over()
         text = self.walk.text(self.source)
         self.key = Variable(self.key_name, NUMBER)
         if self._grows():
             text = f"{text}.copy()"
         self.target = f"{self.key_name}, {self.value_name}" if self.keyed else self.value_name
         self.head = f"enumerate({text})" if self.keyed else text
+
+    def _take_over(self) -> None:
+        """What nobody changes has parts that nobody changes."""
+        if self.walk.is_fixed(self.source):
+            self.walk.fixed.update((self.key_name, self.value_name))
 
     def _grows(self) -> bool:
         """Whether the loop may add to what it goes through."""
@@ -223,15 +292,21 @@ class _Loop:
         self.key = Variable(self.value_name, self.item)
         self.target = self.value_name
         if self.ordered:
-            self.head = f"sorted({text})" if self.item.is_only(Kind.STRING) else f"members({text})"
+            in_order = "in_order" if raw is None else "members"
+            string = self.item.is_only(Kind.STRING)
+            self.head = f"sorted({text})" if string else f"{in_order}({text})"
         elif plain:
             self.head = f"{text}.copy()" if self._grows() else text
+        elif raw is not None:
+            self.head = f"list({raw}.values())" if self._grows() else f"{raw}.values()"
         else:
             self.head = (
                 f"map(from_key, {text}.copy())" if self._grows() else f"map(from_key, {text})"
             )
+        walk.fixed.add(self.value_name)  # a set has what its members were
 
     def _object(self, shape: Shape) -> None:
+        self._take_over()
         walk = self.walk
         text = walk.text(self.source)
         keys = STRING if shape.json or shape.named else DEFINED

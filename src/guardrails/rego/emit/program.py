@@ -38,7 +38,7 @@ class Constant:
     Attributes:
         name: As ``K5``.
         form: What is made of the value: ``value`` itself, its ``key`` form, the ``keys`` of its
-            items, the ``pattern`` that it is, a ``path`` of names.
+            items, the ``pattern`` that it is, a ``path`` of names, a ``getter`` of names.
         value: The value; where there is an origin, it is not to be copied.
         origin: Where it stands in the bound data; None where it stands in the policy.
     """
@@ -47,6 +47,23 @@ class Constant:
     form: str
     value: Value
     origin: tuple[str | int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """The values of a rule, kept by the one name in the input that it depends on.
+
+    Attributes:
+        function: The function of Python that works them out.
+        params: What it takes.
+        path: Where the name stands in the input; empty if it does not depend on the input.
+        sources: The constants in which the name is looked up.
+    """
+
+    function: str
+    params: tuple[str, ...]
+    path: tuple[str, ...]
+    sources: tuple[str, ...]
 
 
 @dataclass(slots=True, eq=False)
@@ -58,7 +75,7 @@ class Emitted:
         params: The names of its parameters.
         body: Its statements.
         result: What it gives.
-        raw: It gives the keys of a set.
+        raw: It gives the members of a set by their keys.
         constant: What it always gives, where that is known and it cannot fail.
         entry: It is a plan: it gives results.
     """
@@ -89,6 +106,7 @@ class Program:
         memo: How many rules have a place in the memo.
         origins: The function of the policy by the name of the function of Python.
         tables: Functions by constants, for each table by its name.
+        lookups: What is kept of a rule's values, by its name.
     """
 
     functions: tuple[Emitted, ...]
@@ -98,3 +116,4 @@ class Program:
     memo: int
     origins: dict[str, str]
     tables: dict[str, dict[str, str]]
+    lookups: dict[str, Lookup]

@@ -6,6 +6,7 @@ the innermost, and behind each loop on the way the flag is asked.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 _STEP: Final = " "
 _DEEPEST_INDENT: Final = 90
 """Levels; Python takes 100."""
+
+_OFTEN_EMPTY: Final = re.compile(
+    r"([a-z]\d+)\.(?:values|items)\(\)|(?:sorted|fields)\(([a-z]\d+)\)"
+)
 
 _MOST_LOOPS: Final = 18
 """Loops within one another; Python takes 20."""
@@ -103,11 +108,20 @@ class _Writer:
                     self.line(depth, "else:", where)
                     self.body(orelse, depth + 1)
             case For(target=target, source=source, body=group):
-                self.loop(group, f"for {target} in {source}:", depth, where, is_for=True)
+                inner = self.unless_empty(source, depth, where)
+                self.loop(group, f"for {target} in {source}:", inner, where, is_for=True)
             case Group():
                 self.loop(node, "while True:", depth, where, is_for=False)
             case Jump(group=group):
                 self.jump(group, depth, where)
+
+    def unless_empty(self, source: str, depth: int, where: ir.Location) -> int:
+        """Begin a loop: that something is empty costs less to ask than to go through it."""
+        held = _OFTEN_EMPTY.fullmatch(source)
+        if held is None or depth > _DEEPEST_INDENT // 2:
+            return depth
+        self.line(depth, f"if {held[1] or held[2]}:", where)
+        return depth + 1
 
     def loop(
         self, group: Group, head: str, depth: int, where: ir.Location, *, is_for: bool

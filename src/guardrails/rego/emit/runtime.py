@@ -7,7 +7,6 @@ locals, the constants, functions and builtins of its program, and a few of Pytho
 from __future__ import annotations
 
 import datetime as dt
-import functools
 from decimal import Decimal
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
@@ -29,7 +28,7 @@ from guardrails.rego.values import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from guardrails.rego.values import Key, Value
 
@@ -65,14 +64,39 @@ def fields(source: dict[Key, Value]) -> list[tuple[Value, Value]]:
     return [(from_key(key), source[key]) for key in sorted_keys(source)]
 
 
-def members(keys: Iterable[Key]) -> list[Value]:
+def in_order(keys: Iterable[Key]) -> list[Value]:
     """The members of a set that is given by its keys, in order."""
     return sorted_values(map(from_key, keys))
 
 
-def as_set(keys: Any) -> Value:
+def members(held: dict[Key, Value]) -> list[Value]:
+    """The members of a set that is given by its members by their keys, in order."""
+    return list(held.values()) if len(held) == 1 else sorted_values(held.values())
+
+
+def keys(source: dict[Key, Value]) -> dict[Key, Value]:
+    """The keys of an object as a set."""
+    return {key: from_key(key) for key in source}
+
+
+def without(held: dict[Key, Value], others: Collection[Key]) -> dict[Key, Value]:
+    """A set without those of its members that have these keys."""
+    return {key: member for key, member in held.items() if key not in others}
+
+
+def copies(objects: list[dict[Key, Value]]) -> list[dict[Key, Value]]:
+    """A new list of copies of objects that hold nothing but scalars."""
+    return [each.copy() for each in objects]
+
+
+def arranged(held: dict[Key, Value], key: Callable[[Value], Any]) -> list[Value]:
+    """The members of a set that Python orders by `key` as Rego does."""
+    return list(held.values()) if len(held) == 1 else sorted(held.values(), key=key)
+
+
+def as_set(held: Any) -> Value:
     """The set with these keys; UNDEFINED if there are none, not even no keys."""
-    return UNDEFINED if keys is UNDEFINED else RegoSet.of_keys(keys)
+    return UNDEFINED if held is UNDEFINED else RegoSet.of_keys(set(held))
 
 
 def once(before: Value, value: Value) -> Value:
@@ -113,12 +137,19 @@ def fresh(value: Value) -> Value:
     """A copy of `value` that shares nothing with it which can be changed."""
     kind = type(value)
     if kind is dict:
-        return {key: fresh(item) for key, item in value.items()}
+        found = value.copy()
+        for key, item in value.items():
+            if type(item) in _CHANGEABLE:
+                found[key] = fresh(item)
+        return found
     if kind is list:
-        return [fresh(item) for item in value]
+        return [fresh(item) if type(item) in _CHANGEABLE else item for item in value]
     if kind is RegoSet:
         return RegoSet.of_keys(set(value.keys))
     return value
+
+
+_CHANGEABLE: Final = frozenset((dict, list, RegoSet))
 
 
 def is_member(value: Value, source: Value) -> bool:
@@ -147,10 +178,10 @@ def gap(a: Value, b: Value) -> Value:
     hide, a ``float`` tells which is larger.
     """
     if type(a) is int and type(b) is int:
-        return difference(a, b)
+        if -_NEAR < a < _NEAR and -_NEAR < b < _NEAR:
+            return a - b
+        return minus.call(a, b)
     if (type(a) is Decimal or type(a) is int) and (type(b) is Decimal or type(b) is int):
-        if a == b:
-            return 0
         try:
             one, two = float(a), float(b)
         except OverflowError:
@@ -185,14 +216,26 @@ def floor(number: Value) -> Value:
 def date(now_ns: Value) -> Value:
     """The year, month and day of a time in UTC, as the builtin says."""
     if type(now_ns) is int and 0 <= now_ns < _NEAR:
-        return list(_day(now_ns // _DAY_NS))
+        return list(DAYS[now_ns // _DAY_NS])
     return date_in.call(now_ns)
 
 
-@functools.lru_cache(maxsize=16)
-def _day(days: int) -> tuple[int, int, int]:
-    found = dt.date(1970, 1, 1) + dt.timedelta(days=days)
-    return found.year, found.month, found.day
+class Days(dict[int, tuple[int, int, int]]):
+    """The year, month and day that lie some days after 1970 began; those last asked for."""
+
+    __slots__ = ()
+
+    def __missing__(self, days: int) -> tuple[int, int, int]:
+        """Work one out."""
+        found = dt.date(1970, 1, 1) + dt.timedelta(days=days)
+        if len(self) >= _MOST_DAYS:
+            self.clear()
+        self[days] = found.year, found.month, found.day
+        return found.year, found.month, found.day
+
+
+_MOST_DAYS: Final = 64
+DAYS: Final = Days()
 
 
 _DAY_NS: Final = 86_400_000_000_000
@@ -210,8 +253,10 @@ _FEW: Final = 16
 
 def concatenated(delimiter: str, parts: Sequence[str]) -> Value:
     """The texts in one, as the builtin ``concat`` says: it refuses what is too long."""
-    if len(parts) < _SHORT_TEXT and sum(map(len, parts)) < _SHORT_TEXT > len(delimiter):
-        return delimiter.join(parts)
+    if len(delimiter) < _FEW and len(parts) < _SHORT_TEXT:
+        text = delimiter.join(parts)
+        if len(text) < _SHORT_TEXT:
+            return text
     return concat.call(delimiter, list(parts))
 
 
@@ -263,11 +308,14 @@ def lenient(call: Callable[..., Value]) -> Callable[..., Value]:
 HELPERS: Final = {
     "U": UNDEFINED,
     "N": object(),
+    "arranged": arranged,
     "Set": RegoSet,
     "as_set": as_set,
     "compare": compare,
     "concatenated": concatenated,
+    "copies": copies,
     "date": date,
+    "DAYS": DAYS,
     "difference": difference,
     "dot": dot,
     "equal": equal,
@@ -277,6 +325,8 @@ HELPERS: Final = {
     "gap": gap,
     "is_member": is_member,
     "items": items,
+    "in_order": in_order,
+    "keys": keys,
     "members": members,
     "merged": merged,
     "once": once,
@@ -286,6 +336,7 @@ HELPERS: Final = {
     "substituted": substituted,
     "to_key": to_key,
     "utf8": utf8,
+    "without": without,
     "NUMBERS": frozenset((int, Decimal)),
     "SIZED": frozenset((str, list, dict, RegoSet)),
     "first": itemgetter(0),

@@ -190,7 +190,7 @@ def _is_weighed(node: Set, behind: Body) -> bool:
 
 
 def _is_pure(text: Text) -> bool:
-    return re.search(r"\.(?:add|append|__setitem__)\(", text) is None
+    return re.search(r"\.(?:add|append|setdefault|__setitem__)\(", text) is None
 
 
 def _folded(unit: Unit, nodes: Body, uses: Counter[str]) -> Body:

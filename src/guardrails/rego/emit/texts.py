@@ -15,9 +15,11 @@ from guardrails.rego.emit.abstract import (
 )
 from guardrails.rego.emit.known import known_size, known_value, opened_literal
 from guardrails.rego.emit.shapes import BOOLEAN, NOTHING, Kind, Shape, joined
-from guardrails.rego.values import UNDEFINED
+from guardrails.rego.values import ARRAY_TAG, OBJECT_TAG, UNDEFINED
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from guardrails.rego.emit.abstract import Abstract
     from guardrails.rego.emit.frames import Frame
     from guardrails.rego.emit.residual import Text
@@ -30,6 +32,7 @@ class Texts:
     Attributes:
         unit: The program that they belong to.
         facts: What is known here: values that were worked out already, shapes of variables.
+        fixed: The variables whose values nothing changes in place any more.
         own: The variables whose collections hold nothing that something else holds, too.
         frame: The locals of the function of the plan.
     """
@@ -38,6 +41,7 @@ class Texts:
         self.unit = unit
         self.facts: dict[object, object] = {}
         self.own: set[str] = set()
+        self.fixed: set[str] = set()
         self.frame: Frame
 
     def shape(self, value: Abstract) -> Shape:
@@ -54,7 +58,8 @@ class Texts:
         if isinstance(value, ObjectLiteral):
             named = {key: self.shape(item) for key, item in value.fields.items()}
             if all(type(key) is str for key in named):
-                return Shape(Kind.OBJECT, Shape(Kind(0)), {str(k): s for k, s in named.items()})
+                fields = {str(name): each for name, each in named.items()}
+                return Shape(Kind.OBJECT, Shape(Kind(0)), fields, named=True)
             return Shape(Kind.OBJECT, joined(named.values()))
         items = value.items if isinstance(value, ArrayLiteral) else value.members
         kind = Kind.ARRAY if isinstance(value, ArrayLiteral) else Kind.SET
@@ -88,22 +93,55 @@ class Texts:
         return text
 
     def raw_text(self, value: Abstract) -> Text | None:
-        """An expression for the keys of a set that was built here; None for other values."""
+        """An expression for a set that was built here, by its keys; None for other values."""
         if isinstance(value, Variable):
             return value.name if value.raw else None
         if isinstance(value, SetLiteral):
-            if not value.members:
-                return "set()"
-            return f"{{{', '.join(map(self.key_text, value.members))}}}"
+            return f"{{{', '.join(': '.join(self.member(each)) for each in value.members)}}}"
         return "U" if isinstance(value, Missing) else None
 
     def key_text(self, value: Abstract) -> Text:
         """An expression for the key form of a value."""
         if isinstance(value, Known):
             return self.unit.key_constant(self.unit.key_of(value))
-        if self.shape(value).is_only(Kind.PLAIN):
+        shape = self.shape(value)
+        if shape.is_only(Kind.PLAIN):
             return self.text(value)
-        return f"to_key({self.text(value)})"
+        if isinstance(value, ArrayLiteral):
+            return f"({ARRAY_TAG}, {_tuple(map(self.key_text, value.items))})"
+        if isinstance(value, ObjectLiteral):
+            fields = (
+                f"({self.unit.key_constant(key)}, {self.key_text(item)})"
+                for key, item in value.fields.items()
+            )
+            return f"({OBJECT_TAG}, frozenset({_tuple(fields)}))"
+        text = self.text(value)
+        if isinstance(value, Variable) and not value.raw and shape.items().is_only(Kind.PLAIN):
+            if shape.is_only(Kind.ARRAY):
+                return f"({ARRAY_TAG}, tuple({text}))"
+            if shape.is_only(Kind.OBJECT):
+                return f"({OBJECT_TAG}, frozenset({text}.items()))"
+        return f"to_key({text})"
+
+    def member(self, value: Abstract) -> tuple[Text, Text]:
+        """Expressions for the key form of a member of a set, and for the member.
+
+        A set has what its member is now, whatever is done with that later.
+        """
+        key = self.key_text(value)
+        if self.shape(value).is_only(Kind.PLAIN):
+            return key, key
+        return key, self.text(value) if self.is_fixed(value) else f"from_key({key})"
+
+    def is_fixed(self, value: Abstract) -> bool:
+        """Whether nothing changes `value` in place any more, nor a part of it."""
+        if isinstance(value, ArrayLiteral):
+            return all(map(self.is_fixed, value.items))
+        if isinstance(value, ObjectLiteral):
+            return all(map(self.is_fixed, value.fields.values()))
+        if isinstance(value, Variable) and not value.raw and value.name not in self.fixed:
+            return self.shape(value).is_only(Kind.SCALAR | Kind.UNDEFINED)
+        return True
 
     def is_own(self, value: Abstract) -> bool:
         """Whether nothing else holds `value` or a part of it that could be changed."""
@@ -140,3 +178,8 @@ class Texts:
         if isinstance(value, ArrayLiteral | SetLiteral) and known_size(value):
             return self.settled(value)
         return value
+
+
+def _tuple(parts: Iterable[Text]) -> Text:
+    """The text of a tuple."""
+    return f"({''.join(f'{part}, ' for part in parts).rstrip()})"

@@ -18,8 +18,10 @@ from guardrails.rego.emit import residual
 from guardrails.rego.emit.abstract import Known
 from guardrails.rego.emit.frames import CannotEmit
 from guardrails.rego.emit.functions import FunctionWriter, plan_function
+from guardrails.rego.emit.keyed import lookup_for
 from guardrails.rego.emit.outline import outlined
-from guardrails.rego.emit.program import Constant, Emitted, Program, Settings
+from guardrails.rego.emit.program import Constant, Emitted, Lookup, Program, Settings
+from guardrails.rego.emit.settled import always
 from guardrails.rego.emit.shapes import ANYTHING, Kind, Shape, Shapes, join
 from guardrails.rego.emit.uses import cheap, missed, reached, uses
 from guardrails.rego.liveness import Liveness
@@ -51,7 +53,11 @@ class Unit:
         self.fusible: frozenset[str] = frozenset()
         self.cheap: frozenset[str] = frozenset()
         self.wanted: frozenset[str] = frozenset()
+        self.keyed: frozenset[str] = frozenset()
         self.assumed: dict[tuple[str, bool], tuple[Shape, ...]] = {}
+        self.shared: set[str] = set()
+        self.rounds = 0
+        self._sizes: dict[str, int] = {}
         self._live: dict[tuple[type, str], Liveness] = {}
         self._shapes = Shapes()
         self.restart()
@@ -62,6 +68,8 @@ class Unit:
         self.builtins: dict[str, str] = {}
         self.functions: dict[tuple[str, bool], Emitted] = {}
         self.tables: dict[str, dict[str, str]] = {}
+        self.lookups: dict[str, Lookup] = {}
+        self._always: dict[str, Known | None] = {}
         self.origins: dict[str, str] = {}
         self.fallible: set[str] = set()
         self.places: dict[str, int] = {}
@@ -84,9 +92,46 @@ class Unit:
         """Whether one place alone asks for the rule `name`."""
         return name in self.once
 
+    def lookup(self, name: str) -> tuple[Text, Lookup] | None:
+        """What keeps the values of the rule `name`; None if it is not kept across evaluations."""
+        if name not in self.keyed:
+            return None
+        emitted = self.function(name, shaped=True)
+        for text, lookup in self.lookups.items():
+            if lookup.function == emitted.name:
+                return text, lookup
+        found = self._lookup_of(emitted)
+        if found is None:
+            return None
+        text = f"L{len(self.lookups)}"
+        self.lookups[text] = found
+        return text, found
+
+    def always(self, lookup: Lookup) -> Known | None:
+        """The value of a rule that does not depend on the input; None if it has to be asked."""
+        if lookup.function not in self._always:
+            self._always[lookup.function] = always(self, lookup)
+        return self._always[lookup.function]
+
+    def _lookup_of(self, emitted: Emitted) -> Lookup | None:
+        constants = {each.name: each for each in self.constants.values()}
+        functions = {each.name: each for each in self.functions.values()}
+        return lookup_for(emitted, constants, functions, self.lookups, self.settings.input)
+
     def is_cheap(self, name: str) -> bool:
         """Whether the rule `name` cannot fail and costs next to nothing."""
         return name in self.cheap
+
+    def shares(self, name: str) -> bool:
+        """Whether the rule `name` is written in a plan, too, although others ask for it."""
+        if not self.settings.optimised or not self.rounds:
+            return False
+        self.shared.add(name)
+        size = self._sizes.get(name)
+        if size is None:
+            blocks = self.policy.functions[name].blocks
+            size = self._sizes[name] = sum(1 for _ in ir.statements(blocks))
+        return size <= _SHARED
 
     def place(self, name: str) -> int:
         """The place of a rule in the memo."""
@@ -170,6 +215,10 @@ class Unit:
         """An expression for the path of a ``with``."""
         return self._constant("path", list(path), None)
 
+    def getter(self, names: Sequence[str]) -> Text:
+        """An expression for what takes the values at `names` from an object."""
+        return self._constant("getter", list(names), None)
+
     def search(self, pattern: Value, text: Text) -> Text | None:
         """An expression for the search of a regular expression in `text`; None if it is none."""
         if type(pattern) is not str:
@@ -226,7 +275,11 @@ class Unit:
 
     def may_raise(self, text: Text) -> bool:
         """Whether evaluating `text` may end in an error."""
-        return any(name[0] != "F" or name in self.fallible for name in residual.fallible(text))
+        for name in residual.fallible(text):
+            called = self.lookups[name].function if name in self.lookups else name
+            if called[0] != "F" or called in self.fallible:
+                return True
+        return False
 
     # The whole.
 
@@ -237,15 +290,37 @@ class Unit:
             return program
         for _ in range(_MOST_ROUNDS):
             once, scanned = uses(program)
-            known = (self.once, self.cheap, dict(self.assumed))
-            self.once |= once
+            known = (self.once, self.cheap, self.keyed, dict(self.assumed))
+            # What a plan works out for others, too, is not its own.
+            others = {program.origins[each.name] for each in program.functions}
+            self.once |= (once - self.shared) | (self.shared - others)
             self.assumed = dict(self.given)
             self.cheap |= cheap(self, program)
+            self.keyed |= self._keyed(program)
             self.fusible |= (once & scanned) - self.wanted
-            if known == (self.once, self.cheap, self.assumed):
+            if known == (self.once, self.cheap, self.keyed, self.assumed):
                 break
+            self.rounds += 1
             program = self._again()
         return self._outline(program)
+
+    def _keyed(self, program: Program) -> set[str]:
+        """The rules whose values depend on one name at most, and are some work."""
+        found = set()
+        constants = {each.name: each for each in program.constants}
+        functions = {each.name: each for each in program.functions}
+        for each in program.functions:
+            function = self.policy.functions[program.origins[each.name]]
+            if (
+                len(function.params) == ir.RULE_PARAMETERS
+                and function.name not in self.cheap
+                and (function.name, True) in self.functions
+                and self.functions[function.name, True] is each
+                and each.constant is None
+                and lookup_for(each, constants, functions, self.lookups, self.settings.input)
+            ):
+                found.add(function.name)
+        return found
 
     def _again(self) -> Program:
         """The program, written anew by what is known of it now."""
@@ -312,11 +387,15 @@ class Unit:
             len(self.places),
             dict(self.origins),
             dict(self.tables),
+            {name: each for name, each in self.lookups.items() if each.function in called},
         )
 
 
 _MOST_ROUNDS: Final = 5
 """How often a program is written anew, at most."""
+
+_SHARED: Final = 200
+"""Statements of a rule that is written twice."""
 
 _SMALL: Final = 64
 _LARGEST: Final = 100_000

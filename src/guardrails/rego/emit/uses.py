@@ -42,15 +42,16 @@ def _calls(body: Body) -> list[str]:
 
 
 def _tabled(unit: Unit, body: Body) -> list[str]:
-    """The functions in the tables that are used in `body`."""
-    return [
-        name
-        for node in residual.walk(body)
-        for text in residual.texts(node)
-        for table in residual.globals_in(text)
-        if table[0] == "T"
-        for name in unit.tables[table].values()
-    ]
+    """The functions in the tables and look-ups that are used in `body`."""
+    found: list[str] = []
+    for node in residual.walk(body):
+        for text in residual.texts(node):
+            for name in residual.globals_in(text):
+                if name[0] == "T":
+                    found += unit.tables[name].values()
+                elif name[0] == "L":
+                    found.append(unit.lookups[name].function)
+    return found
 
 
 def uses(program: Program) -> tuple[frozenset[str], frozenset[str]]:

@@ -61,18 +61,23 @@ class Walk(Texts):
         head: What is done before all else: look-ups and small rules that cannot fail.
         lasting: What was worked out there.
         members: What was put into the collections that are built in variables.
+        fixed: The variables whose values nothing changes in place any more.
         named: The objects that are built in variables: whether all keys are strings.
         where: The place of the statement of the plan that is being written.
         leaving: How many blocks around the innermost one are left here, too; None where the
             next statement is reached.
         outermost: The scope in which the function begins.
+        plan: It is a plan that is written, which is what an evaluation begins with.
         loops: How many loops stand around here.
+        copies: How many loops are written round by round around here.
+        uncertain: How many of the blocks around here were perhaps left already.
     """
 
     def __init__(self, unit: Unit, scope: Scope) -> None:
         super().__init__(unit)
         self.scope = scope
         self.outermost = scope
+        self.plan = False
         self.head = residual.Slot(ir.NOWHERE)
         self.nodes: Body = [self.head]
         self.out: Body = self.nodes
@@ -80,13 +85,21 @@ class Walk(Texts):
         shape = unit.settings.input if scope.shaped else ANYTHING
         self._roots: dict[str, Shape] = {"i0": shape}
         self.members: dict[str, Shape] = {}
+        self.fixed: set[str] = {"i0"}
         self.named: dict[str, bool] = {}
         self.where = ir.NOWHERE
         self.leaving: int | None = None
         self.loops = 0
+        self.copies = 0
+        self.uncertain = 0
         self.inlined: list[str] = []
         self.size = 0
         self._temporaries = 0
+
+    @property
+    def repeated(self) -> bool:
+        """Whether what is written here may be done several times."""
+        return bool(self.loops or self.copies)
 
     # Code.
 
@@ -266,7 +279,8 @@ class Walk(Texts):
 
     def add_member(self, name: str, value: Abstract) -> None:
         """Put a member into the set whose keys stand in the variable `name`."""
-        text = f"{name}.add({self.key_text(value)})"
+        key, member = self.member(value)
+        text = f"{name}.setdefault({key}, {member})"
         self.put(residual.Do(self.where, text, idempotent=True))
         self.members[name] = join(self.members.get(name, DEFINED), self.shape(value))
 
@@ -296,6 +310,7 @@ class Walk(Texts):
         if region.conditional:
             return
         region.conditional = True
+        self.uncertain += 1
         region.env = list(self.frame.env)
         region.facts = dict(self.facts)
         region.slot = residual.Slot(self.where)
@@ -316,6 +331,7 @@ class Walk(Texts):
         self.out = out
         if not region.conditional:
             return
+        self.uncertain -= 1
         self.frame.env[:] = region.env
         self.facts = region.facts
         for local, writes in region.writes.items():
@@ -362,7 +378,7 @@ class Walk(Texts):
         fresh = isinstance(values[0], SetLiteral) and not values[0].members
         for value, text, slot in zip(values, raws, slots, strict=True):
             if raw and fresh and isinstance(value, SetLiteral) and len(value.members) == 1:
-                adding = f"{name}.add({self.key_text(value.members[0])})"
+                adding = f"{name}.setdefault({', '.join(self.member(value.members[0]))})"
                 slot.body.append(residual.Do(slot.where, adding, idempotent=True))
                 continue
             given = text if raw and text is not None else self.own_text(local, value)
@@ -379,9 +395,26 @@ class Walk(Texts):
             self.own.add(name)
         else:
             self.own.discard(name)
+        if not raw and local in self.frame.live.changed:
+            self._gather(name, values)
         if raw or local in self.frame.live.changed:
             shape = shape.plain()  # what it holds may change in place
         return Variable(name, shape, changes=True, raw=raw)
+
+    def _gather(self, name: str, values: Sequence[Abstract]) -> None:
+        """Note what is in the collection in the variable `name`, which is one of `values`."""
+        found, named = Shape(Kind(0)), True
+        for value in values:
+            if isinstance(value, Missing):
+                continue
+            shape = self.shape(value)
+            if isinstance(value, Variable) and value.name in self.members:
+                found = join(found, self.members[value.name])
+                named = named and self.named.get(value.name, False)
+            else:
+                found = join(found, shape.items())
+                named = named and (shape.named or shape.json or not shape.may_be(Kind.OBJECT))
+        self.members[name], self.named[name] = found, named
 
     def _members(self, values: Sequence[Abstract]) -> Shape:
         """What is in some sets that were built here."""
