@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import random
 import threading
 from decimal import Decimal
+from functools import partial
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -22,7 +25,7 @@ from guardrails.rego.emit.linking import link
 from guardrails.rego.emit.runtime import DAYS, arranged, members
 from guardrails.rego.evaluation import Limits
 from guardrails.rego.interpreter import Interpreter
-from guardrails.rego.planner import plan_modules
+from guardrails.rego.planner import Plan, PlanRequest, plan_many, plan_modules
 from guardrails.rego.values import compare, equal, from_json, sorted_values, to_key
 
 SOAK = os.environ.get("GUARDRAILS_SOAK") == "1"
@@ -233,10 +236,95 @@ def test_it_gives_what_the_interpreter_gives(policy, data, documents):
     assert Question(policy, data, inputs, SCHEMA, parts).check()
 
 
+# Policies of any such rules.
+
+STARTS = (
+    "entry := data.agents[input.agent.id]",
+    "some one in data.agents[input.agent.id].contacts",
+    "one := data.agents[input.agent.id].owner",
+    "some name, one in data.agents[input.agent.id]",
+    "one := object.get(data.limits, input.tool, {input.agent.id})",
+    "one := object.get(data.limits, input.tool, [])",
+    "some one in data.limits[input.tool]",
+    "some one, _ in data.limits",
+    "some name, one in data.limits; name == input.tool",
+    "one := input.tool",
+    "one := input.agent.id",
+)
+STEPS = (
+    "is_string(one)",
+    'one != ""',
+    'not one in [1, "x"]',
+    "count(one) > 0",
+    "some part in one",
+    'one == {"required": false}',
+    "not data.limits[input.tool]",
+    "not data.agents[input.agent.id]",
+    "input.tool in data.limits",
+    "to_number(one) >= 0",
+    'startswith(one, "A")',
+    'every part in one { part != "" }',
+)
+HEADS = (
+    "{name} contains one",
+    "{name} contains [one, 1]",
+    '{name} contains {{"of": one, "all": [one]}}',
+    '{name}[one] := {{"of": one}}',
+    "{name} := one",
+    "{name} := [each | some each in data.agents[input.agent.id].contacts; each == one]",
+    '{name} := {{"sorted": sort([one])}}',
+    "{name}",
+)
+
+
+def drawn(chance):
+    """A policy of rules like these, of which some ask for earlier ones."""
+    names: list[str] = []
+    lines = ["package p", "import rego.v1", "import future.keywords.not"]
+    for number in range(chance.randint(3, 6)):
+        name, head = f"r{number}", chance.choice(HEADS)
+        # Two values of one rule would be a conflict, which has tests of its own.
+        bodies = chance.randint(1, 2) if "contains" in head else 1
+        for _ in range(bodies):
+            starts = [f"some one in {names[-1]}", f"one := {chance.choice(names)}"] if names else []
+            start = chance.choice(starts if starts and chance.random() < 0.4 else STARTS)
+            body = [start, *chance.sample(STEPS, chance.randint(0, 2))]
+            if "one" not in start:
+                body.append("one := entry")
+            lines.append(f"{head.format(name=name)} if {{\n\t" + "\n\t".join(body) + "\n}")
+        names.append(name)
+    return "\n\n".join([*lines, *(f"main.m_{name} := {name}" for name in names)])
+
+
+@pytest.mark.soak
+def test_policies_of_such_rules_give_what_the_interpreter_gives():
+    answers = kept = planned = 0
+    for batch in range(20 if SOAK else 1):
+        sources = [drawn(random.Random(f"{batch} {number}")) for number in range(16)]
+        plans = plan_many([PlanRequest({"p.rego": each}, ("p/main",)) for each in sources])
+        for number, plan in enumerate(plans):
+            if not isinstance(plan, Plan):
+                continue
+            planned += 1
+            one = decoder.decode(plan.document, planner="regopy")
+            chance = random.Random(f"{batch} {number} inputs")
+            documents = [
+                document(chance.choice(["a", "b", "c"]), tool) for tool in ("pay", "x", "")
+            ]
+            documents += [document(chance.choice(["a", "b"]), tool) for tool in ("pay", "x")]
+            asked = {form: documents for form in SHAPED if not form.parts}
+            answers += Question(one, FULL, asked, SCHEMA, {}).check()
+            artefact = compile_policy(one, FULL, settings_of(Form(shaped=True), SCHEMA, {}))
+            kept += len(artefact.linked.artefact.lookups)
+    assert planned > 8
+    assert answers > planned
+    assert kept > planned / 2
+
+
 FULL = {
     "agents": {
-        "a": {"contacts": ["Ada", "B"], "owner": "Ada", "due": "2026-01-01"},
-        "b": {"contacts": ["C"], "owner": " ", "due": "never"},
+        "a": {"contacts": ["Ada", "B", "Ada"], "owner": "Ada", "due": "2026-01-01"},
+        "b": {"contacts": ["C", 1, {"x": []}], "owner": " ", "due": "never"},
     },
     "limits": {"pay": {"amount": {"above": 1}}},
 }
@@ -272,13 +360,10 @@ def test_an_error_stays_where_it_is_and_is_told_each_time(policy):
     program = compiled(policy)
     reference = Interpreter(policy, BUILTINS, Limits())
     for agent in ("b", "a", "b", "nobody", "b"):
-        given_ = document(agent)
-        wanted = answer(
-            lambda given_=given_: reference.run(
-                policy.plans["p/dated"], given_, FULL, context(), strict_builtin_errors=True
-            )
-        )
-        found = answer(lambda given_=given_: program.run("p/dated", given_, FULL, context()))
+        asked = (document(agent), FULL, context())
+        plan = policy.plans["p/dated"]
+        wanted = answer(partial(reference.run, plan, *asked, strict_builtin_errors=True))
+        found = answer(partial(program.run, "p/dated", *asked))
         assert same(wanted, found)
         assert (wanted[0] == "failed") == (agent == "b")
 
@@ -295,12 +380,12 @@ def test_names_that_data_does_not_have_take_no_more_room_than_some(policy):
         assert kept[f"nobody {number}"] == "other"
         assert kept["x" * 100_000 + str(number)] == "other"
     assert len(calls) == 1
-    assert sum(map(len, kept)) < 100_000
+    assert sum(len(str(name)) for name in kept) < 100_000
     program = compiled(policy)
     wanted = program.evaluate("p/main", document("nobody"), FULL, context())
-    for number in range(3_000):
+    for number in range(1_500):
         found = program.evaluate("p/main", document(f"nobody {number}"), FULL, context())
-    assert equal(wanted, found)
+        assert number % 100 or equal(wanted, found)
 
 
 def test_what_cannot_be_worked_out_is_not_kept():
@@ -320,10 +405,10 @@ def test_what_cannot_be_worked_out_is_not_kept():
 
 def test_threads_that_ask_first_at_once_are_told_the_same(policy):
     wanted = compiled(policy).evaluate("p/main", document(), FULL, context())
-    for _ in range(20):
+    for _ in range(5):
         program = compiled(policy)
         together = threading.Barrier(4)
-        found = []
+        found: list[Any] = []
 
         def ask(program=program, together=together, found=found):
             together.wait()
@@ -387,7 +472,7 @@ def test_sorting_is_by_comparing(values):
 
 def in_order(values):
     """By comparing each with each, as slow as it is plain."""
-    found = []
+    found: list[Any] = []
     for value in values:
         place = sum(compare(other, value) <= 0 for other in found)
         found.insert(place, value)
