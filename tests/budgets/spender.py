@@ -1,7 +1,10 @@
-"""A process that spends from a shared ledger as fast as it can: ``python spender.py JSON``.
+"""Processes that spend from a shared ledger as fast as they can.
 
-It appends one byte to its log before each call that it was allowed, as the call's effect, and
-prints what it did. The settings: ``path``, ``log``, ``run``, ``calls`` (how many it tries),
+``python spender.py`` reads a line of JSON a time: settings, for which it forks a spender and
+says its number, or the number of one, for whose end it waits and says how it was.
+
+A spender appends one byte to its log before each call that it was allowed, as the call's effect, and
+writes what it did beside its log. The settings: ``path``, ``log``, ``go`` (a file to wait for), ``run``, ``calls`` (how many it tries),
 ``cost`` (micro-dollars), ``limits``, ``lease``, ``on_crash``, ``patience`` (seconds for which it
 tries again after a refusal), ``pause`` (seconds in each call), ``overrun`` (what every fourth
 call reports, in micro-dollars).
@@ -13,6 +16,7 @@ import json
 import os
 import sys
 import time
+import traceback
 
 from guardrails.errors import BudgetExceeded
 from guardrails.model.account import Terms, Window
@@ -34,6 +38,8 @@ def main(said):
         said["path"], lease=said.get("lease", 100), on_crash=said.get("on_crash", "charge")
     )
     ledger.open_run(said["run"], parent_id=None, budget=Budget(), terms=terms(said["limits"]))
+    while not os.path.exists(said["go"]):  # noqa: PTH110  # not a path's: a poll
+        time.sleep(0.005)
     log = os.open(said["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     cost = said.get("cost", 0)
     done = refused = 0
@@ -62,8 +68,28 @@ def main(said):
     if said.get("stays"):
         time.sleep(60)
     ledger.close()
-    sys.stdout.write(json.dumps({"done": done, "refused": refused}))
+    with open(said["log"] + ".json", "w", encoding="utf-8") as file:  # noqa: PTH123  # as above
+        json.dump({"done": done, "refused": refused}, file)
+
+
+def serve():
+    for line in sys.stdin:
+        said = json.loads(line)
+        if isinstance(said, int):
+            answer = os.waitstatus_to_exitcode(os.waitpid(said, 0)[1])
+        else:
+            answer = os.fork()
+            if answer == 0:
+                sys.stdin.close()
+                try:
+                    main(said)
+                except BaseException:  # noqa: BLE001  # it must not go on as its parent
+                    traceback.print_exc()
+                    os._exit(1)
+                os._exit(0)
+        sys.stdout.write(f"{answer}\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))
+    serve()

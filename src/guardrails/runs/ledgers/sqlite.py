@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from guardrails.errors import RunClosed
 from guardrails.model.budget import Budget
 from guardrails.runs.ledgers import lines, run_rows
-from guardrails.runs.ledgers.accounts import ToolAccount
+from guardrails.runs.ledgers.accounts import Line, ToolAccount
 from guardrails.runs.ledgers.amounts import DIMENSIONS, limits_of
 from guardrails.runs.ledgers.leasing import LeasingLedger, lease_of, run_of
 from guardrails.runs.ledgers.lines import RUN_PERIOD
@@ -81,6 +81,7 @@ class SqliteLedger(LeasingLedger):
         """
         with self._lock:
             self._require_usable()
+            self._forget_closed(run_id)
             super().open_run(run_id, parent_id=parent_id, budget=budget, terms=terms)
             account = self._open[run_id]
             try:
@@ -163,6 +164,17 @@ class SqliteLedger(LeasingLedger):
             self._attach(each, RUN_PERIOD)
         self._say(mine, [self._report(each, alerted) for each in mine])
         self._start()
+
+    def _forget_closed(self, run_id: str) -> None:
+        """Forget a run of this id that was closed, and whose last report is not made yet."""
+        known = self._known.get(run_id)
+        if known is not None and known.closed and not any(known.held):
+            self._leased = {
+                key: account
+                for key, account in self._leased.items()
+                if isinstance(account, Line) or run_of(account) != run_id
+            }
+            del self._known[run_id]
 
     def _delete_closed(self, connection: Connection) -> None:
         for run_id in self._gone_runs:
