@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from benchmarks import results, tables
+from benchmarks.accounts import measure_accounts
 from benchmarks.gates import Status
 from benchmarks.loading import measure_loads
 from benchmarks.policies import scaling
@@ -26,13 +27,14 @@ _LOADS: Final = 5
 _QUICK_LOADS: Final = 3
 _LOAD: Final = "load"
 _CHECK: Final = "self-check"
+_ACCOUNTS: Final = "accounts"
 _LINES: Final = 5000
 
 
 def main() -> int:
     """0, or 1 where a gate fails."""
     suite = {each.name: each for each in benchmarks()}
-    names = [_CHECK, *suite, _LOAD]
+    names = [_CHECK, *suite, _ACCOUNTS, _LOAD]
     options = _options(names)
     chosen = options.only or names
     rounds = _QUICK_ROUNDS if options.quick else _ROUNDS
@@ -48,6 +50,8 @@ def main() -> int:
             outcomes += report.outcomes
             if not options.gates:
                 _say(tables.decisions(report))
+    if _ACCOUNTS in chosen:
+        outcomes += measure_accounts(rounds=rounds)
     if _LOAD in chosen:
         policy = scaling.lines(_LINES)
         repeats = _QUICK_LOADS if options.quick else _LOADS

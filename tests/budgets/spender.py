@@ -3,11 +3,11 @@
 ``python spender.py`` reads a line of JSON a time: settings, for which it forks a spender and
 says its number, or the number of one, for whose end it waits and says how it was.
 
-A spender appends one byte to its log before each call that it was allowed, as the call's effect, and
-writes what it did beside its log. The settings: ``path``, ``log``, ``go`` (a file to wait for), ``run``, ``calls`` (how many it tries),
-``cost`` (micro-dollars), ``limits``, ``lease``, ``on_crash``, ``patience`` (seconds for which it
-tries again after a refusal), ``pause`` (seconds in each call), ``overrun`` (what every fourth
-call reports, in micro-dollars).
+A spender appends one byte to its log before each call that it was allowed, as the call's effect,
+and writes what it did beside its log. The settings: ``path``, ``log``, ``go`` (a file to wait
+for), ``run``, ``calls`` (how many it tries), ``cost`` (micro-dollars), ``limits``, ``lease``,
+``on_crash``, ``patience`` (seconds for which it tries again after a refusal), ``pause`` (seconds
+in each call), ``overrun`` (what every fourth call reports, in micro-dollars).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Accounts that runs share, in both ledgers: exactly N of M, windows, alerts, what a refusal says."""
+"""Accounts that runs share, in both ledgers: exactly N of M, windows, alerts, refusals."""
 
 from __future__ import annotations
 

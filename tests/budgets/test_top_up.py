@@ -1,4 +1,4 @@
-"""A limit that is used up asks people: raised once by what they approved, and never a permission."""
+"""A limit that is used up asks people: raised once as they approved, and never a permission."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_a_no_holds_for_the_window(governor):
         governor.approvals.reject(
             request.id, by="dana@acme.example", groups=["finance-ops"], reason="enough"
         )
-        with pytest.raises(gr.BudgetExceeded, match="dana@acme.example: enough"):
+        with pytest.raises(gr.BudgetExceeded, match=r"dana@acme\.example: enough"):
             work()
         assert not asked(governor)
         governor.clock.advance(24 * 3600)
@@ -114,7 +114,7 @@ def test_a_top_up_lifts_no_denial(governor):
 
 
 def test_a_top_up_lifts_no_kill(governor):
-    with pytest.raises(gr.RunStopped), governor.run("bot"):
+    with pytest.raises(gr.RunStopped), governor.run("bot"):  # noqa: PT012  # where a kill stops
         use_up()
         with pytest.raises(gr.ApprovalPending):
             work()
@@ -130,7 +130,7 @@ def test_one_approval_serves_all_that_waited_and_raises_once(governor):
         async with governor.run("bot", wait=30):
             use_up()
             calls = [asyncio.create_task(awork()) for _ in range(2)]
-            while not asked(governor):
+            while not asked(governor):  # noqa: ASYNC110  # what it waits for tells nobody
                 await asyncio.sleep(0.01)
             (request,) = asked(governor)
             governor.approvals.approve(request.id, by="dana@acme.example", groups=["finance-ops"])
@@ -148,7 +148,7 @@ def test_a_kill_wakes_who_waits_for_a_top_up(governor):
 
     thread = threading.Thread(target=kill)
     thread.start()
-    with pytest.raises(gr.RunStopped), governor.run("bot", wait=60):
+    with pytest.raises(gr.RunStopped), governor.run("bot", wait=60):  # noqa: PT012  # as above
         use_up()
         work()
     thread.join()

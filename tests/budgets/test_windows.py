@@ -1,4 +1,4 @@
-"""Windows tile time: every moment lies in one, days and months are the calendar's, also where clocks change."""
+"""Windows tile time: every moment lies in one, also where clocks change."""
 
 from __future__ import annotations
 

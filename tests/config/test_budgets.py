@@ -1,4 +1,4 @@
-"""`budgets` in guardrails.yaml: defaults, accounts, who stands on them, and wrong where it is written."""
+"""`budgets` in guardrails.yaml: defaults, who stands on what, and wrong where it is written."""
 
 from __future__ import annotations
 

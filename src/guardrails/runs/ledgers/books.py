@@ -8,7 +8,6 @@ parent's sums, and of those that runs share.
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from threading import RLock
 from typing import TYPE_CHECKING, Final
 from weakref import WeakValueDictionary
@@ -172,7 +171,7 @@ class Books:
         amount: Amount,
     ) -> Hold:
         self._see_fresh(account)
-        hold = Hold(self, account, tool, cost, None)
+        hold = Hold(account, tool, cost, None)
         hold.stands_on = path
         hold.seen = account.snapshot()
         for each in path:
@@ -236,11 +235,35 @@ class Books:
     def _catch_up(self, account: RunAccount) -> None:
         """Count the calls that have ended meanwhile."""
         done = account.done
+        if not done:
+            return
+        purse, steps = account.purse, account.steps
+        usd = tokens = calls = 0
         while done:
-            with suppress(IndexError):
+            try:
                 hold = done.popleft()
-                if hold.state is State.HELD:
-                    self._end(hold)
+            except IndexError:  # a signal handler has counted it
+                break
+            if hold.state is not State.HELD:
+                continue
+            step = hold.step
+            if hold.purse is purse and purse is not None and step is not None:
+                hold.state = State.SETTLED
+                cost = hold.cost
+                usd += cost.micro_usd
+                tokens += cost.tokens
+                calls += cost.calls
+                steps.append(step)
+            else:
+                self._end(hold)
+        if purse is not None:
+            spent = purse.spent
+            spent[0] += usd
+            spent[1] += tokens
+            spent[2] += calls
+        fresh = account.fresh
+        if fresh is not None and fresh.state is not State.HELD:
+            account.fresh = None
 
     def _end(self, hold: Hold) -> None:
         hold.state = State.SETTLED

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from guardrails.runs.alerts import Alert
     from guardrails.runs.ledgers.accounts import Account
     from guardrails.runs.ledgers.amounts import Amount
-    from guardrails.runs.ledgers.books import Books
     from guardrails.runs.ledgers.run_account import RunAccount
 
 
@@ -68,7 +67,6 @@ class Hold:
     """A reservation in a ledger of this package; only that ledger changes it.
 
     Attributes:
-        ledger: Whose it is.
         account: The run's account.
         tool: The tool's name.
         cost: What is held: the price, or what the call reported in its place.
@@ -87,10 +85,7 @@ class Hold:
     reported = _NOT_REPORTED
     seen: Snapshot | None = None
 
-    def __init__(
-        self, ledger: Books, account: RunAccount, tool: str, cost: Usage, purse: Purse | None
-    ) -> None:
-        self.ledger = ledger
+    def __init__(self, account: RunAccount, tool: str, cost: Usage, purse: Purse | None) -> None:
         self.account = account
         self.tool = tool
         self.cost = cost
@@ -99,7 +94,7 @@ class Hold:
     @property
     def snapshot(self) -> Snapshot:
         """The run's state at the moment of the reservation, without it; until the hold ends."""
-        return self.seen or self.ledger.see(self)
+        return self.seen or self.account.books.see(self)
 
     @property
     def path(self) -> tuple[Account, ...]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from guardrails.model.call import Step
     from guardrails.ports import Hold as AnyHold
 
+_HELD: Final = State.HELD
 _UNCOUNTED: Final = 64
 """Ended calls that may wait to be counted."""
 
@@ -67,7 +68,7 @@ class LocalLedger(Books):
             if run_id in self._known:
                 raise ConfigError(f"a run `{run_id}` is there already; a run's id is used once")
             parent = None if parent_id is None else self._find_open(parent_id)
-            account = RunAccount(run_id, budget, parent, terms)
+            account = RunAccount(self, run_id, budget, parent, terms)
             self._open[run_id] = self._known[run_id] = account
 
     def close_run(self, run_id: str) -> None:
@@ -92,10 +93,10 @@ class LocalLedger(Books):
         """
         with self._lock:
             account = self._open.get(run_id)
-            if account is not None and limits is None:
+            if account is not None:
                 purse = account.purse
-                if purse is not None and self._now() < account.until:
-                    hold = Hold(self, account, tool, cost, purse)
+                if purse is not None and limits is None and self._now() < account.until:
+                    hold = Hold(account, tool, cost, purse)
                     fresh = account.fresh
                     if fresh is not None and fresh.step is None and fresh.seen is None:
                         fresh.seen = account.snapshot(fresh)
@@ -198,16 +199,16 @@ class LocalLedger(Books):
         """
         own = hold if type(hold) is Hold else _own(hold)
         purse = own.purse
-        if purse is not None and purse.is_open and own.state is State.HELD:
+        if purse is not None and purse.is_open and own.step is None and own.state is _HELD:
             # No lock: it is counted under one, as soon as anybody asks for a sum.
-            if own.step is None:
-                own.step = step
-                done = own.account.done
-                done.append(own)
-                if len(done) < _UNCOUNTED:
-                    return
+            own.step = step
+            account = own.account
+            done = account.done
+            done.append(own)
+            if len(done) < _UNCOUNTED:
+                return
             with self._lock:
-                self._catch_up(own.account)
+                self._catch_up(account)
         else:
             self._settle(own, step)
         self.tell()

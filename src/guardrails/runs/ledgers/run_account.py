@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from guardrails.model.budget import Budget
     from guardrails.model.call import Step
     from guardrails.runs.ledgers.accounts import Line
+    from guardrails.runs.ledgers.books import Books
     from guardrails.runs.ledgers.holds import Hold, Purse
 
 STEPS_KEPT: Final = 32
@@ -33,6 +34,7 @@ class RunAccount(Account):
     """A run's account: besides its sums, how often each tool was called, and its last calls.
 
     Attributes:
+        books: Where it is kept.
         parent: The account of the run in which it is.
         terms: The accounts that it shares, its ancestors' included, each once.
         lines: The same, as of the windows that are open now.
@@ -47,6 +49,7 @@ class RunAccount(Account):
 
     __slots__ = (
         "__weakref__",
+        "books",
         "closed",
         "done",
         "foreign",
@@ -64,8 +67,14 @@ class RunAccount(Account):
     )
 
     def __init__(
-        self, run_id: str, budget: Budget, parent: RunAccount | None, terms: Sequence[Terms] = ()
+        self,
+        books: Books,
+        run_id: str,
+        budget: Budget,
+        parent: RunAccount | None,
+        terms: Sequence[Terms] = (),
     ) -> None:
+        self.books = books
         self.run_id = run_id
         self.parent = parent
         self.terms: tuple[Terms, ...] = tuple(terms)
