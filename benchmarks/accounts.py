@@ -36,7 +36,7 @@ MEMORY: Final = "accounts in memory"
 LEASED: Final = "accounts leased from SQLite"
 
 GATES: Final = (
-    Gate(LEASED, BY_HAND, 1, reached=1.8),
+    Gate(LEASED, BY_HAND, 1, reached=1.5),
     Gate(LEASED, MEMORY, 1),
 )
 

@@ -68,6 +68,11 @@ class Price:
 
     cost: int | Callable[[Arguments], Any] = 0
     limits: Budget | None = None
+    _constant: Usage = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        fixed = self.cost if isinstance(self.cost, int) else 0
+        object.__setattr__(self, "_constant", Usage(fixed, 0, 1))
 
     def of(self, arguments: Arguments) -> Usage:
         """What one call with these arguments reserves.
@@ -77,7 +82,7 @@ class Price:
             TypeError: it is no amount of money.
         """
         if isinstance(self.cost, int):
-            return Usage(self.cost, 0, 1)
+            return self._constant
         return Usage(micro_usd(self.cost(arguments)), 0, 1)
 
 

@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 
 from guardrails.errors import RunClosed, StateUnavailable
 from guardrails.runs.ledgers.accounts import Line
-from guardrails.runs.ledgers.amounts import CALLS, DIMENSIONS
+from guardrails.runs.ledgers.amounts import CALLS
 from guardrails.runs.ledgers.forks import watch_forks
 from guardrails.runs.ledgers.holds import Hold, Purse, State
 from guardrails.runs.windows import Calendar, Span
@@ -31,11 +31,12 @@ if TYPE_CHECKING:
     from guardrails.runs.ledgers.amounts import Amount
     from guardrails.runs.ledgers.run_account import RunAccount
 
-_LARGEST: Final = 1 << 50
-"""What a purse holds where there is no limit."""
+_HELD: Final = State.HELD
+_SETTLED: Final = State.SETTLED
 
-_LEAST: Final = 8
-"""Calls that a purse must be good for; below, each call looks for itself."""
+_MOST: Final = 256
+_LEAST: Final = 4
+"""Calls that a purse is good for; below, each call looks for itself."""
 
 _NEVER: Final = 1 << 63
 """Later than any window ends, in nanoseconds."""
@@ -83,12 +84,9 @@ class Books:
         with self._lock:
             account = hold.account
             if hold.seen is None:
-                if account.fresh is not hold or hold.state is not State.HELD:
-                    raise ValueError(
-                        f"the hold of `{hold.tool}` has ended; nobody saw its snapshot"
-                    )
                 self._catch_up(account)
-                if account.fresh is not hold:
+            if hold.seen is None:
+                if account.fresh is not hold or hold.state is not State.HELD:
                     raise ValueError(
                         f"the hold of `{hold.tool}` has ended; nobody saw its snapshot"
                     )
@@ -174,50 +172,64 @@ class Books:
         hold = Hold(account, tool, cost, None)
         hold.stands_on = path
         hold.seen = account.snapshot()
+        hold.is_counted = True
         for each in path:
             each.hold(amount)
         account.count(tool, amount[CALLS])
         return hold
 
-    def _fill(self, account: RunAccount, cost: Usage) -> None:
-        """Give the run a purse, where its whole path has room for one."""
-        if account.parent is not None:
+    def _fill(self, account: RunAccount, tool: str, cost: Usage) -> None:
+        """Give the run holds for its next calls like this one, if the last one was like it, too.
+
+        There are as many as a part of what is left on the whole path.
+        """
+        known, most = account.lately.get(tool, (None, 0))
+        # Twice as many each time, so that a run that makes few calls keeps few holds.
+        most = min(_MOST, most * 2) if known == cost else _LEAST
+        account.lately[tool] = (cost, most)
+        if account.parent is not None or not cost.calls or known != cost:
             return
         path = self._path_of(account, None, None)
-        room = [_LARGEST] * len(DIMENSIONS)
+        count = most
         for each in path:
             sharers = 2 * (each.purses + 1)
-            for index in range(len(DIMENSIONS)):
+            for index, needed in enumerate((cost.micro_usd, cost.tokens, cost.calls)):
                 left = each.room(index)
-                if left is not None:
-                    room[index] = min(room[index], left // sharers)
-        usd, tokens, calls = room
-        if (
-            usd < cost.micro_usd * _LEAST
-            or tokens < cost.tokens * _LEAST
-            or calls < cost.calls * _LEAST
-            or min(room) < 0
-        ):
+                if left is None:
+                    continue
+                if left < 0:
+                    return
+                if needed:
+                    count = min(count, left // (needed * sharers))
+        if count < _LEAST:
             return
-        for each in path:
-            each.purses += 1
-            each.hold((usd, tokens, calls))
-        account.purse = Purse(path, (usd, tokens, calls))
+        purse = Purse(path, (cost.micro_usd, cost.tokens, cost.calls), count)
+        purse.holds += [Hold(account, tool, cost, purse) for _ in range(count)]
+        account.purses_by_tool[tool] = purse
         self._pursed[account] = None
 
     def _fold(self, account: RunAccount) -> None:
-        """Take the run's purse back: all that it holds stands on the accounts of its path."""
+        """Take the run's purses back: all that calls hold of them stands on the accounts."""
         self._catch_up(account)
-        purse = account.purse
-        if purse is None:
-            return
-        fresh = account.fresh
+        for tool in tuple(account.purses_by_tool):
+            self._fold_purse(account, tool)
+
+    def _fold_purse(self, account: RunAccount, tool: str) -> None:
+        purse = account.purses_by_tool[tool]
+        unused = 0
+        while purse.holds:
+            try:
+                purse.holds.pop()
+            except IndexError:  # a call has taken it
+                break
+            unused += 1
+        # What calls took meanwhile is held, and is counted when its turn comes.
+        self._catch_up(account)
         self._see_fresh(account)
-        if fresh is not None and fresh.state is not State.HELD:
-            account.fresh = None
-        account.purse = None
-        del self._pursed[account]
-        self._alerts += purse.close()
+        del account.purses_by_tool[tool]
+        if not account.purses_by_tool:
+            self._pursed.pop(account, None)
+        self._alerts += purse.close(unused)
 
     def _fold_all(self) -> None:
         for account in tuple(self._pursed):
@@ -225,61 +237,56 @@ class Books:
 
     def _see_fresh(self, account: RunAccount, but: Hold | None = None) -> None:
         """Take the snapshots that are due before sums change, the ancestors' too."""
-        for level in account.chain():
+        level: RunAccount | None = account
+        while level is not None:
+            if level.log:
+                self._catch_up(level)
             fresh = level.fresh
             if fresh is not None:
                 level.fresh = None
                 if fresh is not but and fresh.step is None and fresh.seen is None:
                     fresh.seen = level.snapshot(fresh)
+            level = level.parent
 
     def _catch_up(self, account: RunAccount) -> None:
-        """Count the calls that have ended meanwhile."""
-        done = account.done
-        if not done:
-            return
-        purse, steps = account.purse, account.steps
-        usd = tokens = calls = 0
-        while done:
+        """Count the calls that have begun and ended meanwhile."""
+        log, steps, history = account.log, account.steps, account.history
+        fresh = account.fresh
+        while log:
             try:
-                hold = done.popleft()
+                hold = log.popleft()
             except IndexError:  # a signal handler has counted it
                 break
-            if hold.state is not State.HELD:
-                continue
-            step = hold.step
-            if hold.purse is purse and purse is not None and step is not None:
-                hold.state = State.SETTLED
-                cost = hold.cost
-                usd += cost.micro_usd
-                tokens += cost.tokens
-                calls += cost.calls
-                steps.append(step)
-            else:
-                self._end(hold)
-        if purse is not None:
-            spent = purse.spent
-            spent[0] += usd
-            spent[1] += tokens
-            spent[2] += calls
-        fresh = account.fresh
-        if fresh is not None and fresh.state is not State.HELD:
-            account.fresh = None
+            purse = hold.purse
+            if not hold.is_counted:
+                hold.is_counted = True
+                if fresh is not None and fresh.step is None and fresh.seen is None:
+                    fresh.seen = account.snapshot(fresh)
+                fresh = hold
+                tool, calls = hold.tool, hold.cost.calls
+                history[tool] = history[tool] + calls if tool in history else calls
+                if purse is not None:
+                    purse.left -= 1
+            elif hold.state is _HELD:
+                if fresh is hold:
+                    fresh = None
+                if purse is not None and purse.is_open:
+                    hold.state = _SETTLED
+                    purse.settled += 1
+                    steps.append(hold.step)  # type: ignore[arg-type]  # it came here with it
+                else:
+                    self._end(hold)
+        account.fresh = fresh
 
     def _end(self, hold: Hold) -> None:
         hold.state = State.SETTLED
-        account, purse, step = hold.account, hold.purse, hold.step
+        account, step = hold.account, hold.step
         if account.fresh is hold:
             account.fresh = None
-        if purse is not None and purse.is_open:
-            cost, spent = hold.cost, purse.spent
-            spent[0] += cost.micro_usd
-            spent[1] += cost.tokens
-            spent[2] += cost.calls
-        else:
-            amount = hold.amount
-            for each in hold.path:
-                each.give_back(amount)
-            self._spend(hold.path, amount)
+        amount, path = hold.amount, hold.path
+        for each in path:
+            each.give_back(amount)
+        self._spend(path, amount)
         if step is not None:
             level: RunAccount | None = account
             while level is not None:
@@ -333,10 +340,10 @@ class Books:
         self._lock = RLock()
         for account in tuple(self._known.values()):
             account.foreign = True
-            account.done.clear()
-            if account.purse is not None:
-                account.purse.is_open = False
-                account.purse = None
+            account.log.clear()
+            for purse in account.purses_by_tool.values():
+                purse.is_open = False
+            account.purses_by_tool.clear()
         self._open.clear()
         self._pursed.clear()
         self._lines.clear()

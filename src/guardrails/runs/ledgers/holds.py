@@ -25,38 +25,48 @@ class State(Enum):
 
 
 class Purse:
-    """What a run may take of its whole path at once, already held on every account of it.
+    """Holds for calls of one tool in one run, already on every account of their path.
 
     It ends below the next alert of every account, so that what is spent out of it needs no
     look at any of them. Once closed, what it held stands on the accounts themselves.
 
     Attributes:
         path: The accounts, without those of tools.
-        usd: What is left to take, in micro-dollars.
-        tokens: The same in tokens.
-        calls: The same in calls.
-        spent: What was settled out of it.
+        cost: What each hold is good for.
+        holds: Those that no call has yet. Calls take them without the ledger's lock.
+        left: How many are nobody's, as far as is counted.
+        settled: How many were settled.
         is_open: Whether calls may take from it.
     """
 
-    __slots__ = ("calls", "is_open", "path", "spent", "tokens", "usd")
+    __slots__ = ("cost", "holds", "is_open", "left", "path", "settled")
 
-    def __init__(self, path: tuple[Account, ...], room: Amount) -> None:
+    def __init__(self, path: tuple[Account, ...], cost: Amount, count: int) -> None:
         self.path = path
-        self.usd, self.tokens, self.calls = room
-        self.spent = [0, 0, 0]
+        self.cost = cost
+        self.holds: list[Hold] = []
+        self.left = count
+        self.settled = 0
         self.is_open = True
+        whole = self.times(count)
+        for account in path:
+            account.purses += 1
+            account.hold(whole)
 
-    def close(self) -> list[Alert]:
-        """Put what is held and spent on the accounts; the alerts that this raises."""
+    def times(self, count: int) -> Amount:
+        """What so many holds are good for."""
+        usd, tokens, calls = self.cost
+        return usd * count, tokens * count, calls * count
+
+    def close(self, unused: int) -> list[Alert]:
+        """Put what is held and spent on the accounts, but `unused`; the alerts that this raises."""
         self.is_open = False
-        usd, tokens, calls = self.spent
-        back = (self.usd + usd, self.tokens + tokens, self.calls + calls)
+        back, spent = self.times(unused + self.settled), self.times(self.settled)
         alerts: list[Alert] = []
         for account in self.path:
             account.purses -= 1
             account.give_back(back)
-            alerts += account.spend((usd, tokens, calls)) or ()
+            alerts += account.spend(spent) or ()
         return alerts
 
 
@@ -76,6 +86,7 @@ class Hold:
         reported: What of dollars, tokens and calls was reported: those parts are no prices.
         seen: The snapshot, once somebody has looked.
         stands_on: The accounts that it was taken from one by one.
+        is_counted: Whether its call counts in the run's sums.
     """
 
     # Most holds have these as they are: to set each of them would take as long as the rest.
@@ -84,6 +95,7 @@ class Hold:
     step: Step | None = None
     reported = _NOT_REPORTED
     seen: Snapshot | None = None
+    is_counted = False
 
     def __init__(self, account: RunAccount, tool: str, cost: Usage, purse: Purse | None) -> None:
         self.account = account

@@ -1,8 +1,9 @@
 """The ledger's port over the accounts of this process: what every ledger here is made of.
 
 A call looks at its whole path of accounts only now and then. It then fills the run's purse
-with a part of what is left on all of them, and the next calls take from the purse alone.
-Where a limit is near, purses are taken back, and every call looks at every account.
+with holds for the next calls like it, which are held on all of them already; such a call takes
+one, which is a single step of the interpreter and needs no lock. Where a limit is near, purses
+are taken back, and every call looks at every account.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from guardrails.ports import Hold as AnyHold
 
 _HELD: Final = State.HELD
-_UNCOUNTED: Final = 64
-"""Ended calls that may wait to be counted."""
+_UNCOUNTED: Final = 128
+"""Beginnings and ends of calls that may wait to be counted."""
 
 
 class LocalLedger(Books):
@@ -91,45 +92,46 @@ class LocalLedger(Books):
             BudgetExceeded: a limit would be passed, or is overdrawn; nothing is held.
             RunClosed: the run or an ancestor has ended.
         """
-        with self._lock:
-            account = self._open.get(run_id)
-            if account is not None:
-                purse = account.purse
-                if purse is not None and limits is None and self._now() < account.until:
-                    hold = Hold(account, tool, cost, purse)
-                    fresh = account.fresh
-                    if fresh is not None and fresh.step is None and fresh.seen is None:
-                        fresh.seen = account.snapshot(fresh)
-                    # From here on nothing is called: no signal handler and no collector, which
-                    # may come back to this ledger, runs in between.
-                    usd, tokens, calls = cost.micro_usd, cost.tokens, cost.calls
-                    if (
-                        purse.is_open
-                        and 0 <= usd <= purse.usd
-                        and 0 < calls <= purse.calls
-                        and 0 <= tokens <= purse.tokens
-                    ):
-                        purse.usd -= usd
-                        purse.calls -= calls
-                        if tokens:
-                            purse.tokens -= tokens
-                        history = account.history
-                        history[tool] = history[tool] + calls if tool in history else calls
-                        account.fresh = hold
-                        return hold
+        try:
+            account = self._open[run_id]
+            hold = account.purses_by_tool[tool].holds.pop()
+        except LookupError:
             return self._reserve(run_id, tool, cost, limits)
+        mine = hold.cost
+        if (
+            (
+                mine is cost
+                or (
+                    mine.micro_usd == cost.micro_usd
+                    and mine.calls == cost.calls
+                    and mine.tokens == cost.tokens
+                )
+            )
+            and limits is None
+            and self._now() < account.until
+        ):
+            # No lock: whoever asks for a sum counts it first, in this order.
+            account.log.append(hold)
+            return hold
+        self.release(hold)
+        return self._reserve(run_id, tool, cost, limits)
 
     def _reserve(self, run_id: str, tool: str, cost: Usage, limits: Budget | None) -> Hold:
         amount = amount_of(cost)
-        account = self._find_open(run_id, tool)
-        self._fold(account)
-        self._roll(account)
-        path = self._path_of(account, tool, limits)
-        self._require_room(path, amount, NOTHING, tool=tool, run_id=run_id)
-        hold = self._hold(account, path, tool, cost, amount)
-        if limits is None:
-            self._fill(account, cost)
-        return hold
+        with self._lock:
+            account = self._find_open(run_id, tool)
+            self._catch_up(account)
+            if self._now() >= account.until:
+                self._fold(account)
+                self._roll(account)
+            elif tool in account.purses_by_tool:
+                self._fold_purse(account, tool)
+            path = self._path_of(account, tool, limits)
+            self._require_room(path, amount, NOTHING, tool=tool, run_id=run_id)
+            hold = self._hold(account, path, tool, cost, amount)
+            if limits is None:
+                self._fill(account, tool, cost)
+            return hold
 
     def replace(self, hold: AnyHold, cost: Usage) -> Hold:
         """Put a hold of another cost in the place of `hold`, with a new snapshot.
@@ -203,9 +205,9 @@ class LocalLedger(Books):
             # No lock: it is counted under one, as soon as anybody asks for a sum.
             own.step = step
             account = own.account
-            done = account.done
-            done.append(own)
-            if len(done) < _UNCOUNTED:
+            log = account.log
+            log.append(own)
+            if len(log) < _UNCOUNTED:
                 return
             with self._lock:
                 self._catch_up(account)
@@ -239,13 +241,14 @@ class LocalLedger(Books):
             amount = own.amount
             purse = own.purse
             if purse is not None and purse.is_open:
-                purse.usd += amount[0]
-                purse.tokens += amount[1]
-                purse.calls += amount[2]
+                if own.is_counted:
+                    purse.left += 1
+                purse.holds.append(Hold(account, own.tool, own.cost, purse))
             else:
                 for each in own.path:
                     each.give_back(amount)
-            account.count(own.tool, -amount[CALLS])
+            if own.is_counted:
+                account.count(own.tool, -amount[CALLS])
 
     # ------------------------------------------------------------------------------------- sums
 

@@ -40,10 +40,12 @@ class RunAccount(Account):
         lines: The same, as of the windows that are open now.
         foreign: Whether it belongs to the process from which this one was forked.
         until: When the first of these windows ends, in UTC nanoseconds.
-        purse: What calls may take of the whole path without looking at it.
-        fresh: The last hold out of the purse whose snapshot nobody has seen.
-        done: Holds that have ended and are not counted yet; the one thing that changes outside
-            of the ledger's lock.
+        purses_by_tool: What calls of a tool may take without looking at every account.
+        log: Holds that calls took out of purses, or have ended, until they are counted in this
+            order; it grows without the ledger's lock.
+        lately: What the last call of each tool cost that looked at every account, and how many
+            holds for calls like it were made.
+        fresh: The last hold that was counted, if nobody has seen its snapshot.
         written: What of its spending is written down for after a crash.
     """
 
@@ -51,13 +53,14 @@ class RunAccount(Account):
         "__weakref__",
         "books",
         "closed",
-        "done",
         "foreign",
         "fresh",
         "history",
+        "lately",
         "lines",
+        "log",
         "parent",
-        "purse",
+        "purses_by_tool",
         "run_id",
         "steps",
         "terms",
@@ -87,9 +90,10 @@ class RunAccount(Account):
         self.until = 0
         self.closed = False
         self.foreign = False
-        self.purse: Purse | None = None
+        self.purses_by_tool: dict[str, Purse] = {}
+        self.lately: dict[str, tuple[Usage, int]] = {}
         self.fresh: Hold | None = None
-        self.done: deque[Hold] = deque()
+        self.log: deque[Hold] = deque()
         self.history: dict[str, int] = {}
         self.tools: dict[str, ToolAccount] = {}
         self.written = [0, 0, 0]
@@ -141,26 +145,24 @@ class RunAccount(Account):
         return (*path, *self.lines)
 
     def settled(self) -> Amount:
-        """What it has spent, also out of its purse."""
+        """What it has spent, also out of its purses."""
         usd, tokens, calls = self.spent
-        purse = self.purse
-        if purse is None:
-            return usd, tokens, calls
-        mine = purse.spent
-        return usd + mine[0], tokens + mine[1], calls + mine[2]
+        for purse in self.purses_by_tool.values():
+            more = purse.times(purse.settled)
+            usd += more[0]
+            tokens += more[1]
+            calls += more[2]
+        return usd, tokens, calls
 
     def in_flight(self) -> Amount:
-        """What its calls in flight hold; what lies in the purse is nobody's yet."""
+        """What its calls in flight hold; what lies in a purse is nobody's yet."""
         usd, tokens, calls = self.held
-        purse = self.purse
-        if purse is None:
-            return usd, tokens, calls
-        mine = purse.spent
-        return (
-            usd - purse.usd - mine[0],
-            tokens - purse.tokens - mine[1],
-            calls - purse.calls - mine[2],
-        )
+        for purse in self.purses_by_tool.values():
+            less = purse.times(purse.left + purse.settled)
+            usd -= less[0]
+            tokens -= less[1]
+            calls -= less[2]
+        return usd, tokens, calls
 
     def remaining(self, without: Amount = NOTHING) -> Remaining:
         """What is left of each limit, the tightest of this account and its ancestors'.
