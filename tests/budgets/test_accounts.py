@@ -15,6 +15,7 @@ from tests.budgets.stand import CALL, SOAK, STEP, call, more, terms
 from guardrails.errors import BudgetExceeded
 from guardrails.model.budget import Budget, Charge, Usage
 from guardrails.ports import Ledger
+from guardrails.runs.ledgers.memory import MemoryLedger
 
 
 @pytest.mark.parametrize("lease", [1, 100])
@@ -157,6 +158,16 @@ def test_alerts_come_once_a_threshold_and_window_and_again_when_the_limit_is_rai
     for _ in range(5):
         call(ledger, run_id)
     assert told() == [("env/prod", "day", 50)], "the raise was that day's alone"
+
+
+def test_what_other_tools_spent_counts_for_an_alert_at_once():
+    alerts = []
+    ledger = MemoryLedger(alerts.append)
+    ledger.open_run("r", parent_id=None, budget=Budget(calls=100))
+    assert sum(call(ledger, "r", tool="a") for _ in range(30)) == 30
+    for number in range(31, 51):
+        assert call(ledger, "r", tool="b") == 1
+        assert [each.percent for each in alerts] == ([50] if number == 50 else [])
 
 
 def test_a_top_up_raises_once_and_only_what_it_was_asked_for(stand):

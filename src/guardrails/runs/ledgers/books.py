@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _HELD: Final = State.HELD
 _SETTLED: Final = State.SETTLED
 
-_MOST: Final = 256
+_MOST: Final = 64
 _LEAST: Final = 4
 """Calls that a purse is good for; below, each call looks for itself."""
 
@@ -179,10 +179,7 @@ class Books:
         return hold
 
     def _fill(self, account: RunAccount, tool: str, cost: Usage) -> None:
-        """Give the run holds for its next calls like this one, if the last one was like it, too.
-
-        There are as many as a part of what is left on the whole path.
-        """
+        """Give the run holds for its next calls like this one, if the last one was like it, too."""
         known, most = account.lately.get(tool, (None, 0))
         # Twice as many each time, so that a run that makes few calls keeps few holds.
         most = min(_MOST, most * 2) if known == cost else _LEAST
@@ -190,23 +187,39 @@ class Books:
         if account.parent is not None or not cost.calls or known != cost:
             return
         path = self._path_of(account, None, None)
-        count = most
-        for each in path:
-            sharers = 2 * (each.purses + 1)
-            for index, needed in enumerate((cost.micro_usd, cost.tokens, cost.calls)):
-                left = each.room(index)
-                if left is None:
-                    continue
-                if left < 0:
-                    return
-                if needed:
-                    count = min(count, left // (needed * sharers))
-        if count < _LEAST:
+        amount = (cost.micro_usd, cost.tokens, cost.calls)
+        count = _fitting(path, amount, most)
+        if count >= _LEAST:
+            purse = account.purses_by_tool[tool] = Purse(path, amount)
+            purse.add(count, [Hold(account, tool, cost, purse) for _ in range(count)])
+            self._pursed[account] = None
+
+    def _fold_tight(self, path: Sequence[Account], amount: Amount) -> None:
+        """Take back every purse on accounts with little room: their sums count, and alert, now."""
+        tight = {id(each) for each in path if each.purses and not _fitting((each,), amount, 1)}
+        if not tight:
             return
-        purse = Purse(path, (cost.micro_usd, cost.tokens, cost.calls), count)
-        purse.holds += [Hold(account, tool, cost, purse) for _ in range(count)]
-        account.purses_by_tool[tool] = purse
-        self._pursed[account] = None
+        for account in tuple(self._pursed):
+            purses = account.purses_by_tool.values()
+            if any(id(each) in tight for purse in purses for each in purse.path):
+                self._fold(account)
+
+    def _refill(self, account: RunAccount, tool: str, cost: Usage) -> Hold | None:
+        """The first of some more holds for a purse that is used up; None where there is no room."""
+        purse = account.purses_by_tool[tool]
+        amount = (cost.micro_usd, cost.tokens, cost.calls)
+        if amount != purse.cost or self._now() >= account.until:
+            return None
+        most = min(_MOST, account.lately[tool][1] * 2)
+        count = _fitting(purse.path, amount, most)
+        if count < _LEAST:
+            return None
+        account.lately[tool] = (cost, most)
+        more = [Hold(account, tool, cost, purse) for _ in range(count)]
+        hold = more.pop()
+        purse.add(count, more)
+        account.log.append(hold)
+        return hold
 
     def _fold(self, account: RunAccount) -> None:
         """Take the run's purses back: all that calls hold of them stands on the accounts."""
@@ -348,6 +361,22 @@ class Books:
         self._pursed.clear()
         self._lines.clear()
         self._alerts.clear()
+
+
+def _fitting(path: Sequence[Account], amount: Amount, most: int) -> int:
+    """How many calls of `amount` a run may have holds for: a part of what is left on its path."""
+    count = most
+    for each in path:
+        sharers = 2 * (each.purses + 1)
+        for index, needed in enumerate(amount):
+            left = each.room(index)
+            if left is None:
+                continue
+            if left < 0:
+                return 0
+            if needed:
+                count = min(count, left // (needed * sharers))
+    return count
 
 
 def _first_lacking(

@@ -41,17 +41,23 @@ class Purse:
 
     __slots__ = ("cost", "holds", "is_open", "left", "path", "settled")
 
-    def __init__(self, path: tuple[Account, ...], cost: Amount, count: int) -> None:
+    def __init__(self, path: tuple[Account, ...], cost: Amount) -> None:
         self.path = path
         self.cost = cost
         self.holds: list[Hold] = []
-        self.left = count
+        self.left = 0
         self.settled = 0
         self.is_open = True
-        whole = self.times(count)
         for account in path:
             account.purses += 1
-            account.hold(whole)
+
+    def add(self, count: int, holds: list[Hold]) -> None:
+        """Hold so many more on the whole path, of which `holds` are nobody's yet."""
+        more = self.times(count)
+        for account in self.path:
+            account.hold(more)
+        self.left += count
+        self.holds += holds
 
     def times(self, count: int) -> Amount:
         """What so many holds are good for."""

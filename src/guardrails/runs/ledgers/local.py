@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from guardrails.ports import Hold as AnyHold
 
 _HELD: Final = State.HELD
-_UNCOUNTED: Final = 128
+_UNCOUNTED: Final = 64
 """Beginnings and ends of calls that may wait to be counted."""
 
 
@@ -121,14 +121,19 @@ class LocalLedger(Books):
         with self._lock:
             account = self._find_open(run_id, tool)
             self._catch_up(account)
+            if tool in account.purses_by_tool:
+                more = self._refill(account, tool, cost) if limits is None else None
+                if more is not None:
+                    return more
+                self._fold_purse(account, tool)
             if self._now() >= account.until:
                 self._fold(account)
                 self._roll(account)
-            elif tool in account.purses_by_tool:
-                self._fold_purse(account, tool)
             path = self._path_of(account, tool, limits)
             self._require_room(path, amount, NOTHING, tool=tool, run_id=run_id)
             hold = self._hold(account, path, tool, cost, amount)
+            if self._pursed:
+                self._fold_tight(path, amount)
             if limits is None:
                 self._fill(account, tool, cost)
             return hold
