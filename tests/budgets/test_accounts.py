@@ -8,6 +8,7 @@ import threading
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 import pytest
 from tests.budgets.stand import CALL, SOAK, STEP, call, more, terms
@@ -16,6 +17,9 @@ from guardrails.errors import BudgetExceeded
 from guardrails.model.budget import Budget, Charge, Usage
 from guardrails.ports import Ledger
 from guardrails.runs.ledgers.memory import MemoryLedger
+
+if TYPE_CHECKING:
+    from guardrails.runs.alerts import Alert
 
 
 @pytest.mark.parametrize("lease", [1, 100])
@@ -161,7 +165,7 @@ def test_alerts_come_once_a_threshold_and_window_and_again_when_the_limit_is_rai
 
 
 def test_what_other_tools_spent_counts_for_an_alert_at_once():
-    alerts = []
+    alerts: list[Alert] = []
     ledger = MemoryLedger(alerts.append)
     ledger.open_run("r", parent_id=None, budget=Budget(calls=100))
     assert sum(call(ledger, "r", tool="a") for _ in range(30)) == 30
