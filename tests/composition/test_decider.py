@@ -23,6 +23,7 @@ from guardrails.engines.source import Policies
 from guardrails.engines.verified import VerifiedEngine
 from guardrails.errors import PolicyLoadError
 from guardrails.model.decision import Effect
+from guardrails.model.notice import Notice, NoticeKind, Severity
 from guardrails.rego.opa_binary import find_opa
 
 if TYPE_CHECKING:
@@ -132,9 +133,26 @@ def verified(url: str, more: str = "") -> str:
     return f"engine: verified\n{sidecar}verified: {{share: 1}}\n{more}"
 
 
+class Told:
+    """Keeps what people are told."""
+
+    def __init__(self) -> None:
+        self.notices: list[Notice] = []
+
+    def notify(self, notice: Notice) -> None:
+        self.notices.append(notice)
+
+    def subscribe(self, listener: object) -> None:
+        """Nothing stays undelivered."""
+
+    def close(self) -> None:
+        """Nothing is kept back."""
+
+
 def test_a_divergence_is_recorded_and_opa_decides_till_policies_change(project, server, caplog):
     found = governor(project, verified(server.unix))
-    engine = found.engine
+    engine, told = found.engine, Told()
+    found._teller._alerts = told  # in the place of a sink that goes over the network
     assert isinstance(engine, VerifiedEngine)
     assert outcome(found, "20.00") == "paid 20.00"
     assert engine.drain(30)
@@ -145,6 +163,10 @@ def test_a_divergence_is_recorded_and_opa_decides_till_policies_change(project, 
     assert engine.status().diverged == 1
     assert outcome(found, "80") == "denied", "OPA decides"
     assert "divergence" in caplog.text
+    (notice,) = [each for each in told.notices if each.kind is NoticeKind.DIVERGENCE]
+    assert notice.severity is Severity.CRITICAL
+    assert notice.agent == "billing"
+    assert (notice.facts["here"], notice.facts["opa"]) == ("allow", "deny")
 
     # The next revision of the policies is this process's to decide by, and agrees.
     (project / "policies" / "sums.rego").write_text(RULE % 50)

@@ -61,6 +61,15 @@ def test_it_runs_without_containers(opa, tmp_path):
 
 
 @pytest.mark.opa
+def test_its_policies_pass_their_tests(opa):
+    done = subprocess.run(
+        [opa, "test", HERE / "policies"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^PASS: (\d+)/\1$", done.stdout, re.MULTILINE)
+
+
+@pytest.mark.opa
 @pytest.mark.parametrize("where", OPAS)
 def test_opa_knows_every_option(opa, where):
     told = subprocess.run([opa, "run", "--help"], capture_output=True, text=True, check=True).stdout
