@@ -17,8 +17,8 @@ from tests.budgets.stand import CALL, SOAK, STEP, StillLedger, call, terms
 
 from guardrails.errors import BudgetExceeded, ConfigError, RunClosed, StateUnavailable
 from guardrails.model.budget import Budget, Charge, Usage
+from guardrails.processes import SILENCE, Process
 from guardrails.runs.ledgers.overview import Overview
-from guardrails.runs.ledgers.process_identity import SILENCE, ProcessIdentity, this_process
 from guardrails.runs.ledgers.sqlite import SqliteLedger
 from guardrails.runs.windows import Calendar
 
@@ -237,7 +237,7 @@ def test_by_configuration_what_a_dead_process_had_taken_is_released(machine):
 
 
 def test_a_process_is_told_from_a_later_one_of_its_number():
-    here = this_process()
+    here = Process.current()
     assert here.is_alive(0, 10**30), "what can be looked up needs no sign of life"
     assert not here._replace(started="1").is_alive(10**30, 10**30)
     assert not here._replace(boot="another").is_alive(10**30, 10**30)
@@ -248,10 +248,10 @@ def test_a_process_is_told_from_a_later_one_of_its_number():
 
 
 def test_a_process_that_cannot_be_looked_up_lives_while_it_gives_signs_of_life():
-    other = this_process()._replace(space="pid:[1]", pid=1)
+    other = Process.current()._replace(namespace="pid:[1]", pid=1)
     assert other.is_alive(1000, 1000 + SILENCE - 1)
     assert not other.is_alive(1000, 1000 + SILENCE)
-    nothing_told = ProcessIdentity(os.getpid(), "", this_process().boot, this_process().space)
+    nothing_told = Process(os.getpid(), "", Process.current().boot, Process.current().namespace)
     assert nothing_told.is_alive(1000, 1001)
 
 

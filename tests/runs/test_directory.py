@@ -15,8 +15,8 @@ import guardrails as gr
 from guardrails import testing
 from guardrails.errors import ConfigError, StateUnavailable
 from guardrails.model.kill import Scope
+from guardrails.processes import Life, Process
 from guardrails.runs.directory import RunDirectory, State
-from guardrails.runs.processes import Life, Process
 
 DAY = 24 * 3600
 

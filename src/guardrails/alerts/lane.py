@@ -7,13 +7,12 @@ what was not delivered, or found no room, is reported with its reason.
 from __future__ import annotations
 
 import logging
-import os
 import queue
 import threading
-import weakref
 from typing import TYPE_CHECKING, Final
 
 from guardrails.errors import DeliveryError
+from guardrails.forks import begin_anew
 from guardrails.model.notice import Undelivered
 
 if TYPE_CHECKING:
@@ -58,9 +57,7 @@ class Lane:
         self._closed = False
         self._failed = 0
         self._begin()
-        if hasattr(os, "register_at_fork"):
-            held = weakref.WeakMethod(self._begin)
-            os.register_at_fork(after_in_child=lambda: _call(held))
+        begin_anew(self._begin)
 
     def _begin(self) -> None:
         # Reentrant: a signal handler that kills gives a notice inside whatever it interrupts.
@@ -167,9 +164,3 @@ class Lane:
             self._undelivered(undelivered)
         except Exception:  # noqa: BLE001  # it is logged above; there is nobody left to tell
             _log.exception("that notice %s was not delivered could not be recorded", notice.id)
-
-
-def _call(held: weakref.WeakMethod[Callable[[], None]]) -> None:
-    method = held()
-    if method is not None:
-        method()

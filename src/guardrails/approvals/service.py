@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from guardrails.approvals import requests
 from guardrails.approvals.table import UnknownRequest
 from guardrails.approvals.waiting import Waiting
+from guardrails.forks import survive_forks
 from guardrails.model.approval import Answer, ApprovalRequest, ApprovalState, Escalation
 
 if TYPE_CHECKING:
@@ -62,7 +63,16 @@ class ApprovalService:
         self._listeners: tuple[Callable[[ApprovalRequest, str], None], ...] = ()
         # Reentrant, so that a listener may look at the requests.
         self._lock = threading.RLock()
+        survive_forks(self)
         self._waiting = Waiting()
+
+    @property
+    def fork_lock(self) -> threading.RLock:
+        """Held while the table is used, so that a fork finds no use of it under way."""
+        return self._lock
+
+    def after_fork(self) -> None:
+        """Nothing but the lock is to be let go."""
 
     def subscribe(self, listener: Callable[[ApprovalRequest, str], None]) -> None:
         """Call `listener` with the request and one word for each step that is made here.

@@ -12,7 +12,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from guardrails.engines.forks import after_fork
+from guardrails.forks import begin_anew
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +37,7 @@ class Backlog(Generic[T]):
         self._name = name
         self._is_closed = False
         self._begin()
-        after_fork(self._begin)
+        begin_anew(self._begin)
 
     def _begin(self) -> None:
         self._changed = threading.Condition()

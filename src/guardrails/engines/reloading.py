@@ -13,8 +13,8 @@ import os
 import threading
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from guardrails.engines.forks import after_fork
 from guardrails.errors import GuardrailsError
+from guardrails.forks import begin_anew
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -46,7 +46,7 @@ class Reloader:
         self._last = self._loaded
         self._stop = threading.Event()
         self._start()
-        after_fork(self._start)
+        begin_anew(self._start)
 
     def _start(self) -> None:
         if self._stop.is_set():

@@ -14,7 +14,7 @@ import secrets
 import threading
 from typing import Final
 
-from guardrails.engines.forks import after_fork
+from guardrails.forks import begin_anew
 
 _NEVER: Final = 1 << 62
 
@@ -38,7 +38,7 @@ class Sampler:
         self.share = float(share)
         self._random = secrets.SystemRandom()
         self._begin()
-        after_fork(self._begin)
+        begin_anew(self._begin)
 
     def _begin(self) -> None:
         # In the child of a fork, too: it must not sample the very calls that its siblings do.

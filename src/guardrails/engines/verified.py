@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from guardrails.engines.agreement import are_comparable, differences
 from guardrails.engines.backlog import Backlog
-from guardrails.engines.forks import after_fork
 from guardrails.engines.plain_numbers import plainly_numbered
 from guardrails.engines.sampling import Sampler
 from guardrails.errors import EvaluationError, PolicyUnavailable
+from guardrails.forks import begin_anew
 from guardrails.model.canonical import NotExactJSON
 from guardrails.model.decision import Decision, Effect, MalformedDecision
 
@@ -135,7 +135,7 @@ class VerifiedEngine:
             self._check, size=queue, name="guardrails-verified"
         )
         self._begin()
-        after_fork(self._begin)
+        begin_anew(self._begin)
 
     def _begin(self) -> None:
         # A child of a fork keeps what was found about the policies, and counts for itself.

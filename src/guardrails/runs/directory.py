@@ -7,7 +7,7 @@ with the system when they are written: they outlive the process, but not a power
 which no run is open anyway.
 
 Nobody has to report that a run lives: its process does, or does not
-(:mod:`guardrails.runs.processes`).
+(:mod:`guardrails.processes`).
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from guardrails.database import Database
 from guardrails.errors import ConfigError
+from guardrails.forks import survive_forks
 from guardrails.model.kill import Subject
-from guardrails.runs.forks import survive_forks
-from guardrails.runs.processes import Life, Process
+from guardrails.processes import Life, Process
 
 if TYPE_CHECKING:
     import sqlite3

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from guardrails.model.kill import Reach
-from guardrails.runs.processes import Life, Process
+from guardrails.processes import Life, Process
 
 if TYPE_CHECKING:
     import sqlite3

@@ -18,8 +18,8 @@ from threading import RLock
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from guardrails.errors import ConfigError, StateUnavailable
+from guardrails.forks import survive_forks
 from guardrails.model.kill import Kill, Reach, Scope
-from guardrails.runs.forks import survive_forks
 from guardrails.runs.kill_answers import LISTED, KillAnswers
 from guardrails.runs.kill_store import NOTICE, KillStore
 from guardrails.runs.kill_watcher import KillWatcher

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final
 from weakref import WeakValueDictionary
 
 from guardrails.errors import RunClosed, StateUnavailable
+from guardrails.forks import at_forks
 from guardrails.runs.ledgers.accounts import Line
 from guardrails.runs.ledgers.amounts import CALLS
-from guardrails.runs.ledgers.forks import watch_forks
 from guardrails.runs.ledgers.holds import Hold, Purse, State
 from guardrails.runs.windows import Calendar, Span
 
@@ -73,7 +73,12 @@ class Books:
         # Runs with a purse, in the order in which they got it.
         self._pursed: dict[RunAccount, None] = {}
         self._alerts: list[Alert] = []
-        watch_forks(self)
+        at_forks(
+            self,
+            before=type(self).before_fork,
+            in_parent=type(self).after_fork_in_parent,
+            in_child=type(self).after_fork_in_child,
+        )
 
     def see(self, hold: Hold) -> Snapshot:
         """The snapshot of a hold that is in flight.

@@ -15,9 +15,9 @@ import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from uuid import uuid4
 
+from guardrails.processes import Process
 from guardrails.runs.ledgers import lines
 from guardrails.runs.ledgers.amounts import DIMENSIONS, NOTHING, Amount, Limits
-from guardrails.runs.ledgers.process_identity import ProcessIdentity, this_process
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -159,7 +159,7 @@ class Exchange:
         for holder, pid, started, boot, space, seen in connection.execute(
             "SELECT id, pid, started, boot, space, seen FROM holder"
         ).fetchall():
-            identity = ProcessIdentity(pid, started, boot, space)
+            identity = Process(pid, started, boot, space)
             if holder != self.holder and not identity.is_alive(seen, now):
                 self._resolve(connection, holder, f"process {pid}", alerts, acts)
 
@@ -199,13 +199,13 @@ class Exchange:
         if found is None:
             return False
         *who, seen = found
-        return ProcessIdentity(*who).is_alive(seen, time.time_ns())
+        return Process(*who).is_alive(seen, time.time_ns())
 
     def register(self, connection: Connection) -> None:
         """Make sure that others can see whether this process lives."""
         made = connection.execute(
             "INSERT OR IGNORE INTO holder VALUES (?, ?, ?, ?, ?, ?)",
-            (self.holder, *this_process(), time.time_ns()),
+            (self.holder, *Process.current(), time.time_ns()),
         ).rowcount
         if made and self._is_registered:
             self.lost = True

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from guardrails.database import Database
 from guardrails.errors import ConfigError
+from guardrails.processes import Process
 from guardrails.runs.ledgers import lines
 from guardrails.runs.ledgers.amounts import DIMENSIONS, Amount, Limits, limits_of
 from guardrails.runs.ledgers.lines import RUN_PERIOD
-from guardrails.runs.ledgers.process_identity import ProcessIdentity
 from guardrails.runs.ledgers.schema import SCHEMA
 
 if TYPE_CHECKING:
@@ -236,7 +236,7 @@ class Overview:
             " JOIN holder ON holder.id = lease.holder WHERE line = ?",
             (row.id,),
         ).fetchall():
-            sums = taken if ProcessIdentity(*who).is_alive(seen, now) else crashed
+            sums = taken if Process(*who).is_alive(seen, now) else crashed
             for index, part in enumerate((usd, tokens, calls)):
                 sums[index] += part
         return Stand(

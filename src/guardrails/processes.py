@@ -11,7 +11,10 @@ import os
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+SILENCE: Final = 120_000_000_000
+"""Nanoseconds without a sign of life after which a process that cannot be looked up is dead."""
 
 
 class Life(StrEnum):
@@ -43,6 +46,18 @@ class Process(NamedTuple):
         """The process that asks."""
         pid = os.getpid()
         return cls(pid, _started(pid), _boot(), _namespace())
+
+    def is_alive(self, seen_ns: int, now_ns: int) -> bool:
+        """Whether it lives; where it cannot be looked up, by its last sign of life.
+
+        Args:
+            seen_ns: That sign, in UTC nanoseconds by the machine's clock.
+            now_ns: Now, by the same clock.
+        """
+        life = self.life()
+        if life is Life.UNKNOWN or not self.started:
+            return life is not Life.GONE and now_ns - seen_ns < SILENCE
+        return life is Life.ALIVE
 
     def life(self) -> Life:
         """Whether it lives, as far as the process that asks can see."""
