@@ -15,36 +15,15 @@ import guardrails as gr
 from guardrails import testing
 from guardrails.model.breakers import Breaker, Breakers
 from guardrails.model.registered import RegisteredAgent
+from guardrails.runs.kill import MemoryKillSwitch
 from guardrails.runs.ledgers.memory import MemoryLedger
+from guardrails.runs.ledgers.sqlite import SqliteLedger
 from guardrails.runs.run_token import VARIABLE, RunTokens
 
 
 @gr.governed_tool(resource="r", operation="read")
 def look_up(word: str) -> str:
     return word
-
-
-class SharingLedger(MemoryLedger):
-    """One process's ledger that gives its accounts to joined runs of that process."""
-
-    def __init__(self):
-        super().__init__()
-        self.shared: dict[str, int] = {}
-
-    def share_run(self, run_id: str) -> None:
-        self.shared.setdefault(run_id, 1)
-
-    def join_run(self, run_id: str, *, terms=()) -> None:
-        if not self.shared.get(run_id) or run_id not in self._open:
-            raise gr.RunClosed(f"the run `{run_id}` is not shared", run_id=run_id)
-        self.shared[run_id] += 1
-
-    def close_run(self, run_id: str) -> None:
-        if self.shared.get(run_id, 1) > 1:
-            self.shared[run_id] -= 1
-        else:
-            self.shared.pop(run_id, None)
-            super().close_run(run_id)
 
 
 class Register(testing.OpenRegister):
@@ -63,41 +42,47 @@ class Register(testing.OpenRegister):
 
 
 class Stand:
-    """Two governors as of two processes: one state directory, one ledger, one switch."""
+    """Two governors as of two processes: one state directory with its budgets, one switch."""
 
     def __init__(self, state):
         self.state = state
+        self.clock = testing.FakeClock()
+        self.kill_switch = MemoryKillSwitch()
         self.seen = []
+        self.ledgers = []
         self.here = self.governor()
         self.there = self.governor()
 
     def governor(self, **more):
-        shared = (
-            {}
-            if not hasattr(self, "here")
-            else {
-                "ledger": self.here.ledger,
-                "kill_switch": self.here.kill_switch,
-                "clock": self.here.clock,
-            }
-        )
-
         def decide(document):
             self.seen.append(document)
             return testing.FunctionEngine().decide(document, "d")
 
+        self.ledgers.append(SqliteLedger(self.state / "budgets.sqlite", clock=self.clock))
         given = {
-            "ledger": SharingLedger(),
+            "ledger": self.ledgers[-1],
+            "kill_switch": self.kill_switch,
+            "clock": self.clock,
             "register": Register(),
             "tokens": RunTokens(self.state),
-            **shared,
         }
         return testing.governor(decide, **{**given, **more})
+
+    def report(self):
+        """What both processes do every second: say what was spent, hear what others spent."""
+        for ledger in 2 * self.ledgers:
+            ledger.renew(self.clock.monotonic())
+
+    def close(self):
+        for ledger in self.ledgers:
+            ledger.close()
 
 
 @pytest.fixture
 def stand(tmp_path):
-    return Stand(tmp_path)
+    made = Stand(tmp_path)
+    yield made
+    made.close()
 
 
 def elsewhere(function):
@@ -115,7 +100,7 @@ def test_the_joined_run_is_the_same_run(stand):
     ) as run:
         look_up("here")
         token = gr.run_token()
-        stand.here.clock.advance(10)
+        stand.clock.advance(10)
 
         def join():
             with stand.there.join_run(token) as joined:
@@ -127,6 +112,7 @@ def test_the_joined_run_is_the_same_run(stand):
         joined = elsewhere(join)
         assert joined.id == run.id
         assert joined.is_closed
+        stand.report()
         assert run.spent.calls == 2
         look_up("again")
         with pytest.raises(gr.BudgetExceeded):
@@ -209,7 +195,7 @@ def test_a_token_is_refused_where_anything_is_not_as_it_was(stand, tmp_path):
         with pytest.raises(gr.CallDenied, match=said) as caught:
             stand.governor(**services).join_run(token)
         assert caught.value.rule_ids == ("guardrails.run",)
-    stand.here.clock.advance(5)
+    stand.clock.advance(5)
     with pytest.raises(gr.CallDenied, match="expired"):
         stand.there.join_run(token)
 

@@ -62,6 +62,7 @@ class Lease:
         limits: The limits in force, as last heard.
         spent: What all processes have spent, as last heard.
         elsewhere: What other processes had taken besides, as last heard.
+        others: What other processes have spent, as last heard.
         revision: How often the limits have changed, as last heard.
         used: When a call last stood on it, in seconds.
         recall: Whether to keep no more of it than calls in flight need.
@@ -73,6 +74,7 @@ class Lease:
         "is_known",
         "key",
         "limits",
+        "others",
         "recall",
         "reported",
         "revision",
@@ -88,6 +90,7 @@ class Lease:
         self.limits = wanted
         self.spent: Amount = NOTHING
         self.elsewhere: Amount = NOTHING
+        self.others: Amount = NOTHING
         self.revision = 0
         self.used = 0.0
         self.recall = False

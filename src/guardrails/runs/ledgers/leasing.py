@@ -210,6 +210,9 @@ class LeasingLedger(LocalLedger, ABC):
             lease.is_known = True
             lease.limits, lease.spent = answer.limits, answer.spent
             lease.elsewhere, lease.revision = answer.elsewhere, answer.revision
+            if not answer.is_gone:
+                mine, every = lease.reported, answer.spent
+                lease.others = (every[0] - mine[0], every[1] - mine[1], every[2] - mine[2])
             lease.recall = answer.recall
             usd, tokens, calls = (
                 None if limit is None else said + mine

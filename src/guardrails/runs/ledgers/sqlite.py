@@ -14,7 +14,7 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from guardrails.errors import RunClosed
-from guardrails.model.budget import Budget
+from guardrails.model.budget import Budget, Usage
 from guardrails.runs.ledgers import lines, run_rows
 from guardrails.runs.ledgers.accounts import Line, ToolAccount
 from guardrails.runs.ledgers.amounts import DIMENSIONS, limits_of
@@ -96,13 +96,44 @@ class SqliteLedger(LeasingLedger):
         self.tell()
 
     def close_run(self, run_id: str) -> None:
-        """Close the account: no new hold is given, holds in flight may still settle."""
+        """Close the account: no new hold is given, holds in flight may still settle.
+
+        Of a run that is shared others hear at once: what was spent here, or that it has ended.
+        """
         with self._lock:
             account = self._open.get(run_id)
             super().close_run(run_id)
-            if account is not None and not account.foreign:
-                self._dirty_runs.pop(run_id, None)
-                self._gone_runs.append(run_id)
+            if account is None or account.foreign:
+                return
+            self._dirty_runs.pop(run_id, None)
+            self._gone_runs.append(run_id)
+            if account.lease is not None and not self._closed:
+                self._wait_for_report()
+                mine = [
+                    each
+                    for level in account.chain()
+                    for each in (level, *level.tools.values())
+                    if each.lease is not None
+                ]
+                self._say(mine, [self._report(each, give=True) for each in mine])
+                self._write_runs(())
+        self.tell()
+
+    def spent(self, run_id: str) -> Usage:
+        """What the run and its children have settled, in every process that shares it.
+
+        Raises:
+            RunClosed: the run has ended and nothing of it is in flight.
+            StateUnavailable: it is shared, and the database cannot be used.
+        """
+        with self._lock:
+            usage = super().spent(run_id)
+            account = self._known.get(run_id)
+            if account is None or account.lease is None or account.closed or self._closed:
+                return usage
+            self._wait_for_report()
+            self._say((account,), [self._report(account)])
+            return usage + Usage(*account.lease.others)
 
     def share_run(self, run_id: str) -> None:
         """Let other processes join the run and its ancestors: their accounts go to the database.
