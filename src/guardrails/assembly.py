@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from guardrails.approvals import ApprovalService
@@ -83,7 +84,14 @@ def load_governor(
         report=diverged,
         clock=clock,
     )
-    try:
+    with ExitStack() as opened:
+        opened.callback(decider.close)
+        switch = kill_switch_of(config)
+        if switch is not None:
+            opened.callback(switch.close)
+        directory = directory_of(config)
+        if directory is not None:
+            opened.callback(directory.close)
         routes = [sink.route(clock) for sink in config.alerts]
         governor = Governor(
             engine=decider.engine,
@@ -98,15 +106,12 @@ def load_governor(
             prices=config.prices,
             ledger=lambda governor: _ledger(config, governor),
             budgets=config.budgets,
-            kill_switch=kill_switch_of(config),
-            directory=directory_of(config),
+            kill_switch=switch,
+            directory=directory,
             breakers=config.breakers,
             tokens=None if config.state is None else RunTokens(config.state),
-            closing=[decider.close],
+            closing=[opened.pop_all().close],
         )
-    except Exception:
-        decider.close()
-        raise
     return governor
 
 

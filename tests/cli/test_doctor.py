@@ -9,6 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from guardrails.cli import app, checkup
+from guardrails.model.kill import Scope
+from guardrails.runs.kill_shared import SharedKillSwitch
 
 
 @pytest.fixture
@@ -242,3 +244,22 @@ def test_an_old_python_fails(project, monkeypatch):
     found, code = checks()
     assert code == 1
     assert found["python"]["mend"]
+
+
+@pytest.mark.parametrize(("environment", "status"), [("dev", "ok"), ("prod", "warn")])
+def test_state_in_memory_is_enough_only_outside_of_production(project, environment, status):
+    set_key(project, "state: null")
+    set_key(project, f"environment: {environment}")
+    assert checks()[0]["state"]["status"] == status
+
+
+def test_what_is_killed_is_told_and_a_kill_switch_that_cannot_be_used_fails(project):
+    assert checks()[0]["kill switch"]["found"] == "is made with the first governor"
+    state = project / ".guardrails"
+    assert not state.exists(), "looking makes nothing"
+    switch = SharedKillSwitch(state)
+    switch.kill(Scope.parse("agent/billing"), reason="test", by="op")
+    switch.close()
+    assert "killed: `agent/billing`" in checks()[0]["kill switch"]["found"]
+    (state / "kill.page").write_bytes(b"garbage")
+    assert checks()[0]["kill switch"]["status"] == "fail"

@@ -19,6 +19,7 @@ from guardrails.audit.jsonl import JsonLinesRecord
 from guardrails.cli.engine_checkup import engine_findings
 from guardrails.cli.finding import Finding, Status
 from guardrails.cli.policy_sources import nearby
+from guardrails.cli.state_checkup import state_findings
 from guardrails.clock import SystemClock
 from guardrails.config import VARIABLE, Config, find_file
 from guardrails.errors import ConfigError, PolicyLoadError, StateUnavailable
@@ -57,6 +58,7 @@ def examine() -> Iterator[Finding]:
     if register is not None:
         yield from engine_findings(config)
     yield _opa(config)
+    yield from state_findings(config)
     yield _modes(config)
     yield _record(config)
     yield from _alerts(config)
