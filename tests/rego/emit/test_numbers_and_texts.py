@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -187,3 +188,21 @@ def test_a_call_over_inputs_of_a_shape_is_the_builtin(name, draw):
     except EvaluationError as error:
         found = "failed", error.code
     assert found == wanted
+
+
+OTHERS: list[Any] = [None, True, 1, Decimal("1.5"), [], {}]
+PARTS = st.lists(TEXTS | st.sampled_from(OTHERS), max_size=4)
+LONG = st.builds(str.__mul__, TEXTS, st.sampled_from([1, 15, 16, 17, 499, 500, 2_000]))
+
+
+@given(LONG, st.lists(LONG, max_size=4))
+def test_texts_in_one_are_the_builtins(delimiter, parts):
+    wanted = outcome(BUILTINS["concat"].call, delimiter, parts)
+    assert outcome(runtime.concatenated, delimiter, parts) == wanted
+    assert outcome(runtime.joined, delimiter, parts) == wanted
+
+
+@given(TEXTS, PARTS)
+def test_what_is_no_text_is_refused_as_the_builtin_does(delimiter, parts):
+    wanted = outcome(BUILTINS["concat"].call, delimiter, parts)
+    assert outcome(runtime.joined, delimiter, parts) == wanted

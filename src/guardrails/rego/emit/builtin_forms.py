@@ -296,7 +296,9 @@ def _sort(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
     if raw is None:
         return None
     items, text = walk.shape(value).items(), f"members({raw})"
-    if _in_columns(items):
+    if items.is_only(Kind.STRING):
+        text = f"sorted({raw})"
+    elif _in_columns(items):
         names = walk.unit.getter(sorted(items.fields))
         text = f"arranged({raw}, {names})"
     if items.is_only(Kind.OBJECT) and items.items().is_only(Kind.SCALAR):
@@ -403,18 +405,17 @@ def _text_form(pattern: str, *, known: frozenset[int] = frozenset()) -> Form:
 
 def _concat(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
     delimiter, parts = args
-    if not walk.shape(delimiter).is_only(Kind.STRING):
+    shape = walk.shape(parts)
+    if not walk.shape(delimiter).is_only(Kind.STRING) or not shape.is_only(Kind.ARRAY):
         return None
-    if isinstance(parts, ArrayLiteral):
-        if not all(walk.shape(item).is_only(Kind.STRING) for item in parts.items):
-            return None
-    else:
-        shape = walk.shape(parts)
-        if not shape.is_only(Kind.ARRAY) or not shape.items().is_only(Kind.STRING):
-            return None
     if not walk.unit.strict:
         return None
-    return walk.bind(f"concatenated({walk.text(delimiter)}, {walk.text(parts)})", STRING)
+    if isinstance(parts, ArrayLiteral):
+        texts = all(walk.shape(item).is_only(Kind.STRING) for item in parts.items)
+    else:
+        texts = shape.items().is_only(Kind.STRING)
+    helper = "concatenated" if texts else "joined"
+    return walk.bind(f"{helper}({walk.text(delimiter)}, {walk.text(parts)})", STRING)
 
 
 def _sprintf(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:

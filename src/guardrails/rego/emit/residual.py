@@ -23,7 +23,7 @@ Text: TypeAlias = str
 _LOCAL: Final = re.compile(r"\b[a-z][0-9]+\b")
 _GLOBAL: Final = re.compile(r"\b[A-Z][0-9]+\b")
 _FALLIBLE: Final = re.compile(
-    r"\b(?:[BFL][0-9]+|once|put_once|gap|difference|product|total|floor|date|number_in|concatenated|substituted|shown|trim_space|lower|upper)\b"
+    r"\b(?:[BFL][0-9]+|once|put_once|gap|difference|product|total|floor|date|number_in|concatenated|joined|substituted|shown|trim_space|lower|upper)\b"
 )
 
 

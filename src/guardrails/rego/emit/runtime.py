@@ -260,6 +260,16 @@ def concatenated(delimiter: str, parts: Sequence[str]) -> Value:
     return concat.call(delimiter, list(parts))
 
 
+def joined(delimiter: str, parts: list[Value]) -> Value:
+    """What `parts` are in one, as the builtin ``concat`` says: it refuses what is no text."""
+    if set(map(type, parts)) <= _TEXT:
+        return concatenated(delimiter, parts)
+    return concat.call(delimiter, parts)
+
+
+_TEXT: Final = frozenset((str,))
+
+
 def substituted(text: str, old: str, new: str) -> Value:
     """`text` with `new` for `old`, as the builtin ``replace`` says: it refuses what is too long."""
     if len(text) < _SHORT_TEXT > len(new):
@@ -326,6 +336,7 @@ HELPERS: Final = {
     "is_member": is_member,
     "items": items,
     "in_order": in_order,
+    "joined": joined,
     "keys": keys,
     "members": members,
     "merged": merged,
