@@ -14,6 +14,9 @@ AGENTDOJO_VENV := .venv-agentdojo
 BENCH_VENV := .tools/bench
 OUTSIDE_VENV := .tools/outside
 
+# Processes that share the tests, file by file.
+WORKERS ?= auto
+
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # The reference OPA, where there is one: $OPA if it is set, else what `make opa` put here.
@@ -39,8 +42,8 @@ demo-agentdojo: $(AGENTDOJO_VENV)/.stamp ## AgentDojo's banking suite, hijacked 
 # -------------------------------------------------------------------------------------- check it
 
 .PHONY: test
-test: $(VENV)/.stamp ## the tests (ARGS="-k name" goes to pytest)
-	$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.stamp ## the tests, on every core (ARGS="-k name" goes to pytest; WORKERS=0 for one process)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 .PHONY: check
 check: lint types layers test ## everything that has to hold before a change is taken

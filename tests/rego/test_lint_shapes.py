@@ -86,7 +86,14 @@ def test_the_mend_of_a_comparison_keeps_its_sense(sign: str) -> None:
     assert f"`{high} - {low} {strict} 0`" in finding.mend
 
 
-@pytest.mark.parametrize("folders", [("policies",), ("examples", "policies/fixtures")])
+@pytest.mark.parametrize(
+    "folders",
+    [
+        ("policies",),
+        ("examples/policies", "policies/fixtures"),
+        ("examples/sidecar/policies", "policies/fixtures"),
+    ],
+)
 def test_what_is_shipped_has_no_finding(folders: tuple[str, ...]) -> None:
     files = [file for folder in folders for file in sorted((ROOT / folder).rglob("*.rego"))]
     modules = {str(file.relative_to(ROOT)): file.read_text("utf-8") for file in files}
