@@ -92,6 +92,8 @@ def load_governor(
         directory = directory_of(config)
         if directory is not None:
             opened.callback(directory.close)
+        approvals = approval_service(config, clock)
+        opened.callback(approvals.close)
         routes = [sink.route(clock) for sink in config.alerts]
         governor = Governor(
             engine=decider.engine,
@@ -100,7 +102,7 @@ def load_governor(
             record=record,
             modes=config.modes,
             limits=config.limits,
-            approvals=approval_service(config, clock),
+            approvals=approvals,
             clock=clock,
             alerts=Dispatcher(routes) if routes else None,
             prices=config.prices,

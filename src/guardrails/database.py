@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from threading import RLock
 from typing import TYPE_CHECKING, Final
 
 from guardrails.errors import StateUnavailable
+from guardrails.forks import close_before_forks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -49,9 +51,8 @@ class Database:
         self._lock = RLock()
         self._pid = 0
         self._connection: sqlite3.Connection | None = None
-        # Connections of the process that this one was forked from: not even to be closed.
-        self._inherited: list[sqlite3.Connection] = []
         self._closed = False
+        close_before_forks(self)
         with self._lock, self._faults():
             self._connect()
 
@@ -82,6 +83,22 @@ class Database:
         with self._lock, self._faults():
             yield self._connect()
 
+    @property
+    def fork_lock(self) -> RLock:
+        """Held across a fork."""
+        return self._lock
+
+    def before_fork(self) -> None:
+        """Have no connection open: SQLite's cannot be used, nor even be closed, by a child.
+
+        A child would also believe that it holds its parent's locks. Both sides open the file
+        anew when they use it.
+        """
+        connection = self._connection
+        if connection is not None and self._pid == os.getpid() and not connection.in_transaction:
+            self._connection = None
+            connection.close()
+
     def close(self) -> None:
         """Close the file; again, it does nothing. Later use raises."""
         with self._lock:
@@ -94,11 +111,13 @@ class Database:
         if self._closed:
             raise StateUnavailable(f"the database `{self.path}` is closed")
         connection = self._connection
-        if connection is not None and self._pid == os.getpid():
-            return connection
         if connection is not None:
-            self._inherited.append(connection)
-            self._connection = None
+            if self._pid != os.getpid():
+                raise StateUnavailable(
+                    f"the database `{self.path}` was in the middle of a transaction when this "
+                    "process was forked, and cannot be used in it"
+                )
+            return connection
         try:
             self._make_private()
         except OSError as error:
@@ -122,13 +141,12 @@ class Database:
         for directory in reversed(self.path.parents):
             if not directory.exists():
                 directory.mkdir(mode=0o700, exist_ok=True)
-        # Not every system has these; Windows knows neither such links nor these modes.
-        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-        fd = os.open(self.path, flags, 0o600)
-        try:
-            found = os.fstat(fd)
-        finally:
-            os.close(fd)
+        # Closing any descriptor of a file drops all of a process's locks on it, also those that
+        # another connection to it holds. So a file that may be open is never opened here.
+        found = _status(self.path)
+        if found is None:
+            _make(self.path)
+            found = self.path.lstat()
         if not stat.S_ISREG(found.st_mode):
             raise StateUnavailable(f"the database `{self.path}` is no regular file")
         if os.name == "posix" and (found.st_mode & 0o022 or found.st_uid != os.geteuid()):
@@ -171,6 +189,25 @@ class Database:
 
     def _unusable(self, error: Exception) -> StateUnavailable:
         return StateUnavailable(f"the database `{self.path}` cannot be used: {error}")
+
+
+def _status(path: Path) -> os.stat_result | None:
+    try:
+        return path.lstat()
+    except FileNotFoundError:
+        return None
+
+
+def _make(path: Path) -> None:
+    """An empty file at `path`, its user's alone; one that has come meanwhile stays."""
+    fd, made = tempfile.mkstemp(prefix=path.name, dir=path.parent)
+    os.close(fd)
+    try:
+        os.link(made, path)
+    except FileExistsError:
+        return
+    finally:
+        Path(made).unlink()
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +29,24 @@ class Forkable(Protocol):
     def after_fork(self) -> None:
         """Let go, in the child, of what only threads of the parent do."""
         ...
+
+
+class Closable(Protocol):
+    """A file that must not be open at a fork."""
+
+    @property
+    def fork_lock(self) -> RLock:
+        """Held across every fork."""
+        ...
+
+    def before_fork(self) -> None:
+        """Close it, for both sides to open it anew."""
+        ...
+
+
+def close_before_forks(file: Closable) -> None:
+    """Have `file` closed at every fork, once every service stands still that may use it."""
+    _files.add(file)
 
 
 def survive_forks(service: Forkable) -> None:
@@ -91,3 +109,27 @@ def at_forks(
             in_child(held.pop())
 
     os.register_at_fork(before=find, after_in_parent=parent, after_in_child=child)
+
+
+_files: Final[weakref.WeakSet[Closable]] = weakref.WeakSet()
+_held: Final[list[Closable]] = []
+
+
+def _close_files() -> None:
+    for file in tuple(_files):
+        file.fork_lock.acquire()
+        _held.append(file)
+        file.before_fork()
+
+
+def _let_files_go() -> None:
+    while _held:
+        _held.pop().fork_lock.release()
+
+
+# Registered first, and so called last before a fork: whoever uses a file holds its own lock by
+# then, and takes that of the file after it, as always.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_close_files, after_in_parent=_let_files_go, after_in_child=_let_files_go
+    )

@@ -269,14 +269,23 @@ class Approvals(Protocol):
         principal: str | None,
         args: Mapping[str, Any],
         revision: str,
+        about: str = "call",
     ) -> ApprovalRequest:
-        """The open request for this call: the one that is there, or a new one."""
+        """The open request for this call: the one that is there, or a new one.
+
+        `about` says what is asked: ``call``, that it may run; ``budget``, that a limit is raised.
+        """
         ...
 
     def consume(
-        self, request_id: str, call_key: CallKey, demands: Sequence[ApprovalDemand]
+        self,
+        request_id: str,
+        call_key: CallKey,
+        demands: Sequence[ApprovalDemand],
+        *,
+        again: bool = False,
     ) -> ApprovalRequest:
-        """Use an approval, once.
+        """Use an approval, once; `again`: also one that was used, if it was rightly approved.
 
         Raises:
             ApprovalRejected: the request is not approved, was used, or is for another call.

@@ -13,8 +13,9 @@ from guardrails.approvals.approvers import Approver, Approvers
 from guardrails.approvals.requests import AnswerRefused
 from guardrails.approvals.signing import ApproverKey, is_signed
 from guardrails.approvals.stores.memory import MemoryRequests
-from guardrails.errors import ApprovalPending, ConfigError
+from guardrails.errors import ApprovalPending, ApprovalRejected, ConfigError
 from guardrails.model.approval import Answer, ApprovalState
+from guardrails.model.canonical import call_key
 from guardrails.model.decision import ApprovalDemand
 
 FIN = ApprovalDemand("money", "over 1000", ("fin",), 1, 100)
@@ -37,15 +38,19 @@ def service(table, clock):
     return ApprovalService(table, clock, approvers=PEOPLE)
 
 
-def ask(service, key="k"):
+def key_of(amount=5, principal=None):
+    return call_key("pay", {"amount": amount}, "billing", principal, "r")
+
+
+def ask(service, amount=5, principal=None):
     return service.request(
-        key,
+        key_of(amount, principal),
         demands=(FIN,),
         tool="pay",
         agent="billing",
         run_id="r",
-        principal=None,
-        args={"amount": 5},
+        principal=principal,
+        args={"amount": amount},
         revision="v1",
     )
 
@@ -62,7 +67,7 @@ def test_a_signed_answer_counts_with_the_groups_of_the_file(service):
     after = answer(service, request, ANN, groups=["ops"])
     assert after.state is ApprovalState.APPROVED
     assert after.answers[0].groups == {"fin"}
-    assert service.consume(request.id, "k", [FIN]).state is ApprovalState.CONSUMED
+    assert service.consume(request.id, request.call_key, [FIN]).state is ApprovalState.CONSUMED
 
 
 @pytest.mark.parametrize(
@@ -86,7 +91,7 @@ def test_an_answer_that_is_not_what_was_signed_is_refused(service, changes):
 
 
 def test_another_s_key_and_another_request_s_signature_are_refused(service):
-    request, other = ask(service), ask(service, "other")
+    request, other = ask(service), ask(service, 6)
     with pytest.raises(AnswerRefused, match="is not signed"):
         answer(service, request, EVE)
     with pytest.raises(AnswerRefused, match="is not signed"):
@@ -100,7 +105,7 @@ def test_a_store_that_was_written_to_gives_no_approval(service, table):
     forged = Answer("ann@acme.example", frozenset({"fin"}), approved=True, reason="", time=1)
     table.put(replace(request, state=ApprovalState.APPROVED, answers=(forged,)))
     with pytest.raises(ApprovalPending):
-        service.consume(request.id, "k", [FIN])
+        service.consume(request.id, request.call_key, [FIN])
     assert ask(service).id != request.id, "people are asked anew"
 
 
@@ -109,7 +114,53 @@ def test_another_call_under_a_signed_answer_gives_no_approval(service, table):
     after = answer(service, request, ANN)
     table.put(replace(after, args={"amount": 5_000_000}))
     with pytest.raises(ApprovalPending):
-        service.consume(request.id, "k", [FIN])
+        service.consume(request.id, request.call_key, [FIN])
+
+
+def test_a_person_who_was_shown_another_call_has_approved_none(service, table):
+    request = ask(service, 5_000_000)
+    table.put(replace(request, args={"amount": 5}))
+    shown = service.get(request.id)
+    with pytest.raises(AnswerRefused, match="something else"):
+        answer(service, shown, ANN)
+    said = Answer("ann@acme.example", frozenset({"fin"}), approved=True, reason="", time=1)
+    said = replace(said, signature=ANN.sign(shown.digest, said))
+    table.put(replace(shown, state=ApprovalState.APPROVED, answers=(said,)))
+    with pytest.raises(ApprovalPending):
+        service.consume(request.id, key_of(5_000_000), [FIN])
+
+
+def test_nobody_approves_his_own_call_by_way_of_the_store(service, table):
+    request = ask(service, principal="Ann@acme.example")
+    with pytest.raises(AnswerRefused, match="somebody else"):
+        answer(service, request, ANN)
+    said = Answer("ann@acme.example", frozenset({"fin"}), approved=True, reason="", time=1)
+    said = replace(said, signature=ANN.sign(request.digest, said))
+    table.put(replace(request, state=ApprovalState.APPROVED, answers=(said,)))
+    with pytest.raises(ApprovalPending):
+        service.consume(request.id, request.call_key, [FIN])
+
+
+def test_no_answer_counts_before_it_was_given(service, table, clock):
+    request = ask(service)
+    said = Answer("ann@acme.example", frozenset(), approved=True, reason="", time=2**62)
+    said = replace(said, signature=ANN.sign(request.digest, said))
+    table.put(replace(request, state=ApprovalState.APPROVED, answers=(said,)))
+    with pytest.raises(ApprovalPending):
+        service.consume(request.id, request.call_key, [FIN])
+
+
+def test_what_stands_as_used_in_the_store_is_looked_at_when_it_is_taken_again(service, table):
+    request = ask(service)
+    table.put(replace(request, state=ApprovalState.CONSUMED))
+    with pytest.raises(ApprovalPending):
+        service.consume(request.id, request.call_key, [FIN], again=True)
+    table.put(request)
+    answer(service, request, ANN)
+    used = service.consume(request.id, request.call_key, [FIN])
+    assert service.consume(request.id, request.call_key, [FIN], again=True) == used
+    with pytest.raises(ApprovalRejected, match="used already"):
+        service.consume(request.id, request.call_key, [FIN])
 
 
 def test_who_left_the_group_before_the_use_does_not_count(service, table, clock):
@@ -118,7 +169,7 @@ def test_who_left_the_group_before_the_use_does_not_count(service, table, clock)
     left = Approvers([Approver("ann@acme.example", frozenset({"ops"}), ANN.public)])
     later = ApprovalService(table, clock, approvers=left)
     with pytest.raises(ApprovalPending):
-        later.consume(request.id, "k", [FIN])
+        later.consume(request.id, request.call_key, [FIN])
 
 
 @given(st.binary(min_size=32, max_size=32), st.text(max_size=10), st.booleans())

@@ -17,10 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardrails.approvals import ApprovalService
+from guardrails.approvals.service import MOST_OPEN
 from guardrails.approvals.stores.sqlite import SqliteRequests
 from guardrails.approvals.stores.text import request_of, text_of
 from guardrails.clock import SystemClock
-from guardrails.errors import ApprovalRejected, Refusal, StateUnavailable
+from guardrails.errors import ApprovalRejected, BudgetExceeded, Refusal, StateUnavailable
 from guardrails.model.approval import (
     Answer,
     ApprovalRequest,
@@ -69,6 +70,7 @@ requests = st.builds(
     revision=texts,
     created=times,
     expires=times,
+    about=st.sampled_from(["call", "budget"]),
     nonce=texts,
     idempotency_key=texts,
     escalation=st.lists(st.builds(Escalation, texts, times, texts), max_size=2).map(tuple),
@@ -247,13 +249,53 @@ def test_a_call_whose_outcome_is_known_is_another_act_when_it_is_made_again(tmp_
     assert second.idempotency_key == second.id
 
 
+@pytest.mark.parametrize("lost", ["expired", "withdrawn"])
+def test_an_unknown_outcome_is_told_until_the_call_has_run(tmp_path, clock, lost):
+    service = ApprovalService(SqliteRequests(tmp_path / "a.sqlite"), clock)
+    first = ask(service)
+    service.approve(first.id, by="ann", groups=["fin"])
+    service.consume(first.id, "k", [FIN])
+    second = ask(service)
+    if lost == "expired":
+        clock.advance(3600)
+    else:
+        service.withdraw(second.id, reason="policy demands something else")
+    third = ask(service)
+    assert third.id != second.id
+    assert (third.previous, third.previous_outcome) == (first.id, "unknown")
+    assert third.idempotency_key == first.id
+
+
+@pytest.mark.parametrize("outcome", ["error", "cancelled", "killed", "abandoned", "ok"])
+def test_only_an_act_that_went_well_is_another_one_when_it_is_made_again(tmp_path, outcome):
+    service = service_at(tmp_path / "a.sqlite")
+    first = ask(service)
+    service.approve(first.id, by="ann", groups=["fin"])
+    service.consume(first.id, "k", [FIN])
+    service.settle(first.id, outcome)
+    second = ask(service)
+    assert second.previous_outcome == outcome
+    assert (second.idempotency_key == first.idempotency_key) is (outcome != "ok")
+
+
+def test_a_run_cannot_flood_people_with_requests(tmp_path):
+    service = service_at(tmp_path / "a.sqlite")
+    requests_ = [ask(service, f"k{number}") for number in range(MOST_OPEN)]
+    with pytest.raises(BudgetExceeded, match="open approval requests"):
+        ask(service, "one more")
+    assert ask(service, "k7").id == requests_[7].id, "what is there is found"
+    service.withdraw(requests_[0].id, reason="")
+    ask(service, "one more")
+
+
 def test_ten_thousand_open_requests_are_listed(tmp_path):
     table = SqliteRequests(tmp_path / "a.sqlite")
     service = ApprovalService(table, SystemClock())
     first = ask(service, "first")
     with table.transaction():
         for number in range(10_000):
-            table.put(replace(first, id=f"ap-{number:012}", call_key=str(number)))
+            name = f"{number:012}"
+            table.put(replace(first, id=f"ap-{name}", call_key=name, run_id=name))
     assert len(service.list(ApprovalState.PENDING)) == 10_001
     assert service.list(ApprovalState.APPROVED) == ()
     assert (tmp_path / "a.sqlite").stat().st_mode & 0o777 == 0o600

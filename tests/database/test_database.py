@@ -114,6 +114,111 @@ add()
     assert count(Database(path, SCHEMA)) == 3
 
 
+def count_elsewhere(path: Path) -> int:
+    """What another process reads; it is the last to close the file, if none here holds a lock."""
+    script = """
+import sys
+from guardrails.database import Database
+database = Database(sys.argv[1], sys.argv[2:])
+with database.read() as c:
+    print(c.execute("SELECT n FROM counter").fetchone()[0])
+database.close()
+"""
+    command = [sys.executable, "-c", script, str(path), *SCHEMA]
+    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def test_a_second_one_of_the_same_file_takes_no_lock_away(tmp_path):
+    path = tmp_path / "x.sqlite"
+    first = Database(path, SCHEMA)
+    add(first, 1)
+    second = Database(path, SCHEMA)
+    assert count(second) == 1
+    assert count_elsewhere(path) == 1
+    add(first, 1)
+    assert count_elsewhere(path) == 2, "the first still writes where others read"
+    second.close()
+    assert count_elsewhere(path) == 2
+    add(first, 1)
+    assert count_elsewhere(path) == 3
+
+
+def test_a_forked_child_writes_where_others_read_once_its_parent_is_gone(tmp_path):
+    path = tmp_path / "x.sqlite"
+    script = """
+import os, subprocess, sys
+from guardrails.database import Database
+database = Database(sys.argv[1], sys.argv[2:])
+def add():
+    with database.transaction() as c:
+        c.execute("UPDATE counter SET n = n + 1")
+add()
+ended, end = os.pipe()
+if os.fork():
+    os._exit(0)  # as a process that becomes a daemon does
+add()
+look = "import sys; from guardrails.database import Database as D; D(*sys.argv[1:2], sys.argv[2:])"
+subprocess.run([sys.executable, "-c", look, *sys.argv[1:]], check=True)
+add()
+print("done")
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", script, path, *SCHEMA], check=True, capture_output=True, text=True
+    )
+    assert ran.stdout == "done\n"
+    assert count_elsewhere(path) == 3
+
+
+def test_a_child_that_was_forked_in_a_transaction_refuses(tmp_path):
+    path = tmp_path / "x.sqlite"
+    script = """
+import os, sys
+from guardrails.database import Database
+from guardrails.errors import StateUnavailable
+database = Database(sys.argv[1], sys.argv[2:])
+with database.transaction() as c:
+    c.execute("UPDATE counter SET n = 7")
+    child = os.fork()
+    if child == 0:
+        try:
+            with database.read():
+                os._exit(1)
+        except StateUnavailable:
+            os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+"""
+    subprocess.run([sys.executable, "-c", script, path, *SCHEMA], check=True)
+    assert count_elsewhere(path) == 7
+
+
+def test_forks_while_other_threads_write_hang_nobody(tmp_path):
+    path = tmp_path / "x.sqlite"
+    script = """
+import os, sys, threading
+from guardrails.database import Database
+database = Database(sys.argv[1], sys.argv[2:])
+stop = threading.Event()
+def add():
+    while not stop.is_set():
+        with database.transaction() as c:
+            c.execute("UPDATE counter SET n = n + 1")
+threads = [threading.Thread(target=add) for _ in range(3)]
+for thread in threads:
+    thread.start()
+for _ in range(15):
+    child = os.fork()
+    if child == 0:
+        with database.transaction() as c:
+            c.execute("UPDATE counter SET n = n + 1")
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+stop.set()
+for thread in threads:
+    thread.join()
+"""
+    subprocess.run([sys.executable, "-c", script, path, *SCHEMA], check=True, timeout=100)
+
+
 def test_a_process_that_is_killed_in_a_transaction_changes_nothing(tmp_path):
     path = tmp_path / "x.sqlite"
     script = """
@@ -159,7 +264,7 @@ def test_what_is_no_database_is_refused(tmp_path, make):
     else:
         path.write_bytes(b"no database" * 100)
         path.chmod(0o600)
-    with pytest.raises(StateUnavailable, match="cannot be used"):
+    with pytest.raises(StateUnavailable, match=r"cannot be used|no regular file"):
         Database(path, SCHEMA)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from guardrails.approvals.people import identity
+from guardrails.approvals.requests import is_own
 from guardrails.approvals.signing import is_signed
 
 if TYPE_CHECKING:
@@ -68,9 +69,24 @@ class Approvers:
         except ValueError:
             return None
 
-    def answer_of(self, request: ApprovalRequest, answer: Answer) -> Answer | None:
-        """The answer with the groups that its person is in; None where it is not that person's."""
+    def answer_of(self, request: ApprovalRequest, answer: Answer, now: int) -> Answer | None:
+        """The answer with the groups that its person is in; None where it does not count.
+
+        It counts if that person signed it, is not the one who asks, and if the request, as
+        it is shown, is for the call that it is filed under.
+
+        Args:
+            request: The request, as it was read from a store that is not trusted.
+            answer: The answer, likewise.
+            now: UTC nanoseconds; no answer was given later.
+        """
         person = self.find(answer.by)
-        if person is None or not is_signed(person.key, request.digest, answer):
+        if (
+            person is None
+            or answer.time > now
+            or is_own(request, answer)
+            or request.key_of_shown() != request.call_key
+            or not is_signed(person.key, request.digest, answer)
+        ):
             return None
         return replace(answer, groups=person.groups)

@@ -47,6 +47,8 @@ OPEN: Final = frozenset({ApprovalState.PENDING, ApprovalState.APPROVED})
 UNKNOWN: Final = "unknown"
 """The outcome of a call that used an approval and was never heard of again."""
 
+_WELL: Final = "ok"
+
 NEVER: Final = 2**63 - 1
 """A time that does not come, in nanoseconds."""
 
@@ -69,14 +71,16 @@ def opened(  # noqa: PLR0913  # each is one field of the request
     args: Mapping[str, Any],
     revision: str,
     now: int,
+    about: str = "call",
     nonce: str = "",
     escalation: Sequence[Escalation] = (),
     previous: ApprovalRequest | None = None,
 ) -> ApprovalRequest:
     """A new request, pending until the earliest expiry of its demands.
 
-    Where `previous`, an approval of the same call, was used and nobody knows what came of
-    that, the call may have run already: the request says so, and keeps its idempotency key.
+    Where an approval of the same call was used, by `previous` or one before it, the request says
+    what came of that. Unless it went well, the act may be half done or nobody knows, and the
+    request keeps its idempotency key.
 
     Raises:
         ValueError: it demands nothing, or a demand can never be met.
@@ -88,7 +92,7 @@ def opened(  # noqa: PLR0913  # each is one field of the request
         if not demand.approvers or demand.quorum < 1 or demand.expires_in <= 0:
             msg = f"the demand of `{demand.rule}` names no approvers, no quorum or no time"
             raise ValueError(msg)
-    unknown = previous is not None and previous.outcome is None
+    used, outcome = _use_before(previous)
     return ApprovalRequest(
         id=request_id,
         call_key=call_key,
@@ -102,13 +106,25 @@ def opened(  # noqa: PLR0913  # each is one field of the request
         revision=revision,
         created=now,
         expires=_expiry(now, demands),
+        about=about,
         nonce=nonce,
         escalation=_of_those_asked(escalation, demands),
-        idempotency_key=previous.idempotency_key if previous and unknown else request_id,
+        idempotency_key=(
+            previous.idempotency_key if previous and used and outcome != _WELL else request_id
+        ),
         steps=(ApprovalStep("requested", now, agent),),
-        previous=None if previous is None else previous.id,
-        previous_outcome=None if previous is None else previous.outcome or UNKNOWN,
+        previous=used,
+        previous_outcome=outcome,
     )
+
+
+def _use_before(previous: ApprovalRequest | None) -> tuple[str | None, str | None]:
+    """Which request for the same call was used last, and what came of it."""
+    if previous is None:
+        return None, None
+    if previous.state is ApprovalState.CONSUMED:
+        return previous.id, previous.outcome or UNKNOWN
+    return previous.previous, previous.previous_outcome  # it was not used itself
 
 
 def answered(request: ApprovalRequest, answer: Answer) -> ApprovalRequest:
@@ -127,10 +143,9 @@ def answered(request: ApprovalRequest, answer: Answer) -> ApprovalRequest:
         who = identity(answer.by)
     except ValueError as error:
         raise AnswerRefused(str(error)) from None
-    for requester in (request.principal, request.agent):
-        if requester is not None and same_person(requester, answer.by):
-            msg = f"`{who}` made the request `{request.id}`; somebody else has to answer it"
-            raise AnswerRefused(msg)
+    if is_own(request, answer):
+        msg = f"`{who}` made the request `{request.id}`; somebody else has to answer it"
+        raise AnswerRefused(msg)
     wanted = [g for demand in request.demands for g in asked_of(request, demand, answer.time)]
     if answer.groups.isdisjoint(wanted):
         groups = ", ".join(f"`{group}`" for group in dict.fromkeys(wanted))
@@ -150,6 +165,14 @@ def answered(request: ApprovalRequest, answer: Answer) -> ApprovalRequest:
     if satisfied(changed, changed.demands):
         return _with_answer(request, answer, ApprovalState.APPROVED)
     return changed
+
+
+def is_own(request: ApprovalRequest, answer: Answer) -> bool:
+    """Whether who answers is whom the request is made for, or its agent."""
+    return any(
+        requester is not None and same_person(requester, answer.by)
+        for requester in (request.principal, request.agent)
+    )
 
 
 def asked_of(request: ApprovalRequest, demand: ApprovalDemand, now: int) -> tuple[str, ...]:
@@ -185,7 +208,12 @@ def covers(request: ApprovalRequest, demands: Sequence[ApprovalDemand]) -> bool:
 
 
 def consumed(
-    request: ApprovalRequest, call_key: CallKey, demands: Sequence[ApprovalDemand], now: int
+    request: ApprovalRequest,
+    call_key: CallKey,
+    demands: Sequence[ApprovalDemand],
+    now: int,
+    *,
+    again: bool = False,
 ) -> ApprovalRequest:
     """The request once it is used for the call that it was given for.
 
@@ -194,6 +222,8 @@ def consumed(
         call_key: The digest of the call as its arguments are now.
         demands: What the decision demands now.
         now: UTC nanoseconds.
+        again: Whether one that was used already is taken, unchanged, if it was rightly approved:
+            for what can only be done once in any case.
 
     Raises:
         ApprovalRejected: it is for another call, was rejected, withdrawn, or used already.
@@ -204,15 +234,16 @@ def consumed(
     if request.call_key != call_key:
         msg = f"approval `{request.id}` is for another call: arguments, agent or run differ"
         raise ApprovalRejected(msg, **where)
-    if request.state is ApprovalState.CONSUMED:
+    if request.state is ApprovalState.CONSUMED and not again:
         msg = f"approval `{request.id}` was used already; it counts once"
         raise ApprovalRejected(msg, **where)
     if request.state in (ApprovalState.REJECTED, ApprovalState.WITHDRAWN):
         msg = f"request `{request.id}` was {request.state}"
         raise ApprovalRejected(msg, **where)
     demands = demands or request.demands
+    used = request.state is ApprovalState.CONSUMED
     expires = min(request.expires, _expiry(request.created, demands))
-    if request.state is ApprovalState.EXPIRED or now >= expires:
+    if request.state is ApprovalState.EXPIRED or (now >= expires and not used):
         msg = f"request `{request.id}` has expired"
         raise ApprovalExpired(msg, **where)
     lacking = [demand for demand in demands if missing(request, demand)]
@@ -222,6 +253,8 @@ def consumed(
         approvers = tuple(dict.fromkeys(name for demand in lacking for name in demand.approvers))
         msg = f"request `{request.id}` lacks the approval of {', '.join(approvers)}"
         raise ApprovalPending(msg, request_id=request.id, approvers=approvers, **where)
+    if used:
+        return request
     return _ended(request, ApprovalState.CONSUMED, ApprovalStep("consumed", now, request.agent))
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from guardrails.approvals import requests
 from guardrails.approvals.table import UnknownRequest
 from guardrails.approvals.waiting import Waiting
+from guardrails.errors import BudgetExceeded
 from guardrails.forks import survive_forks
 from guardrails.model.approval import Answer, ApprovalRequest, ApprovalState, Escalation
 
@@ -29,6 +30,9 @@ _SECOND: Final = 1_000_000_000
 _SHORTEST_NAP: Final = 0.05
 _LOOK_AGAIN: Final = 0.2
 """Seconds after which whoever waits looks for an answer from another process."""
+
+MOST_OPEN: Final = 100
+"""Requests of one run that may be open at a time: an agent must not flood people with them."""
 
 _PREFIX: Final = "ap-"
 _KEPT: Final = frozenset({ApprovalState.REJECTED}) | requests.OPEN
@@ -65,6 +69,11 @@ class ApprovalService:
         self._lock = threading.RLock()
         survive_forks(self)
         self._waiting = Waiting()
+
+    def close(self) -> None:
+        """Close the table; every later call refuses."""
+        with self._lock:
+            self._table.close()
 
     @property
     def fork_lock(self) -> threading.RLock:
@@ -103,6 +112,7 @@ class ApprovalService:
         principal: str | None,
         args: Mapping[str, Any],
         revision: str,
+        about: str = "call",
     ) -> ApprovalRequest:
         """The request for this call: the one that stands, or a new one.
 
@@ -112,6 +122,7 @@ class ApprovalService:
         used one's call may have run, and nobody knows.
 
         Raises:
+            BudgetExceeded: the run has as many open requests as it may have.
             ValueError: `demands` is empty or can never be met.
         """
         with self._changing():
@@ -123,6 +134,22 @@ class ApprovalService:
                     return there
                 why = "policy demands something else by now"
                 self._put(requests.withdrawn(there, self._clock.now_ns(), why), "withdrawn")
+            if self._table.open_of_run(run_id) >= MOST_OPEN:
+                msg = (
+                    f"the run `{run_id}` has {MOST_OPEN} open approval requests; people have to "
+                    "answer some of them first"
+                )
+                raise BudgetExceeded(
+                    msg,
+                    account=f"run/{run_id}",
+                    dimension="approvals",
+                    limit=MOST_OPEN,
+                    left=0,
+                    needed=1,
+                    tool=tool,
+                    agent=agent,
+                    run_id=run_id,
+                )
             new = requests.opened(
                 self._new_id(),
                 call_key,
@@ -134,17 +161,30 @@ class ApprovalService:
                 args=deepcopy(dict(args)),  # what the approver sees must not change any more
                 revision=revision,
                 now=self._clock.now_ns(),
+                about=about,
                 nonce=secrets.token_hex(16),
                 escalation=self._escalation,
-                previous=_used(there),
+                previous=there,
             )
             self._put(new, "requested")
             return new
 
     def consume(
-        self, request_id: str, call_key: CallKey, demands: Sequence[ApprovalDemand]
+        self,
+        request_id: str,
+        call_key: CallKey,
+        demands: Sequence[ApprovalDemand],
+        *,
+        again: bool = False,
     ) -> ApprovalRequest:
         """Use an approval, once.
+
+        Args:
+            request_id: Its id.
+            call_key: The digest of the call as its arguments are now.
+            demands: What the decision demands now.
+            again: Whether one that was used already is taken, if it was rightly approved: for
+                what can only be done once in any case.
 
         Raises:
             ApprovalRejected: the request is not approved, was used, or is for another call.
@@ -156,8 +196,10 @@ class ApprovalService:
             there = self._current(request_id)
             # Answers are looked at anew: the store is not trusted to hold what people said.
             there = self._vouched(there)
-            used = requests.consumed(there, call_key, demands, self._clock.now_ns())
-            self._put(used, "consumed")
+            now = self._clock.now_ns()
+            used = requests.consumed(there, call_key, demands, now, again=again)
+            if used is not there:
+                self._put(used, "consumed")
             return used
 
     def settle(self, request_id: str, outcome: str) -> None:
@@ -295,9 +337,9 @@ class ApprovalService:
         Raises:
             AnswerRefused: it is not signed by one of the approvers.
         """
-        if self._approvers is None:
-            return answer
-        known = self._approvers.answer_of(there, answer)
+        if self._approvers is None or requests.is_own(there, answer):
+            return answer  # the latter is refused for what it is
+        known = self._approvers.answer_of(there, answer, answer.time)
         if known is None:
             msg = (
                 f"the answer of `{answer.by[:80]}` to `{there.id}` is not signed by the key that "
@@ -310,7 +352,8 @@ class ApprovalService:
         """The request with those of its answers that count today."""
         if self._approvers is None:
             return there
-        known = (self._approvers.answer_of(there, answer) for answer in there.answers)
+        now = self._clock.now_ns()
+        known = (self._approvers.answer_of(there, answer, now) for answer in there.answers)
         return replace(there, answers=tuple(answer for answer in known if answer is not None))
 
     def _current(self, request_id: str) -> ApprovalRequest:
@@ -373,11 +416,6 @@ class _Look:
             self._request_id, self._deadline
         )
         return self.nap
-
-
-def _used(there: ApprovalRequest | None) -> ApprovalRequest | None:
-    """The request for the same call before, if it was used."""
-    return there if there is not None and there.state is ApprovalState.CONSUMED else None
 
 
 def _unknown(request_id: str) -> UnknownRequest:

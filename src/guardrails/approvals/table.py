@@ -56,6 +56,14 @@ class RequestTable(Protocol):
         """The requests that time has something to do to by `now`, in UTC nanoseconds."""
         ...
 
+    def open_of_run(self, run_id: str) -> int:
+        """How many requests of a run are pending or approved."""
+        ...
+
+    def close(self) -> None:
+        """Give up what is held; every later call refuses where that matters."""
+        ...
+
     def put(self, request: ApprovalRequest) -> None:
         """Write the request: a new one, or one in the place of that with its id."""
         ...

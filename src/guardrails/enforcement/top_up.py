@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from guardrails.errors import ApprovalExpired, ApprovalPending, ApprovalRejected, StateUnavailable
-from guardrails.model.approval import ApprovalState
+from guardrails.errors import ApprovalPending, StateUnavailable
 from guardrails.model.call import Event
 from guardrails.model.canonical import digest
 from guardrails.model.decision import ApprovalDemand
@@ -36,8 +35,9 @@ def ask(call: Call) -> ApprovalRequest:
         agent=run.agent.id,
         run_id=run.id,
         principal=run.principal,
-        args=_shown(exhausted),
+        args=_asked(exhausted),
         revision="",
+        about=RULE,
     )
 
 
@@ -52,13 +52,14 @@ def raise_limit(call: Call) -> None:
         message = "nobody was asked"
         raise StateUnavailable(message)
     governor = call.run.governor
-    if request.state is not ApprovalState.CONSUMED:
-        try:
-            request = governor.approvals.consume(request.id, _key(exhausted), _demands(exhausted))
-        except (ApprovalRejected, ApprovalExpired, ApprovalPending):
-            request = governor.approvals.get(request.id)
-            if request.state is not ApprovalState.CONSUMED:  # else: by another call just now
-                raise
+    try:
+        # One that was used is looked at, too: what a store holds is not trusted.
+        request = governor.approvals.consume(
+            request.id, _key(exhausted), _demands(exhausted), again=True
+        )
+    except ApprovalPending:
+        ask(call)  # who had answered may not do so any more
+        raise
     by = ", ".join(answer.by for answer in request.answers if answer.approved)
     if not governor.ledger.raise_limit(exhausted, request_id=request.id, by=by):
         return
@@ -84,15 +85,11 @@ def _exhausted(call: Call) -> Exhausted:
 
 def _key(exhausted: Exhausted) -> CallKey:
     """What an answer is for: this limit, in this window, as often as it has changed so far."""
-    return digest(
-        {
-            "budget": exhausted.account,
-            "window": exhausted.window,
-            "start": exhausted.start,
-            "revision": exhausted.revision,
-            "by": _more(exhausted),
-        }
-    )
+    return digest({"about": RULE, "args": _asked(exhausted)})
+
+
+def _asked(exhausted: Exhausted) -> dict[str, Any]:
+    return {**_shown(exhausted), "revision": exhausted.revision}
 
 
 def _shown(exhausted: Exhausted) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from guardrails.model.canonical import digest
+from guardrails.model.canonical import call_key, digest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -104,6 +104,7 @@ class ApprovalRequest:
         revision: The policy revision that asked.
         created: UTC nanoseconds.
         expires: UTC nanoseconds; the earliest expiry of its demands.
+        about: ``call``: this call may run; ``budget``: a limit may be raised, as `args` say.
         nonce: Random, so that no two requests have one digest.
         idempotency_key: What the tool may hand on, so that the act is done once: the request's
             id, or the key of the request whose place it takes after an unknown outcome.
@@ -128,6 +129,7 @@ class ApprovalRequest:
     revision: str
     created: int
     expires: int
+    about: str = "call"
     nonce: str = ""
     idempotency_key: str = ""
     escalation: tuple[Escalation, ...] = ()
@@ -153,10 +155,18 @@ class ApprovalRequest:
             }
         )
 
+    def key_of_shown(self) -> CallKey:
+        """The key of what is shown: another one than `call_key` where a store was written to."""
+        if self.about == "call":
+            args = dict(self.args)
+            return call_key(self.tool, args, self.agent, self.principal, self.run_id)
+        return digest({"about": self.about, "args": dict(self.args)})
+
     def shown(self) -> dict[str, Any]:
         """What an approver is shown, as exact JSON."""
         return {
             "id": self.id,
+            "about": self.about,
             "tool": self.tool,
             "args": dict(self.args),
             "agent": self.agent,

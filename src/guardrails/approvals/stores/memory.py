@@ -59,6 +59,13 @@ class MemoryRequests:
         """The requests that time has something to do to by `now`, in UTC nanoseconds."""
         return tuple(each for each in self._requests.values() if due(each) <= now)
 
+    def open_of_run(self, run_id: str) -> int:
+        """How many requests of a run are pending or approved."""
+        return sum(each.run_id == run_id and each.state in OPEN for each in self._requests.values())
+
+    def close(self) -> None:
+        """Nothing is held."""
+
     def put(self, request: ApprovalRequest) -> None:
         """Write the request; of those in a final state the oldest are forgotten."""
         before = self._requests.get(request.id)

@@ -22,13 +22,15 @@ SCHEMA: Final = (
         number INTEGER PRIMARY KEY AUTOINCREMENT,
         id TEXT NOT NULL UNIQUE,
         call_key TEXT NOT NULL,
+        run_id TEXT NOT NULL,
         state TEXT NOT NULL,
         due INTEGER NOT NULL,
         request TEXT NOT NULL
     );
     CREATE INDEX requests_of_a_call ON requests (call_key, number);
     CREATE INDEX requests_in_a_state ON requests (state, number);
-    CREATE INDEX requests_by_due ON requests (due)
+    CREATE INDEX requests_by_due ON requests (due);
+    CREATE INDEX requests_of_a_run ON requests (run_id, state)
     """,
 )
 """The versions of the file; see :class:`guardrails.database.Database`."""
@@ -86,17 +88,26 @@ class SqliteRequests:
         """The requests that time has something to do to by `now`, in UTC nanoseconds."""
         return self._all("SELECT request FROM requests WHERE due <= ? ORDER BY due", now)
 
+    def open_of_run(self, run_id: str) -> int:
+        """How many requests of a run are pending or approved."""
+        query = (
+            "SELECT COUNT(*) FROM requests WHERE run_id = ? AND state IN ('pending', 'approved')"
+        )
+        with self._database.read() as connection:
+            return int(connection.execute(query, (run_id,)).fetchone()[0])
+
     def put(self, request: ApprovalRequest) -> None:
         """Write the request: a new one, or one in the place of that with its id."""
         with self._database.transaction() as connection:
             connection.execute(
-                "INSERT INTO requests (id, call_key, state, due, request) "
-                "VALUES (?, ?, ?, ?, ?) "
+                "INSERT INTO requests (id, call_key, run_id, state, due, request) "
+                "VALUES (?, ?, ?, ?, ?, ?) "
                 "ON CONFLICT (id) DO UPDATE "
                 "SET state = excluded.state, due = excluded.due, request = excluded.request",
                 (
                     request.id,
                     request.call_key,
+                    request.run_id,
                     request.state.value,
                     due(request),
                     text_of(request),
