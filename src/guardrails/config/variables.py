@@ -1,13 +1,21 @@
 """Settings from environment variables: ``GUARDRAILS_SIDECAR__URL`` is ``sidecar: {url: …}``.
 
-A variable says where things are in one deployment; it never widens what is permitted, since a
-variable that somebody left behind is seen by nobody. So there are three kinds of keys:
+A variable says where things are in one deployment; it loosens nothing that the file says, since a
+variable that somebody left behind is seen by nobody. So there are four kinds of keys:
 
 * :data:`PLACES` say where something is. A variable takes the file's place, and that is logged.
+  The one thing that it cannot take away is what protects the connection: an address that begins
+  with ``http://`` replaces none that begins otherwise.
 * :data:`CHOICES` are the file's to make: where a kill is looked up and calls are recorded must
   not be moved away from those who look there. A variable gives what the file leaves open; one
   that says otherwise than the file is an error.
-* All others stand in the file alone; a variable of that name is an error.
+* :data:`SOURCES` say where decisions come from. A variable gives one where the file has none of
+  the :data:`STATEMENTS` about that. A bundle takes the shipped library's place, so the file must
+  have given the library up: beside ``library: false`` a variable may name the bundle.
+* All others stand in the file alone; a variable of that name is an error. ``token_env`` is one
+  of them: it could name any other secret among the variables as the token.
+
+A key that is there and null is the file's word, not left open; a variable for it is an error.
 
 pydantic-settings finds the variables; what they hold is checked as the file is.
 """
@@ -34,18 +42,24 @@ PLACES: Final[tuple[KeyPath, ...]] = (
     ("sidecar", "url"),
     ("sidecar", "deadline"),
     ("sidecar", "token_file"),
-    ("sidecar", "token_env"),
     ("sidecar", "ca"),
     ("sidecar", "cert"),
     ("sidecar", "key"),
-    ("bundle",),
-    ("opa_config",),
     ("opa",),
 )
-"""Keys that a variable may set, whatever the file says."""
+"""Keys whose value in the file a variable may replace."""
 
-CHOICES: Final[tuple[KeyPath, ...]] = (("environment",), ("engine",), ("record",), ("state",))
+CHOICES: Final[tuple[KeyPath, ...]] = (("environment",), ("record",), ("state",))
 """Keys that a variable may set where the file does not."""
+
+SOURCES: Final[tuple[KeyPath, ...]] = (("engine",), ("bundle",), ("opa_config",))
+"""Keys that a variable may set where the file does not say where decisions come from."""
+
+SETTABLE: Final[tuple[KeyPath, ...]] = (*CHOICES, *SOURCES, *PLACES)
+"""All keys that a variable may set."""
+
+STATEMENTS: Final = ("engine", "bundle", "opa_config", "library", "presets", "policies")
+"""Keys by which the file says where decisions come from."""
 
 OTHERS: Final = frozenset(
     {
@@ -113,17 +127,11 @@ def overlaid(
     value = source.value if isinstance(source.value, dict) else {}
     settings = []
     for path, text in _found():
-        written = _at(value, path)
-        setting = Setting(variable_of(path), path, text, written)
-        if path in CHOICES and written is not None and written != text:
-            problems.append(
-                _problem(
-                    setting.variable,
-                    path,
-                    f"is {shown(text)}, and the file says {shown(written)}; a variable cannot"
-                    f" change that: leave `{dotted(path)}` out of the file, or unset the variable",
-                )
-            )
+        setting = Setting(variable_of(path), path, text, _at(value, path))
+        objection = _objection(setting, value)
+        if objection:
+            message = f"is {shown(text)}, and {objection}, or unset the variable"
+            problems.append(_problem(setting.variable, path, message))
         settings.append(setting)
     if problems:
         raise SourceError(problems)
@@ -135,13 +143,72 @@ def overlaid(
     return replace(source, value=value, origins=origins), tuple(settings)
 
 
+def _objection(setting: Setting, value: Mapping[Any, Any]) -> str:
+    """Why the file forbids what `setting` says, and how to mend it; empty if it does not."""
+    path, written = setting.path, setting.replaces
+    for depth in range(1, len(path) + 1):
+        # Null is as explicit as a value; only a key that is not there is left open.
+        if _is_null(value, path[:depth]):
+            return _contradiction(path[:depth], None)
+    if path == ("sidecar", "url"):
+        if written is not None and _is_plain(setting.value) and not _is_plain(written):
+            return (
+                f"the file says {shown(written)}; a variable cannot take away what protects the"
+                " connection: write the address into the file"
+            )
+        return ""
+    if path in PLACES or written == setting.value:
+        return ""
+    if written is not None:
+        return _contradiction(path, written)
+    return _displacement(path, value) if path in SOURCES else ""
+
+
+def _contradiction(path: KeyPath, written: Any) -> str:
+    said = f"`{dotted(path)}: null`" if written is None else shown(written)
+    return (
+        f"the file says {said}; a variable cannot change that: leave `{dotted(path)}` out of"
+        " the file"
+    )
+
+
+def _displacement(path: KeyPath, value: Mapping[Any, Any]) -> str:
+    """What of the file would no longer decide if a variable gave the source at `path`."""
+    said = [key for key in STATEMENTS if key in value]
+    gives_up = path == ("bundle",) and value.get("library") is False
+    if gives_up:
+        said.remove("library")
+    if said:
+        return (
+            f"the file says where decisions come from, by {quoted(said)}; a variable cannot change"
+            f" that: write `{dotted(path)}` into the file"
+        )
+    if path == ("bundle",) and not gives_up:
+        return (
+            "it would take the place of the shipped library, which only the file can give up:"
+            " write `library: false` or `bundle` into the file"
+        )
+    return ""
+
+
+def _is_plain(url: Any) -> bool:
+    """Whether what is sent to `url` is neither encrypted nor bound to a socket's permissions."""
+    return isinstance(url, str) and url.lower().startswith("http://")
+
+
+def _is_null(value: Mapping[Any, Any], path: KeyPath) -> bool:
+    *outer, last = path
+    section = _at(value, tuple(outer))
+    return isinstance(section, dict) and last in section and section[last] is None
+
+
 def _found() -> Iterator[tuple[KeyPath, str]]:
     """What is set of the keys that may be."""
     # Only here: who sets no variable needs no pydantic-settings, which takes long to import.
     from pydantic_settings import EnvSettingsSource  # noqa: PLC0415  # as above
 
     values = EnvSettingsSource(_model())()
-    for path in (*CHOICES, *PLACES):
+    for path in SETTABLE:
         found = _at(values, path)
         if isinstance(found, str) and found:
             yield path, found
@@ -161,7 +228,7 @@ def _model() -> Any:
     text: Any = (str | None, None)
     sections: dict[str, dict[str, Any]] = {}
     plain: dict[str, Any] = {}
-    for first, *rest in (*CHOICES, *PLACES):
+    for first, *rest in SETTABLE:
         if rest:
             sections.setdefault(str(first), {})[str(rest[0])] = text
         else:
@@ -174,7 +241,7 @@ def _model() -> Any:
 
 def _unusable(present: Iterable[str], known: Sequence[str]) -> Iterator[Problem]:
     """Variables that are meant as settings and cannot be."""
-    usable = {variable_of(path) for path in (*CHOICES, *PLACES)}
+    usable = {variable_of(path) for path in SETTABLE}
     keys = {key.upper() for key in known}
     for name in present:
         if name.upper() in usable or not os.environ[name] or _SERVICE_LINK.fullmatch(name):
@@ -195,7 +262,7 @@ def _is_unknown(name: str, known: Sequence[str]) -> bool:
 
 
 def _hint(name: str) -> str:
-    return nearest(name, [variable_of(path) for path in (*CHOICES, *PLACES)])
+    return nearest(name, [variable_of(path) for path in SETTABLE])
 
 
 def _problem(variable: str, path: KeyPath, message: str) -> Problem:
@@ -224,8 +291,22 @@ def _with(value: Mapping[Any, Any], path: KeyPath, found: Any) -> dict[Any, Any]
     first, *rest = path
     if not rest:
         return {**value, first: found}
-    inner = value.get(first)
-    return {**value, first: _with(inner if isinstance(inner, dict) else {}, tuple(rest), found)}
+    inner = value.get(first, {})
+    if not isinstance(inner, dict):
+        # The file is wrong there: its validation says so, and no variable hides that.
+        return dict(value)
+    return {**value, first: _with(inner, tuple(rest), found)}
 
 
-__all__ = ["CHOICES", "OTHERS", "PLACES", "PREFIX", "Setting", "overlaid", "variable_of"]
+__all__ = [
+    "CHOICES",
+    "OTHERS",
+    "PLACES",
+    "PREFIX",
+    "SETTABLE",
+    "SOURCES",
+    "STATEMENTS",
+    "Setting",
+    "overlaid",
+    "variable_of",
+]
