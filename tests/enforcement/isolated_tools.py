@@ -121,19 +121,34 @@ def _act(how: str) -> Any:  # noqa: C901, PLR0912  # a table of what tools do
     raise NotImplementedError(how)
 
 
-def _start_and_wait(note: str, seconds: float) -> None:
+def _start_and_wait(note: str, seconds: float, *, leaves: bool = False) -> None:
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    if leaves:
+        os.setpgid(0, os.getpgid(os.getppid()))
+    _told(note, os.getpid(), child.pid)
+    time.sleep(seconds)
+
+
+def _told(note: str, tool: int, child: int) -> None:
     written = Path(note)
     made = written.with_suffix(".part")
-    made.write_text(f"{os.getpid()} {child.pid}")
+    made.write_text(f"{tool} {child}")
     made.rename(written)
-    time.sleep(seconds)
 
 
 @gr.governed_tool(name="iso.linger", resource="r", operation="write", isolation="process")
 @gr.budget(cost="0.10")
-def linger(note: str, seconds: float = 600) -> None:
-    _start_and_wait(note, seconds)
+def linger(note: str, seconds: float = 600, leaves: bool = False) -> None:
+    _start_and_wait(note, seconds, leaves=leaves)
+
+
+@gr.governed_tool(name="iso.fork", resource="r", operation="write", isolation="process")
+def fork_away(note: str) -> None:
+    tool = os.getpid()
+    if os.fork() == 0:
+        os.setsid()
+        _told(note, tool, os.getpid())
+    time.sleep(600)
 
 
 @gr.governed_tool(name="iso.linger_async", resource="r", operation="write", isolation="process")

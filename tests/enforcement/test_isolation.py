@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import datetime as dt
 import gc
 import importlib
@@ -15,6 +16,7 @@ import threading
 import time
 from decimal import Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -25,6 +27,9 @@ from guardrails import testing
 from guardrails.enforcement.worker_messages import Garbled, receive, send
 from guardrails.enforcement.workers import checked
 from guardrails.model.canonical import canonical
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 pytestmark = [
     pytest.mark.slow,
@@ -59,10 +64,16 @@ def pids_in(note: Path) -> tuple[int, int]:
     return int(tool), int(child)
 
 
-def is_alive(pid: int) -> bool:
+def is_known(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
+        return False
+    return True
+
+
+def is_alive(pid: int) -> bool:
+    if not is_known(pid):
         return False
     # An orphan that is dead may wait for its new parent.
     state = Path(f"/proc/{pid}/stat")
@@ -283,19 +294,140 @@ def test_an_interrupt_ends_it(tools, tmp_path) -> None:
     assert outcomes(its) == ["error"]
 
 
-def test_it_ends_when_its_agent_is_killed(tools, tmp_path) -> None:
+@pytest.mark.parametrize("leaves", ["", "leaves"])
+def test_it_ends_when_its_agent_is_killed(tools, tmp_path, leaves) -> None:
     script = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "import isolated_tools\n"
         "from guardrails import testing\n"
-        "with testing.run(): isolated_tools.linger(sys.argv[2])\n"
+        "with testing.run(): isolated_tools.linger(sys.argv[2], 600, bool(sys.argv[3]))\n"
     )
     note = tmp_path / "note"
-    agent = subprocess.Popen([sys.executable, "-c", script, HERE, note])
+    agent = subprocess.Popen([sys.executable, "-c", script, HERE, note, leaves])
     pids = pids_in(note)
     agent.send_signal(signal.SIGKILL)
     assert agent.wait() == -signal.SIGKILL
     assert gone(*pids)
+
+
+def test_a_kill_ends_a_process_that_has_left_its_group(tools, tmp_path) -> None:
+    its = testing.governor()
+    note = tmp_path / "note"
+
+    def operator():
+        pids_in(note)
+        its.kill("tool/iso.linger", reason="enough")
+
+    person = threading.Thread(target=operator)
+    person.start()
+    with its.run("a"):
+        nursery = tools.act("parent")
+        # The body would end by itself long after, so that a failure ends the test, too.
+        with pytest.raises(gr.RunKilled, match="enough"):
+            tools.linger(str(note), PATIENCE, leaves=True)
+        assert not is_alive(pids_in(note)[0])
+        assert tools.act("parent") == nursery
+    person.join()
+    assert gone(*pids_in(note))
+    assert outcomes(its) == ["ok", "killed", "ok"]
+
+
+def test_a_kill_ends_the_call_also_where_a_forked_child_holds_its_line(tools, tmp_path) -> None:
+    its = testing.governor()
+    note = tmp_path / "note"
+
+    def operator():
+        pids_in(note)
+        its.kill("tool/iso.fork", reason="enough")
+
+    person = threading.Thread(target=operator)
+    person.start()
+    with its.run("a"), pytest.raises(gr.RunKilled, match="enough"):
+        tools.fork_away(str(note))
+    person.join()
+    tool, child = pids_in(note)
+    assert is_alive(child), "it left the group and the session, which nobody can follow"
+    os.kill(child, signal.SIGKILL)
+    assert gone(tool, child)
+
+
+class Tracer(threading.Thread):
+    """Traces a process: when that dies, its parent's wait goes on until the tracing is over."""
+
+    def __init__(self, note: Path, then: Callable[[], object]) -> None:
+        super().__init__()
+        self._note, self._then = note, then
+        self.over = threading.Event()
+        self.failed = 0
+
+    def run(self) -> None:
+        tool, _ = pids_in(self._note)
+        libc = ctypes.CDLL(None, use_errno=True)
+        seize = 0x4206
+        libc.ptrace.argtypes = (ctypes.c_long,) * 4
+        libc.ptrace.restype = ctypes.c_long
+        if libc.ptrace(seize, tool, 0, 0) != 0:
+            self.failed = ctypes.get_errno()
+        self._then()
+        assert self.over.wait(PATIENCE)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the tracing is Linux's")
+def test_a_process_that_does_not_end_holds_up_no_other_call(tools, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("guardrails.enforcement.nursery._ENDING", PATIENCE)
+    its = testing.governor()
+    note = tmp_path / "note"
+    found = []
+
+    def agent():
+        with its.run("b"), pytest.raises(gr.RunKilled) as caught:
+            tools.linger(str(note))
+        found.append(caught.value)
+
+    tracer = Tracer(note, lambda: its.kill("tool/iso.linger", reason="enough"))
+    stuck = threading.Thread(target=agent)
+    with its.run("a"):
+        nursery = tools.act("parent")
+        stuck.start()
+        tracer.start()
+        pids = pids_in(note)
+        assert gone(*pids), "killed, and only its parent does not know"
+        for _ in range(10):
+            assert tools.act("parent") == nursery
+        assert stuck.is_alive()
+        tracer.over.set()
+        tracer.join()
+        stuck.join()
+        assert tools.act("parent") == nursery
+    assert (tracer.failed, len(found)) == (0, 1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the tracing is Linux's")
+def test_a_call_waits_only_so_long_for_its_process_to_end(
+    tools, tmp_path, monkeypatch, caplog
+) -> None:
+    monkeypatch.setattr("guardrails.enforcement.nursery._ENDING", 0.0)
+    its = testing.governor()
+    note = tmp_path / "note"
+    tracer = Tracer(note, lambda: its.kill("tool/iso.linger", reason="enough"))
+    tracer.start()
+    with its.run("a"):
+        with pytest.raises(gr.RunKilled):
+            tools.linger(str(note))
+        assert tracer.is_alive()
+        assert "was killed and has not ended" in caplog.text
+        tracer.over.set()
+        tracer.join()
+        assert tracer.failed == 0
+        # It is waited for when another one starts, once the tracing thread is gone in truth.
+        monkeypatch.setattr("guardrails.enforcement.nursery._ENDING", PATIENCE)
+        nursery = tools.act("parent")
+        tool, _ = pids_in(note)
+        until = time.monotonic() + PATIENCE
+        while is_known(tool):
+            assert time.monotonic() < until, "nobody waited for it"
+            assert tools.act("parent") == nursery
+        assert its.nursery.end(tool) is None
 
 
 def test_a_kill_that_holds_already_lets_nothing_start(tools) -> None:

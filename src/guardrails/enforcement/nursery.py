@@ -7,12 +7,14 @@ each call begins clean.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 from typing import Final
 from weakref import finalize
@@ -22,8 +24,14 @@ from guardrails.runs.run_token import VARIABLE
 
 _MODULE: Final = "guardrails.enforcement.nursery_process"
 _UNKNOWN: Final = b"unknown"
+_RUNNING: Final = b"running"
 _PATIENCE: Final = 60.0
-"""Seconds within which a process has started, or has ended once it was killed."""
+"""Seconds within which a question is answered. None of them waits for a tool."""
+_ENDING: Final = 5.0
+"""Seconds within which a process that was killed has ended."""
+_LONGEST_PAUSE: Final = 0.05
+
+_log: Final = logging.getLogger("guardrails")
 
 
 class Nursery:
@@ -49,17 +57,34 @@ class Nursery:
             for _ in range(2):  # once more, where the nursery had been killed
                 answer = self._ask(b"start", [connection.fileno()])
                 if answer is not None:
-                    return answer
+                    return int(answer)
             raise ToolProcessError("no process for an isolated tool can be started")
 
     def end(self, pid: int) -> int | None:
         """How the process `pid` ended, once it has: its status, or minus a signal; None: unknown.
 
-        Its group is killed first. Until this is called, no other process gets its id.
+        It and its group are killed first. Until this is called, no other process gets its id.
+        Other calls start and end meanwhile; one that does not end in time is logged and left.
         """
+        until = time.monotonic() + _ENDING
+        pause = 0.0005
+        while True:
+            is_late = time.monotonic() > until
+            answer = self._asked_to_end(pid, b"leave" if is_late else b"end")
+            if answer is None or answer == _UNKNOWN:
+                return None
+            if answer != _RUNNING:
+                return int(answer)
+            if is_late:
+                _log.error("process %d of an isolated tool was killed and has not ended", pid)
+                return None
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _asked_to_end(self, pid: int, how: bytes) -> bytes | None:
         with self._lock:
             # One that was started by a nursery that is gone has no more parent to ask.
-            return self._ask(str(pid).encode(), []) if self._is_open() else None
+            return self._ask(b"%s %d" % (how, pid), []) if self._is_open() else None
 
     def close(self) -> None:
         """End what processes are forked from; a later start begins anew."""
@@ -70,14 +95,14 @@ class Nursery:
         # A forked process has its parent's: it must not speak in its place.
         return self._control is not None and self._pid == os.getpid()
 
-    def _ask(self, what: bytes, fds: list[int]) -> int | None:
+    def _ask(self, what: bytes, fds: list[int]) -> bytes | None:
         try:
             control = self._open()
             socket.send_fds(control, [what], fds)
             answer = control.recv(64)
             if answer:
-                return None if answer == _UNKNOWN else int(answer)
-        except (OSError, ValueError):
+                return answer
+        except OSError:
             pass
         self._drop()
         return None

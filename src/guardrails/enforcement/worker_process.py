@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
-import signal
 import socket
 import sys
 import threading
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from guardrails.enforcement.arguments import Arguments
 from guardrails.enforcement.json_form import to_document
+from guardrails.enforcement.process_groups import end_group
 from guardrails.enforcement.tools import tool_of
 from guardrails.enforcement.worker_messages import receive, send
 from guardrails.enforcement.workers import RESULT_LIMITS, located, same
@@ -122,4 +122,4 @@ def _end_with(connection: socket.socket) -> None:
     try:
         connection.recv(1)
     finally:
-        os.killpg(0, signal.SIGKILL)
+        end_group(os.getpid())

@@ -3,7 +3,7 @@
 Each call has a new process (see ``nursery``), which leads a group of its own and runs this one
 call: what it handled cannot reach another call. Arguments and result cross as their JSON forms,
 read back by the annotations. When a kill, a cancellation or an interrupt comes, and when the call
-is over, the whole group gets SIGKILL.
+is over, the process and its whole group get SIGKILL.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import builtins
 import importlib
 import inspect
 import os
-import signal
 import socket
 import sys
 import threading
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 from guardrails.enforcement.annotations import ANY, Check, Mismatch, resolve
 from guardrails.enforcement.json_form import NoJsonForm, to_document
 from guardrails.enforcement.parameter import scope_of
+from guardrails.enforcement.process_groups import end_group
 from guardrails.enforcement.worker_messages import Garbled, receive, send
 from guardrails.errors import ConfigError, ToolProcessError
 from guardrails.model.budget import Charge
@@ -219,8 +219,10 @@ class _Worker:
                 self._kill = kill
             # Until the nursery is told of its end, no other process can have its number.
             if not self._ended:
-                with suppress(ProcessLookupError, PermissionError):
-                    os.killpg(self._pid, signal.SIGKILL)
+                end_group(self._pid)
+                # What it forked away has the line, too, and would keep this side listening.
+                with suppress(OSError):
+                    self._connection.shutdown(socket.SHUT_RDWR)
 
     def end(self) -> None:
         """Let nothing of it remain: no process, no descriptor; again, it does nothing."""
