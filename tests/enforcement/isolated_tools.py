@@ -105,6 +105,8 @@ def _act(how: str) -> Any:  # noqa: C901, PLR0912  # a table of what tools do
         case "run":
             with gr.run("another-agent"):
                 return None
+        case "key":
+            return gr.idempotency_key()
         case "token":
             return os.environ.get("GUARDRAILS_RUN_TOKEN")
         case "garbage":

@@ -9,7 +9,6 @@ import gc
 import importlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -19,14 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import guardrails as gr
 from guardrails import testing
-from guardrails.enforcement.worker_messages import Garbled, receive, send
-from guardrails.enforcement.workers import checked
-from guardrails.model.canonical import canonical
+from guardrails.model.decision import ApprovalDemand, Decision, Effect
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -164,6 +159,27 @@ def test_its_process_is_its_own_its_charges_arrive_and_nothing_is_left(tools, mo
         assert descriptors() <= before
         assert descriptors(nursery) == there_before
     assert gone(*(each["pid"] for each in found))
+
+
+def test_its_idempotency_key_is_the_call_s_and_that_of_the_approval_that_was_used(tools) -> None:
+    its = testing.governor()
+    with its.run("a"):
+        keys = [tools.act("key"), asyncio.run(tools.act_async("key"))]
+    assert keys == [event.decision_id for event in events(its, "call.started")]
+    assert len(set(keys)) == 2
+
+    demand = ApprovalDemand("large", "over the limit", ("finance-ops",))
+    asks = Decision(
+        Effect.REQUIRE_APPROVAL, (gr.Reason("rule.id", "because"),), approvals=(demand,)
+    )
+    its = testing.governor(engine=testing.FunctionEngine(lambda _: asks))
+    approvals = its.approvals
+    with testing.run(governor=its):
+        for call in (tools.act, lambda how: asyncio.run(tools.act_async(how))):
+            with pytest.raises(gr.ApprovalPending) as pending:
+                call("key")
+            approvals.approve(pending.value.request_id, by="dana", groups={"finance-ops"})
+            assert call("key") == approvals.get(pending.value.request_id).idempotency_key
 
 
 def test_what_processes_are_forked_from_ends_with_its_governor_and_is_replaced(tools) -> None:
@@ -446,113 +462,3 @@ def test_a_withheld_call_starts_no_process(tools) -> None:
 def test_what_its_module_holds_is_what_runs(tools) -> None:
     with testing.run(), pytest.raises(gr.ConfigError, match="something else under that name"):
         tools.unfound("x")
-
-
-# ------------------------------------------------------------------------------- at import
-
-
-def module_function(**annotations):
-    def function(x): ...
-
-    function.__qualname__ = "function"
-    function.__annotations__ = annotations
-    return function
-
-
-def in_script(x: int) -> None: ...
-
-
-in_script.__module__ = "__main__"
-
-
-def items(x: int):
-    yield x
-
-
-class Box:
-    def method(self, x: int) -> None: ...
-
-    @staticmethod
-    def static(x: int) -> int:
-        return x
-
-
-@pytest.mark.parametrize(
-    ("function", "options", "said"),
-    [
-        (lambda x: x, {}, "a lambda or made inside a function"),
-        (in_script, {}, "in the script that was started"),
-        (items, {}, "a generator"),
-        (Box.method, {}, "a method, and its instance cannot cross"),
-        (module_function(x=int), {}, "its result needs an annotation"),
-        (module_function(**{"return": int}), {}, "`x` needs an annotation"),
-        (module_function(x=int, **{"return": int}), {"hide": ("x",)}, "`x` is hidden"),
-        (in_script, {"isolation": "thread"}, 'there is "process"'),
-    ],
-)
-def test_what_cannot_cross_is_an_error_at_import(function, options, said) -> None:
-    with pytest.raises(gr.ConfigError, match=said):
-        gr.governed_tool(**{"isolation": "process", **options})(function)
-
-
-def test_a_static_method_can_cross() -> None:
-    tool = gr.tool_of(gr.governed_tool(isolation="process")(Box.static))
-    assert tool is not None
-    assert tool.isolation == "process"
-    assert checked(tool, None) is None
-
-
-# ------------------------------------------------------------------------------- messages
-
-
-@pytest.fixture(scope="module")
-def line():
-    one, other = socket.socketpair()
-    with one, other:
-        one.settimeout(PATIENCE)
-        other.settimeout(PATIENCE)
-        yield one, other
-
-
-exact = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**63), 2**63)
-    | st.text(st.characters(codec="utf-8")),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab"), inner, max_size=3),
-    max_leaves=8,
-)
-
-
-@given(st.dictionaries(st.text("ab"), exact | st.decimals(-9, 9, places=3), max_size=3))
-def test_a_message_arrives_as_it_was_sent(line, message) -> None:
-    send(line[0], message)
-    assert canonical(receive(line[1])) == canonical(message)
-
-
-@given(st.binary(max_size=40))
-def test_whatever_comes_is_a_message_or_told_to_be_none(data) -> None:
-    one, other = socket.socketpair()
-    with one, other:
-        one.sendall(data)
-        one.close()
-        try:
-            found = receive(other)
-        except Garbled:
-            return
-        assert found is None or type(found) is dict
-
-
-@pytest.mark.parametrize(
-    "text", ["[" * 100_000, '{"a": NaN}', "[]", "1", '"x"', '{"a":1', "\udcff", "9" * 5000]
-)
-def test_what_is_no_object_is_no_message(text) -> None:
-    one, other = socket.socketpair()
-    with one, other:
-        data = text.encode("utf-8", "surrogateescape")
-        one.sendall(len(data).to_bytes(4, "big") + data)
-        with pytest.raises(Garbled):
-            receive(other)
-        one.sendall(b"\xff\xff\xff\xff")
-        with pytest.raises(Garbled, match="larger"):
-            receive(other)

@@ -99,6 +99,12 @@ class Call:
         self.is_async = is_async
         self.may_wait = False
 
+    @property
+    def idempotency_key(self) -> str:
+        """What its body may hand on, to act once: the used approval's key, or its own id."""
+        used = self.consumed
+        return self.decision_id if used is None else used.idempotency_key
+
     def restart(self) -> None:
         """Forget what was decided: the sequence begins again with the arguments as they came."""
         self.arguments = self.original

@@ -202,10 +202,8 @@ def execute(call: Call) -> Outcome:
 
 
 def frame_of(call: Call) -> Frame:
-    """Where the body of the call runs: its run, its reservation, its tool."""
-    used = call.consumed
-    key = call.decision_id if used is None else used.idempotency_key
-    return Frame(call.run, call.hold, call.tool.facts.name, key)
+    """Where the body of the call runs: its run, its reservation, its tool, its key."""
+    return Frame(call.run, call.hold, call.tool.facts.name, call.idempotency_key)
 
 
 def abandoned_if_killed(call: Call, outcome: Outcome) -> Outcome:

@@ -77,7 +77,8 @@ def serve(fd: int) -> None:
 
     try:
         tool = _asked_for(asked["module"], asked["name"])
-        enter(Frame(RemoteRun(asked["run"], asked["agent"], say), object(), tool.facts.name))  # type: ignore[arg-type]  # a part of them
+        run = RemoteRun(asked["run"], asked["agent"], say)
+        enter(Frame(run, object(), tool.facts.name, asked["key"]))  # type: ignore[arg-type]  # a part of them
         value = _run(tool, asked["arguments"])
         answer = {"returned": to_document(value, path="result", limits=RESULT_LIMITS)}
     except BaseException as error:  # noqa: BLE001  # handed to the agent, which raises it

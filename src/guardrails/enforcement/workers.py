@@ -197,6 +197,7 @@ class _Worker:
             "name": function.__qualname__,
             "run": call.run.id,
             "agent": call.run.agent.id,
+            "key": call.idempotency_key,
             "arguments": call.arguments.document,
             "directory": os.getcwd(),  # noqa: PTH109  # a text
             "environment": _environment(),
