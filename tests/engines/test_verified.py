@@ -16,7 +16,7 @@ import pytest
 
 from guardrails.audit.memory import MemoryRecord
 from guardrails.divergences import recorder
-from guardrails.engines.verified import VerifiedEngine
+from guardrails.engines.verified import REMEMBERED, VerifiedEngine
 from guardrails.errors import EvaluationError, PolicyUnavailable, Reason
 from guardrails.model.decision import Decision, Effect, MalformedDecision, Obligation
 from guardrails.testing import FakeClock
@@ -164,6 +164,44 @@ def test_a_divergence_is_recorded_and_moves_decisions_until_the_policies_change(
     assert divergence.detail["differs"] == ["effect", "reasons"]
     assert divergence.args == DOCUMENT["args"]
     assert divergence.detail["input"] == {k: v for k, v in DOCUMENT.items() if k != "args"}
+
+
+def test_a_revision_that_diverged_moves_decisions_again_when_it_comes_back(caplog) -> None:
+    inner, other = Engine(ALLOW, "A"), Engine(DENY, "unversioned")
+    engine = verified(inner, other)
+    engine.decide(DOCUMENT, "d1")
+    assert engine.drain()
+    assert engine.decide(DOCUMENT, "d2").effect is Effect.DENY
+    for _ in range(2):
+        inner.revision, other.answer = "B", lambda _: ALLOW
+        assert engine.decide(DOCUMENT, "d3").effect is Effect.ALLOW
+        assert engine.drain()
+        assert (engine.status().moved, engine.status().suspected) == (None, ("A",))
+        inner.revision, other.answer = "A", lambda _: DENY
+        assert engine.decide(DOCUMENT, "d4").effect is Effect.DENY, "the first call already"
+        assert asyncio.run(engine.decide_async(DOCUMENT, "d5")).effect is Effect.DENY
+        assert (engine.status().moved, engine.status().suspected) == ("A", ("A",))
+    assert engine.status().diverged == 1
+    assert caplog.text.count("by OPA again") == caplog.text.count("in this process again") == 2
+    engine.close()
+
+
+def test_what_is_remembered_of_divergences_is_bounded_and_the_oldest_goes_first() -> None:
+    inner, other = Engine(ALLOW), Engine(DENY, "unversioned")
+    engine = verified(inner, other)
+    for number in range(REMEMBERED + 1):
+        inner.revision = str(number)
+        engine.decide(DOCUMENT, "d")
+        assert engine.drain()
+    assert engine.status().suspected == tuple(map(str, range(1, REMEMBERED + 1)))
+    for revision, effect in (
+        ("1", Effect.DENY),
+        (str(REMEMBERED), Effect.DENY),
+        ("0", ALLOW.effect),
+    ):
+        inner.revision = revision
+        assert engine.decide(DOCUMENT, "d").effect is effect
+    engine.close()
 
 
 def test_what_either_answer_hides_is_hidden_in_the_record() -> None:

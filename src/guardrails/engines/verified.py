@@ -1,8 +1,9 @@
 """The engine that answers in the process and has a share of its answers checked by another.
 
 A sample of the decisions is asked of the other engine, the OPA server, off the call's path. Where
-the two differ, who is right is for people to find out; until the policies change, the other one
-decides: security runs it, and the differing engine is the one that is not OPA.
+the two differ, who is right is for people to find out; by that revision of the policies the other
+one decides from then on, also when it comes back after another one: security runs it, and the
+differing engine is the one that is not OPA.
 
 A call pays for the sample of which it is: its document is copied. It never waits.
 """
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 QUEUE: Final = 256
 """Samples that may wait for the other engine; more are dropped and counted."""
+
+REMEMBERED: Final = 1_000
+"""Revisions that diverged and are remembered; the one that did so longest ago is forgotten."""
 
 _log: Final = logging.getLogger("guardrails")
 
@@ -74,6 +78,8 @@ class VerifiedStatus:
         last_pair: The revisions, this process's and the other's, that could not be compared last.
         moved: The revision over which a divergence moved decisions to the other engine; None
             while this process decides.
+        suspected: The revisions over which the engines diverged, the latest last. By any of them
+            the other engine decides; after 1,000 the oldest is forgotten.
     """
 
     share: float
@@ -87,6 +93,7 @@ class VerifiedStatus:
     dropped: int = 0
     last_pair: tuple[str, str] | None = None
     moved: str | None = None
+    suspected: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +137,8 @@ class VerifiedEngine:
         self._sampler = Sampler(share)
         self._refusals = refusals
         self._report = report
+        # Replaced, never changed, so that it is read without the lock.
+        self._suspected: dict[str, None] = {}
         self._moved: str | None = None
         self._backlog: Backlog[_Sample] = Backlog(
             self._check, size=queue, name="guardrails-verified"
@@ -149,13 +158,13 @@ class VerifiedEngine:
 
     def decide(self, document: Mapping[str, Any], decision_id: str) -> Decision:
         """The decision about one input document; errors are those of the engine that decides."""
-        if self._moved is not None and self._decider() is self.other:
+        if self._suspected and self._decider() is self.other:
             return self.other.decide(document, decision_id)
         return self._decided(document, decision_id)
 
     async def decide_async(self, document: Mapping[str, Any], decision_id: str) -> Decision:
         """The same; it does not hold up the event loop."""
-        if self._moved is not None and self._decider() is self.other:
+        if self._suspected and self._decider() is self.other:
             return await self.other.decide_async(document, decision_id)
         return self._decided(document, decision_id)
 
@@ -167,9 +176,14 @@ class VerifiedEngine:
 
     def status(self) -> VerifiedStatus:
         """What checking has come to so far."""
-        moved = self._moved if self._decider() is self.other else None
+        self._decider()
         with self._lock:
-            return replace(self._status, dropped=self._backlog.dropped, moved=moved)
+            return replace(
+                self._status,
+                dropped=self._backlog.dropped,
+                moved=self._moved,
+                suspected=tuple(self._suspected),
+            )
 
     def drain(self, seconds: float = 5.0) -> bool:
         """Wait until every sample is checked; whether that was reached in time."""
@@ -180,19 +194,25 @@ class VerifiedEngine:
         self._backlog.close()
 
     def _decider(self) -> PolicyEngine:
-        moved = self._moved
-        if moved is None:
+        if not self._suspected:
             return self.inner
-        if self.inner.revision == moved:
-            return self.other
+        revision = self.inner.revision
+        moved = revision if revision in self._suspected else None
+        if moved != self._moved:
+            self._move(moved, revision)
+        return self.inner if moved is None else self.other
+
+    def _move(self, moved: str | None, revision: str) -> None:
         with self._lock:
-            if self._moved == moved:
-                self._moved = None
-                _log.warning(
-                    "policies changed to revision %s: decisions are made in this process again",
-                    self.inner.revision,
-                )
-        return self.inner
+            is_new, self._moved = self._moved != moved, moved
+        if is_new:
+            _log.warning(
+                "policies changed to revision %s: decisions are made %s",
+                revision,
+                "in this process again"
+                if moved is None
+                else "by OPA again, since the two engines diverged over it before",
+            )
 
     def _decided(self, document: Mapping[str, Any], decision_id: str) -> Decision:
         try:
@@ -259,11 +279,13 @@ class VerifiedEngine:
     def _diverged(self, sample: _Sample, theirs: Answer, found: tuple[str, ...]) -> None:
         # First of all: whatever is said about it, this process decides no more.
         with self._lock:
+            others = [each for each in self._suspected if each != sample.revision]
+            self._suspected = dict.fromkeys([*others[1 - REMEMBERED :], sample.revision])
             self._moved = sample.revision
         self._count("diverged")
         _log.error(
-            "divergence: this process and OPA do not agree about %s (%s), by revision %s; until the"
-            " policies change, OPA decides",
+            "divergence: this process and OPA do not agree about %s (%s), by revision %s; by that"
+            " revision OPA decides from now on",
             sample.decision_id,
             ", ".join(found),
             sample.revision,
@@ -301,4 +323,4 @@ def _copied(value: Any) -> Any:
     return value
 
 
-__all__ = ["QUEUE", "Divergence", "VerifiedEngine", "VerifiedStatus"]
+__all__ = ["QUEUE", "REMEMBERED", "Divergence", "VerifiedEngine", "VerifiedStatus"]
