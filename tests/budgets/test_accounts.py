@@ -105,6 +105,47 @@ def test_an_overrun_counts_in_full_on_every_account_and_stops_the_next_call(stan
     assert sum(call(ledger, other, Usage(1_000_000, 0, 1)) for _ in range(20)) == 7
 
 
+@pytest.mark.parametrize("named", [False, True])
+def test_an_overdrawn_account_refuses_every_call_also_one_that_takes_nothing_of_it(stand, named):
+    ledger = stand.ledger()
+    limits = Budget(usd="50")
+    ledger.open_run(
+        "job",
+        parent_id=None,
+        budget=limits if named else Budget(),
+        terms=() if named else (terms("env/prod", usd="50"),),
+        named=named,
+    )
+
+    def free_of_charge():
+        try:
+            hold = ledger.reserve("job", "t", CALL, None)
+        except BudgetExceeded:
+            return 0
+        ledger.charge(hold, Charge(micro_usd=30_000_000))
+        ledger.settle(hold, STEP)
+        return 1
+
+    assert [free_of_charge() for _ in range(6)] == [1, 1, 0, 0, 0, 0]
+    stand.renew()
+    assert [free_of_charge() for _ in range(3)] == [0, 0, 0]
+    assert ledger.spent("job").micro_usd == 60_000_000
+
+
+def test_what_others_overdraw_stops_a_process_that_has_taken_already(machine):
+    one, other = machine.ledger(), machine.ledger()
+    mine = machine.run(one, terms("env/prod", usd="10", calls=1000))
+    theirs = machine.run(other, terms("env/prod", usd="10", calls=1000))
+    assert sum(call(one, mine) for _ in range(10)) == 10
+    other.spend(theirs, Usage(micro_usd=11_000_000))
+    other._next_report = 0.0
+    other.renew(1e9)
+    call(one, mine)
+    one._next_report = 0.0
+    one.renew(1e9)
+    assert sum(call(one, mine) for _ in range(10)) == 0
+
+
 def test_a_window_that_ends_starts_anew_and_what_was_held_in_it_is_spent_in_it(stand):
     ledger = stand.ledger(time_zone="Europe/Berlin")
     stand.clock.advance(23 * 3600 - 60)  # a minute before the day ends in Berlin

@@ -59,6 +59,7 @@ class SharedMachine(RuleBasedStateMachine):
         self.running = [self.new() for _ in range(self.holders)]
         self.held: list[Call] = []
         self.spent: dict = {}
+        self.known: dict = {}  # the same, as far as a process spent it itself
         self.over: dict = {}
         self.limits: dict = {}
         self.dead = 0
@@ -103,7 +104,11 @@ class SharedMachine(RuleBasedStateMachine):
             assert not fits or (self.kind == "sqlite" and (self.holders > 1 or self.dead))
             self.answered(ledger, refused, yes=yes)
         else:
-            assert fits or self.kind == "sqlite", "a limit that was just lowered is heard of later"
+            assert fits or self.holders > 1, "what another process overran is heard of later"
+            for line in lines:
+                known = self.known.get((id(ledger), line), [0, 0, 0])
+                for index, limit in enumerate(self.limits[line]):
+                    assert limit is None or known[index] <= limit, "it is overdrawn"
             self.held.append(Call(lines, price, hold, ledger))
 
     def answered(self, ledger, refused, *, yes):
@@ -140,6 +145,7 @@ class SharedMachine(RuleBasedStateMachine):
         call.ledger.settle(call.hold, STEP)
         for line in call.lines:
             self.add(self.spent, line, call.amount)
+            self.add(self.known, (id(call.ledger), line), call.amount)
 
     @any_held
     @rule(data=st.data())

@@ -167,7 +167,7 @@ class Account:
             return 1
         if calls is not None and spent[2] + held[2] - freed[2] + amount[2] > calls:
             return 2
-        return None
+        return None if self.lease is None else self._overdrawn(self.lease)
 
     def hold(self, amount: Amount) -> None:
         """Add `amount` to what is held."""
@@ -203,8 +203,22 @@ class Account:
         limit, alert = self.limits[index], self.alerts_at[index]
         if limit is None:
             return None
+        if self.lease is not None and self._overdrawn(self.lease) is not None:
+            return -1
         taken = self.spent[index] + self.held[index]
         return limit - taken if alert is None else min(limit, alert - 1) - taken
+
+    def _overdrawn(self, lease: Lease) -> int | None:
+        """The first dimension of which more is spent than its limit, wherever; None for none.
+
+        This process's own limit does not show it: that is what it has spent, and what it has
+        taken besides.
+        """
+        for index, limit in enumerate(lease.limits):
+            unsaid = self.spent[index] - lease.reported[index]
+            if limit is not None and lease.spent[index] + unsaid > limit:
+                return index
+        return None
 
     def untaken(self, index: int) -> int:
         """What no process had taken of a leased account when it was last heard of."""

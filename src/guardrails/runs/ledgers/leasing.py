@@ -201,7 +201,7 @@ class LeasingLedger(LocalLedger, ABC):
                 said - spent for said, spent in zip(lease.reported, report.spent, strict=True)
             ]
 
-    def _apply(self, accounts: Iterable[Account], answers: Iterable[Answer]) -> None:
+    def _apply(self, accounts: Sequence[Account], answers: Iterable[Answer]) -> None:
         """Let the accounts stand as the database says."""
         for account, answer in zip(accounts, answers, strict=True):
             lease = lease_of(account)
@@ -230,6 +230,8 @@ class LeasingLedger(LocalLedger, ABC):
                     for limit, said in zip(account.limits, reported, strict=True)
                 )
                 account.limits = (usd, tokens, calls)
+        if self._pursed:
+            self._fold_tight(accounts, NOTHING)
 
     def _wait_for_report(self) -> None:
         while self._is_reporting:
