@@ -132,17 +132,42 @@ def test_an_overdrawn_account_refuses_every_call_also_one_that_takes_nothing_of_
     assert ledger.spent("job").micro_usd == 60_000_000
 
 
+@pytest.mark.parametrize("how", ["charge", "late", "settle", "spend"])
+@pytest.mark.parametrize("shared", ["account", "parent"])
+def test_an_overrun_stops_what_another_run_has_holds_for(stand, shared, how):
+    ledger = stand.ledger()
+    cost = Usage(100_000, 0, 1)
+    if shared == "account":
+        going = stand.run(ledger, terms("env/prod", usd="100"))
+        over = stand.run(ledger, terms("env/prod", usd="100"))
+    else:
+        going = stand.run(ledger, usd="100")
+        over = stand.run(ledger, parent=going)
+    hold = ledger.reserve(over, "t", CALL, None)
+    if how == "settle":
+        ledger.charge(hold, Charge(micro_usd=90_000_000))
+    if how == "late":
+        ledger.settle(hold, STEP)
+    assert sum(call(ledger, going, cost) for _ in range(20)) == 20
+    if how == "spend":
+        ledger.spend(over, Usage(micro_usd=104_000_000))
+    else:
+        ledger.charge(hold, Charge(micro_usd=104_000_000))
+        ledger.settle(hold, STEP)
+    assert sum(call(ledger, going, cost) for _ in range(22)) == 0
+    assert sum(call(ledger, over) for _ in range(2)) == 0
+
+
 def test_what_others_overdraw_stops_a_process_that_has_taken_already(machine):
     one, other = machine.ledger(), machine.ledger()
     mine = machine.run(one, terms("env/prod", usd="10", calls=1000))
     theirs = machine.run(other, terms("env/prod", usd="10", calls=1000))
+    one.renew(0.5)
     assert sum(call(one, mine) for _ in range(10)) == 10
     other.spend(theirs, Usage(micro_usd=11_000_000))
-    other._next_report = 0.0
-    other.renew(1e9)
-    call(one, mine)
-    one._next_report = 0.0
-    one.renew(1e9)
+    for ledger in (other, one):
+        ledger.renew(2.0)
+    assert one._leased[("env/prod", "day", *one._lines["env/prod", "day"].span)].limits[2] > 11
     assert sum(call(one, mine) for _ in range(10)) == 0
 
 

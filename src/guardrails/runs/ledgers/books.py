@@ -15,7 +15,7 @@ from weakref import WeakValueDictionary
 from guardrails.errors import RunClosed, StateUnavailable
 from guardrails.forks import at_forks
 from guardrails.runs.ledgers.accounts import Line
-from guardrails.runs.ledgers.amounts import CALLS
+from guardrails.runs.ledgers.amounts import CALLS, NOTHING
 from guardrails.runs.ledgers.holds import Hold, Purse, State
 from guardrails.runs.windows import Calendar, Span
 
@@ -208,6 +208,11 @@ class Books:
             purses = account.purses_by_tool.values()
             if any(id(each) in tight for purse in purses for each in purse.path):
                 self._fold(account)
+
+    def _stop_overdrawn(self, path: Sequence[Account]) -> None:
+        """Take back every purse on an overdrawn account: no call of any run goes on out of it."""
+        if self._pursed:
+            self._fold_tight(path, NOTHING)
 
     def _refill(self, account: RunAccount, tool: str, cost: Usage) -> Hold | None:
         """The first of some more holds for a purse that is used up; None where there is no room."""

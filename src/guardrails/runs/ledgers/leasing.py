@@ -230,8 +230,7 @@ class LeasingLedger(LocalLedger, ABC):
                     for limit, said in zip(account.limits, reported, strict=True)
                 )
                 account.limits = (usd, tokens, calls)
-        if self._pursed:
-            self._fold_tight(accounts, NOTHING)
+        self._stop_overdrawn(accounts)
 
     def _wait_for_report(self) -> None:
         while self._is_reporting:

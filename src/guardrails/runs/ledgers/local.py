@@ -181,6 +181,7 @@ class LocalLedger(Books):
                 own.report(amount, (charge.micro_usd is not None, charge.tokens is not None, False))
             else:
                 self._spend(own.path, amount)
+            self._stop_overdrawn(own.path)
         self.tell()
 
     def spend(self, run_id: str, usage: Usage) -> None:
@@ -195,7 +196,9 @@ class LocalLedger(Books):
             self._fold(account)
             self._roll(account)
             self._see_fresh(account)
-            self._spend(self._path_of(account, None, None), amount)
+            path = self._path_of(account, None, None)
+            self._spend(path, amount)
+            self._stop_overdrawn(path)
         self.tell()
 
     def settle(self, hold: AnyHold, step: Step) -> None:
@@ -232,6 +235,7 @@ class LocalLedger(Books):
             self._see_fresh(own.account, but=own)
             own.step = step
             self._end(own)
+            self._stop_overdrawn(own.path)
 
     def release(self, hold: AnyHold) -> None:
         """Give the hold back: the call did not start."""
