@@ -295,6 +295,28 @@ def test_a_run_that_is_shared_is_spent_from_by_both(tmp_path):
     other.close()
 
 
+@pytest.mark.parametrize("in_flight", [False, True])
+def test_a_run_that_was_left_is_joined_again_with_all_that_is_still_to_count(tmp_path, in_flight):
+    one, other = ledger_at(tmp_path, lease=1), ledger_at(tmp_path, lease=1)
+    one.open_run("p", parent_id=None, budget=Budget(calls=30))
+    one.open_run("r", parent_id="p", budget=Budget(calls=4))
+    one.share_run("r")
+    limit = Budget(calls=3)
+    other.join_run("r")
+    hold = other.reserve("r", "pay", CALL, limit)
+    if not in_flight:
+        other.settle(hold, STEP)
+    other.close_run("r")
+    other.join_run("r")
+    if in_flight:
+        other.settle(hold, STEP)
+    assert [call(other, "r", tool="pay", limits=limit) for _ in range(4)] == [1, 1, 0, 0]
+    assert [call(other, "r") for _ in range(3)] == [1, 0, 0]
+    assert other.spent("r") == one.spent("r") == Usage(calls=4)
+    one.close()
+    other.close()
+
+
 def call_if_open(ledger, run_id):
     with contextlib.suppress(RunClosed):
         call(ledger, run_id)

@@ -19,7 +19,7 @@ from guardrails.runs.ledgers import lines, run_rows
 from guardrails.runs.ledgers.accounts import Line, ToolAccount
 from guardrails.runs.ledgers.amounts import DIMENSIONS, limits_of
 from guardrails.runs.ledgers.leasing import LeasingLedger, lease_of, run_of
-from guardrails.runs.ledgers.lines import RUN_PERIOD
+from guardrails.runs.ledgers.lines import RUN_PERIOD, LineKey
 from guardrails.runs.ledgers.local import LocalLedger
 
 if TYPE_CHECKING:
@@ -171,11 +171,34 @@ class SqliteLedger(LeasingLedger):
                 raise RunClosed(f"no run `{run_id}` is shared here", run_id=run_id)
             if row.parent is not None:
                 self.join_run(row.parent)
-            super().open_run(
-                run_id, parent_id=row.parent, budget=row.budget, terms=terms or row.terms
-            )
-            self._attach_joined(self._open[run_id])
+            if not self._reopen(run_id, row.parent):
+                super().open_run(
+                    run_id, parent_id=row.parent, budget=row.budget, terms=terms or row.terms
+                )
+                self._attach_joined(self._open[run_id])
             self._start()
+
+    def _reopen(self, run_id: str, parent_id: str | None) -> bool:
+        """Go on with the account of a run that was left; False where nothing is left of that.
+
+        It still knows what calls in flight hold, and what of its spending is not reported.
+        """
+        known = self._known.get(run_id)
+        if known is None or not known.closed:
+            return False
+        parent = None if parent_id is None else self._open[parent_id]
+        if known.parent is not parent or not self._is_kept(known):
+            self._forget_closed(run_id)
+            return False
+        known.tools = {name: each for name, each in known.tools.items() if self._is_kept(each)}
+        known.closed = False
+        self._open[run_id] = known
+        return True
+
+    def _is_kept(self, account: Account) -> bool:
+        """Whether what happens on the account still comes to the database."""
+        lease = account.lease
+        return lease is not None and self._leased.get(LineKey(*lease.key)) is account
 
     def _keep(self, account: RunAccount) -> None:
         """Move a run's account to the database, with what was spent and is held of it."""
