@@ -198,6 +198,10 @@ class Ledger(Protocol):
         """
         ...
 
+    def leave_run(self, run_id: str) -> None:
+        """Take back one :meth:`join_run`; with the last one its account is closed here alone."""
+        ...
+
     def close(self) -> None:
         """Report what was spent and give back what is held from others; later calls refuse."""
         ...

@@ -306,13 +306,38 @@ def test_a_run_that_was_left_is_joined_again_with_all_that_is_still_to_count(tmp
     hold = other.reserve("r", "pay", CALL, limit)
     if not in_flight:
         other.settle(hold, STEP)
-    other.close_run("r")
+    other.leave_run("r")
     other.join_run("r")
     if in_flight:
         other.settle(hold, STEP)
     assert [call(other, "r", tool="pay", limits=limit) for _ in range(4)] == [1, 1, 0, 0]
     assert [call(other, "r") for _ in range(3)] == [1, 0, 0]
     assert other.spent("r") == one.spent("r") == Usage(calls=4)
+    one.close()
+    other.close()
+
+
+def test_a_run_is_left_when_the_last_who_joined_it_leaves(tmp_path):
+    one, other = ledger_at(tmp_path), ledger_at(tmp_path)
+    one.open_run("p", parent_id=None, budget=Budget(calls=30))
+    one.open_run("r", parent_id="p", budget=Budget(calls=30))
+    one.share_run("r")
+    for run_id in ("r", "r", "p"):
+        other.join_run(run_id)
+    other.leave_run("r")
+    assert call(other, "r") == 1, "somebody else has joined it, too"
+    other.leave_run("p")
+    assert call(other, "r") == 1, "its parent was joined with it"
+    other.leave_run("r")
+    for run_id in ("r", "p"):
+        with pytest.raises(RunClosed):
+            other.reserve(run_id, "t", CALL, None)
+    assert not other._open
+    assert not other._joins
+    one.join_run("r")
+    one.leave_run("r")
+    one.leave_run("r")
+    assert call(one, "r") == 1, "where it was opened it goes on"
     one.close()
     other.close()
 

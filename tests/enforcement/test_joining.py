@@ -152,6 +152,34 @@ def test_a_child_is_joined_with_all_that_it_is_part_of(stand):
         assert parent.spent.calls == 2
 
 
+def test_threads_that_join_one_run_leave_it_each_for_itself(stand):
+    with stand.here.run("billing") as parent:
+        above = gr.run_token()
+        with stand.here.run("clerk") as child:
+            token = gr.run_token()
+            joined, left = threading.Event(), threading.Event()
+
+            def stay():
+                with stand.there.join_run(token):
+                    joined.set()
+                    assert left.wait(60)
+                    return look_up("still there")
+
+            def come_and_go(each):
+                with stand.there.join_run(each):
+                    look_up("x")
+
+            with ThreadPoolExecutor(1) as pool:
+                staying = pool.submit(stay)
+                assert joined.wait(60)
+                for each in (token, above, token):
+                    elsewhere(lambda each=each: come_and_go(each))
+                left.set()
+                assert staying.result() == "still there"
+            assert child.spent.calls == 3
+            assert parent.spent.calls == 4
+
+
 def test_a_kill_of_the_run_stops_it_everywhere_and_no_token_is_given(stand):
     def join(token):
         with stand.there.join_run(token):

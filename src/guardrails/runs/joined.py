@@ -29,7 +29,7 @@ class JoinedRun(Run):
             try:
                 self._write("run.joined", {"pid": os.getpid()})
             except BaseException:
-                self.governor.ledger.close_run(self.id)
+                self.governor.ledger.leave_run(self.id)
                 raise
         except GuardrailsError:
             raise
@@ -47,12 +47,19 @@ class JoinedRun(Run):
         if isinstance(self.parent, JoinedRun):
             self.parent.begin_above()
 
+    def end_above(self) -> None:
+        """Count as left, it and its ancestors: the run below it that was joined is left."""
+        self._watch.stop()
+        self._state = RunState.CLOSED
+        if isinstance(self.parent, JoinedRun):
+            self.parent.end_above()
+
     def _begin(self) -> None:
         self._watch.start()
         self._state = RunState.OPEN
 
     def close(self) -> None:
-        """Leave it: its account in this process is closed, not the run; again, nothing.
+        """Leave it: the run goes on, also here for who else has joined it; again, nothing.
 
         Raises:
             StateUnavailable: ledger or record cannot be reached; it is left all the same.
@@ -62,11 +69,13 @@ class JoinedRun(Run):
                 return
             self._state = RunState.CLOSED
         self._watch.stop()
+        if isinstance(self.parent, JoinedRun):
+            self.parent.end_above()
         try:
             try:
                 self._keep_sums()
             finally:
-                self.governor.ledger.close_run(self.id)
+                self.governor.ledger.leave_run(self.id)
             self._write("run.left", {"pid": os.getpid(), "seconds": self._watch.passed()})
         except GuardrailsError:
             raise

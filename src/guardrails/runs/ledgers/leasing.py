@@ -62,6 +62,8 @@ class LeasingLedger(LocalLedger, ABC):
         self._leased: dict[LineKey, Account] = {}
         self._dirty_runs: dict[str, None] = {}
         self._gone_runs: list[str] = []
+        # How often each run of another process is joined here; what was opened here is not in it.
+        self._joins: dict[str, int] = {}
         self._closed = False
         # While a report is on its way, nothing else may be taken or reported.
         self._is_reporting = False

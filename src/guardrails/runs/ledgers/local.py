@@ -330,6 +330,9 @@ class LocalLedger(Books):
         """
         self.share_run(run_id)
 
+    def leave_run(self, run_id: str) -> None:
+        """Nothing: no run is joined here."""
+
     def close(self) -> None:
         """Give back what is held from others; here nothing is."""
 

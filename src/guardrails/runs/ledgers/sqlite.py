@@ -163,20 +163,52 @@ class SqliteLedger(LeasingLedger):
         """
         with self._lock:
             self._require_usable()
-            if run_id in self._open:
-                return
             with self._exchange.database.read() as connection:
                 row = run_rows.find_shared(connection, run_id)
             if row is None:
                 raise RunClosed(f"no run `{run_id}` is shared here", run_id=run_id)
             if row.parent is not None:
                 self.join_run(row.parent)
-            if not self._reopen(run_id, row.parent):
-                super().open_run(
-                    run_id, parent_id=row.parent, budget=row.budget, terms=terms or row.terms
-                )
-                self._attach_joined(self._open[run_id])
+            try:
+                self._join(row, terms)
+            except BaseException:
+                if row.parent is not None:
+                    self.leave_run(row.parent)
+                raise
             self._start()
+
+    def leave_run(self, run_id: str) -> None:
+        """Take back one :meth:`join_run`: with the last one the account is closed in this process.
+
+        So are its ancestors', which were joined with it. Where the run was opened here, it goes on.
+        """
+        with self._lock:
+            account = self._open.get(run_id)
+            if account is None:
+                return
+            try:
+                joins = self._joins.get(run_id, 0)
+                if joins > 1:
+                    self._joins[run_id] = joins - 1
+                elif joins:
+                    del self._joins[run_id]
+                    self.close_run(run_id)
+            finally:
+                if account.parent is not None:
+                    self.leave_run(account.parent.run_id)
+
+    def _join(self, row: RunRow, terms: Sequence[Terms]) -> None:
+        run_id = row.id
+        if run_id in self._open:
+            if run_id in self._joins:
+                self._joins[run_id] += 1
+            return
+        if not self._reopen(run_id, row.parent):
+            super().open_run(
+                run_id, parent_id=row.parent, budget=row.budget, terms=terms or row.terms
+            )
+            self._attach_joined(self._open[run_id])
+        self._joins[run_id] = 1
 
     def _reopen(self, run_id: str, parent_id: str | None) -> bool:
         """Go on with the account of a run that was left; False where nothing is left of that.
