@@ -181,19 +181,28 @@ class Ledger(Protocol):
         """
         ...
 
-    def share_run(self, run_id: str) -> None:
+    def share_run(self, run_id: str) -> tuple[str, ...]:
         """Let other processes join the run and its ancestors.
+
+        Returns:
+            What this opening of each has and no other of the same id, outermost first.
 
         Raises:
             StateUnavailable: this ledger is one process's.
         """
         ...
 
-    def join_run(self, run_id: str, *, terms: Sequence[Terms] = ()) -> None:
+    def join_run(self, run_id: str, *, nonces: Sequence[str], terms: Sequence[Terms] = ()) -> None:
         """Open, in this process, the account of a run that another one has shared.
 
+        Args:
+            run_id: The run.
+            nonces: What :meth:`share_run` has returned.
+            terms: The accounts that it shares, where they are not to be those with which it was
+                opened.
+
         Raises:
-            RunClosed: no such run is shared.
+            RunClosed: no such run is shared, or its id has been opened anew since.
             StateUnavailable: this ledger is one process's.
         """
         ...

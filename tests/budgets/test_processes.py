@@ -268,10 +268,9 @@ def test_a_run_that_is_shared_is_spent_from_by_both(tmp_path):
     one.open_run("r", parent_id="p", budget=Budget(calls=20))
     assert sum(call(one, "r") for _ in range(4)) == 4
     with pytest.raises(RunClosed, match="no run `r` is shared"):
-        other.join_run("r")
+        other.join_run("r", nonces=("a", "b"))
     hold = one.reserve("r", "t", CALL, None)
-    one.share_run("r")
-    other.join_run("r")
+    other.join_run("r", nonces=one.share_run("r"))
     done = 0
     for _ in range(30):
         done += call(other, "r") + call(one, "r", tool="pay", limits=Budget(calls=3))
@@ -300,14 +299,14 @@ def test_a_run_that_was_left_is_joined_again_with_all_that_is_still_to_count(tmp
     one, other = ledger_at(tmp_path, lease=1), ledger_at(tmp_path, lease=1)
     one.open_run("p", parent_id=None, budget=Budget(calls=30))
     one.open_run("r", parent_id="p", budget=Budget(calls=4))
-    one.share_run("r")
+    nonces = one.share_run("r")
     limit = Budget(calls=3)
-    other.join_run("r")
+    other.join_run("r", nonces=nonces)
     hold = other.reserve("r", "pay", CALL, limit)
     if not in_flight:
         other.settle(hold, STEP)
     other.leave_run("r")
-    other.join_run("r")
+    other.join_run("r", nonces=nonces)
     if in_flight:
         other.settle(hold, STEP)
     assert [call(other, "r", tool="pay", limits=limit) for _ in range(4)] == [1, 1, 0, 0]
@@ -321,9 +320,10 @@ def test_a_run_is_left_when_the_last_who_joined_it_leaves(tmp_path):
     one, other = ledger_at(tmp_path), ledger_at(tmp_path)
     one.open_run("p", parent_id=None, budget=Budget(calls=30))
     one.open_run("r", parent_id="p", budget=Budget(calls=30))
-    one.share_run("r")
-    for run_id in ("r", "r", "p"):
-        other.join_run(run_id)
+    nonces = one.share_run("r")
+    other.join_run("r", nonces=nonces)
+    other.join_run("r", nonces=nonces)
+    other.join_run("p", nonces=nonces[:1])
     other.leave_run("r")
     assert call(other, "r") == 1, "somebody else has joined it, too"
     other.leave_run("p")
@@ -334,10 +334,37 @@ def test_a_run_is_left_when_the_last_who_joined_it_leaves(tmp_path):
             other.reserve(run_id, "t", CALL, None)
     assert not other._open
     assert not other._joins
-    one.join_run("r")
+    one.join_run("r", nonces=nonces)
     one.leave_run("r")
     one.leave_run("r")
     assert call(one, "r") == 1, "where it was opened it goes on"
+    one.close()
+    other.close()
+
+
+def test_what_one_opening_of_a_run_was_shared_with_does_not_join_the_next(tmp_path):
+    one, other = ledger_at(tmp_path), ledger_at(tmp_path)
+
+    def opened():
+        one.open_run("p", parent_id=None, budget=Budget(calls=30), named=True)
+        one.open_run("r", parent_id="p", budget=Budget(calls=30), named=True)
+        return one.share_run("r")
+
+    old = opened()
+    assert one.share_run("r") == old, "of one opening it stays the same"
+    other.join_run("r", nonces=old)
+    one.close_run("r")
+    one.close_run("p")
+    new = opened()
+    assert not set(old) & set(new)
+    for wrong in (old, (new[0], old[1]), (old[0], new[1]), new[1:], (*new, new[1]), (), ("", "")):
+        with pytest.raises(RunClosed, match="has its id now"):
+            other.join_run("r", nonces=wrong)
+    with pytest.raises(RunClosed, match="not been left"):
+        other.join_run("r", nonces=new)
+    other.leave_run("r")
+    other.join_run("r", nonces=new)
+    assert call(other, "r") == 1
     one.close()
     other.close()
 
@@ -350,8 +377,7 @@ def call_if_open(ledger, run_id):
 def test_a_tools_limit_holds_in_all_processes_of_a_shared_run(tmp_path):
     one, other = ledger_at(tmp_path, lease=1), ledger_at(tmp_path, lease=1)
     one.open_run("r", parent_id=None, budget=Budget(calls=100))
-    one.share_run("r")
-    other.join_run("r")
+    other.join_run("r", nonces=one.share_run("r"))
     limit = Budget(calls=5)
     done = sum(call(each, "r", tool="pay", limits=limit) for _ in range(6) for each in (one, other))
     assert done == 5

@@ -210,6 +210,21 @@ def test_once_the_run_has_ended_its_token_opens_nothing_and_who_joined_is_refuse
         gr.run_token()
 
 
+def test_a_token_of_one_run_does_not_join_the_next_one_of_its_id(stand):
+    with stand.here.run("billing", id="job"):
+        token = gr.run_token()
+    with stand.here.run("clerk", id="job") as run:
+        gr.run_token()
+
+        def join():
+            with stand.there.join_run(token):
+                look_up("on whose account?")
+
+        with pytest.raises(gr.RunClosed, match="another one has its id now"):
+            elsewhere(join)
+        assert run.spent.calls == 0
+
+
 def test_a_token_is_refused_where_anything_is_not_as_it_was(stand, tmp_path):
     with stand.here.run("billing"):
         token = gr.run_token(expires_in=5)

@@ -63,11 +63,15 @@ def token_of(run: Run, tokens: RunTokens | None, expires_in: float) -> str:
             "its token; name a directory under `state` in guardrails.yaml",
             run_id=run.id,
         )
+    nonces = run.governor.ledger.share_run(run.id)
     now = run.governor.clock.now_ns()
     seconds = run.remaining.seconds
     claims = Claims(
         environment=run.agent.environment,
-        chain=tuple(Ancestor(each.id, each.agent.id, _digest(each.agent)) for each in chain),
+        chain=tuple(
+            Ancestor(each.id, each.agent.id, _digest(each.agent), nonce)
+            for each, nonce in zip(chain, nonces, strict=True)
+        ),
         narrowed_by=tuple((facts.id, _digest(facts)) for facts in run.narrowed_by),
         mode=run.mode.value,
         labels=run.labels,
@@ -77,7 +81,6 @@ def token_of(run: Run, tokens: RunTokens | None, expires_in: float) -> str:
         issued=now,
         expires=now + int(expires_in * _NS),
     )
-    run.governor.ledger.share_run(run.id)
     return tokens.sign(claims)
 
 
@@ -117,6 +120,7 @@ def joined_run(  # noqa: PLR0913  # what it is joined under, each by its name
             parent=run,
             narrowed_by=narrowed_by if last else (),
             breakers=breakers if last else None,
+            nonce=each.nonce,
         )
     if run is None:
         raise refused("it names no run")

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from guardrails.errors import GuardrailsError, RunClosed, StateUnavailable
 from guardrails.runs.run import Run, RunState
 
 
 class JoinedRun(Run):
-    """A run that was opened in another process. Leaving it here ends it here alone."""
+    """A run that was opened in another process. Leaving it here ends it here alone.
 
-    __slots__ = ()
+    Args:
+        parent: The joined run in which it is.
+        nonce: What this opening of it has, and no other of the same id.
+        about: What :class:`Run` takes.
+    """
+
+    __slots__ = ("nonces",)
+
+    def __init__(self, *, parent: JoinedRun | None, nonce: str, **about: Any) -> None:
+        super().__init__(parent=parent, **about)
+        self.nonces: tuple[str, ...] = (nonce,) if parent is None else (*parent.nonces, nonce)
 
     def open(self) -> None:
         """Join its account, and record that.
@@ -25,7 +36,7 @@ class JoinedRun(Run):
                 raise RunClosed(f"the run `{self.id}` was joined and left before", run_id=self.id)
             self._state = RunState.CLOSED
         try:
-            self.governor.ledger.join_run(self.id)
+            self.governor.ledger.join_run(self.id, nonces=self.nonces)
             try:
                 self._write("run.joined", {"pid": os.getpid()})
             except BaseException:

@@ -43,17 +43,19 @@ _RULE: Final = "guardrails.run"
 
 
 class Ancestor(NamedTuple):
-    """A run above the one that is joined, or that one itself: its id, its agent, its agent's facts.
+    """A run above the one that is joined, or that one itself: which, whose, and which opening.
 
     Attributes:
         run: Its id.
         agent: The agent's id.
         facts: The digest of what the register says of that agent.
+        nonce: What this opening of it has, and no other of the same id.
     """
 
     run: str
     agent: str
     facts: str
+    nonce: str
 
 
 class Claims(NamedTuple):
@@ -165,7 +167,11 @@ def _base64(data: bytes) -> str:
 
 def _claims(said: Any) -> Claims:
     # It was signed here; another release may have had other claims.
-    if type(said) is not dict or said.keys() != set(Claims._fields):
+    if (
+        type(said) is not dict
+        or said.keys() != set(Claims._fields)
+        or any(len(each) != len(Ancestor._fields) for each in said["chain"])
+    ):
         raise refused("it was made by another release of guardrails")
     return Claims(
         **{

@@ -311,7 +311,7 @@ class LocalLedger(Books):
             line.raise_by(exhausted.top_up.by)
             return True
 
-    def share_run(self, run_id: str) -> None:
+    def share_run(self, run_id: str) -> tuple[str, ...]:
         """Let other processes join the run.
 
         Raises:
@@ -322,7 +322,13 @@ class LocalLedger(Books):
             "process's memory; name a directory under `state` in guardrails.yaml"
         )
 
-    def join_run(self, run_id: str, *, terms: Sequence[Terms] = ()) -> None:  # noqa: ARG002  # the port's
+    def join_run(
+        self,
+        run_id: str,
+        *,
+        nonces: Sequence[str],  # noqa: ARG002  # the port's
+        terms: Sequence[Terms] = (),  # noqa: ARG002  # as above
+    ) -> None:
         """Open the account of a run that another process has shared.
 
         Raises:

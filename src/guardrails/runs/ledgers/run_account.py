@@ -46,6 +46,7 @@ class RunAccount(Account):
         lately: What the last call of each tool cost that looked at every account, and how many
             holds for calls like it were made.
         fresh: The last hold that was counted, if nobody has seen its snapshot.
+        nonce: What this opening has and no other of the same id, once others can join it.
         written: What of its spending is written down for after a crash.
     """
 
@@ -59,6 +60,7 @@ class RunAccount(Account):
         "lately",
         "lines",
         "log",
+        "nonce",
         "parent",
         "purses_by_tool",
         "run_id",
@@ -96,6 +98,7 @@ class RunAccount(Account):
         self.log: deque[Hold] = deque()
         self.history: dict[str, int] = {}
         self.tools: dict[str, ToolAccount] = {}
+        self.nonce = ""
         self.written = [0, 0, 0]
         self.steps: deque[Step] = deque(maxlen=STEPS_KEPT)
         super().__init__(account_name(run_id, None), budget)

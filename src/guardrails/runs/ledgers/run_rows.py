@@ -21,11 +21,14 @@ if TYPE_CHECKING:
     from guardrails.runs.ledgers.run_account import RunAccount
 
 _PUT: Final = """
-    INSERT INTO run VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET
+    INSERT INTO run (
+        id, parent, holder, terms, usd_limit, tokens_limit, calls_limit, usd, tokens, calls, shared,
+        nonce
+    ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET
         parent = excluded.parent, holder = excluded.holder, terms = excluded.terms,
         usd_limit = excluded.usd_limit, tokens_limit = excluded.tokens_limit,
         calls_limit = excluded.calls_limit, usd = excluded.usd, tokens = excluded.tokens,
-        calls = excluded.calls, shared = excluded.shared
+        calls = excluded.calls, shared = excluded.shared, nonce = excluded.nonce
     WHERE excluded.shared >= run.shared
 """
 
@@ -40,6 +43,7 @@ class RunRow(NamedTuple):
         limits: Its own limits.
         taken: What was spent and held; of a shared run nothing, which its account says.
         is_shared: Whether its account is in the database.
+        nonce: What this opening has and no other of the same id; empty where it is not shared.
     """
 
     id: str
@@ -48,6 +52,7 @@ class RunRow(NamedTuple):
     limits: Limits
     taken: Amount
     is_shared: bool
+    nonce: str = ""
 
     @property
     def budget(self) -> Budget:
@@ -63,28 +68,46 @@ def row_of(account: RunAccount, *, is_shared: bool) -> RunRow:
     )
     parent = None if account.parent is None else account.parent.run_id
     limits = limits_of(account.budget) if is_shared else account.limits
-    return RunRow(account.run_id, parent, account.terms, limits, (usd, tokens, calls), is_shared)
+    return RunRow(
+        account.run_id,
+        parent,
+        account.terms,
+        limits,
+        (usd, tokens, calls),
+        is_shared,
+        account.nonce,
+    )
 
 
 def put(connection: Connection, holder: str, row: RunRow) -> None:
     """Write a run down; one that was shared meanwhile stays so."""
     connection.execute(
         _PUT,
-        (row.id, row.parent, holder, _text(row.terms), *row.limits, *row.taken, int(row.is_shared)),
+        (
+            row.id,
+            row.parent,
+            holder,
+            _text(row.terms),
+            *row.limits,
+            *row.taken,
+            int(row.is_shared),
+            row.nonce,
+        ),
     )
 
 
 def find_shared(connection: Connection, run_id: str) -> RunRow | None:
     """The shared run of this id, or None."""
     found = connection.execute(
-        "SELECT parent, terms, usd_limit, tokens_limit, calls_limit FROM run"
+        "SELECT parent, terms, usd_limit, tokens_limit, calls_limit, nonce FROM run"
         " WHERE id = ? AND shared = 1",
         (run_id,),
     ).fetchone()
     if found is None:
         return None
-    parent, terms, usd, tokens, calls = found
-    return RunRow(run_id, parent, _terms(terms), (usd, tokens, calls), (0, 0, 0), is_shared=True)
+    parent, terms, usd, tokens, calls, nonce = found
+    limits = (usd, tokens, calls)
+    return RunRow(run_id, parent, _terms(terms), limits, (0, 0, 0), is_shared=True, nonce=nonce)
 
 
 def delete(connection: Connection, holder: str, run_id: str) -> None:

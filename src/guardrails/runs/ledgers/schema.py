@@ -50,5 +50,6 @@ SCHEMA: Final = (
         by TEXT NOT NULL, reason TEXT NOT NULL
     )
     """,
+    "ALTER TABLE run ADD COLUMN nonce TEXT NOT NULL DEFAULT ''",
 )
 """A version each; only ever added to."""

@@ -11,6 +11,7 @@ database from the start, so that it can go on after a crash with what it had spe
 from __future__ import annotations
 
 import threading
+from secrets import token_hex
 from typing import TYPE_CHECKING, Final
 
 from guardrails.errors import RunClosed
@@ -135,8 +136,11 @@ class SqliteLedger(LeasingLedger):
             self._say((account,), [self._report(account)])
             return usage + Usage(*account.lease.others)
 
-    def share_run(self, run_id: str) -> None:
+    def share_run(self, run_id: str) -> tuple[str, ...]:
         """Let other processes join the run and its ancestors: their accounts go to the database.
+
+        Returns:
+            What this opening of each has and no other of the same id, outermost first.
 
         Raises:
             RunClosed: the run is not open here.
@@ -144,21 +148,24 @@ class SqliteLedger(LeasingLedger):
         """
         with self._lock:
             self._require_usable()
-            for account in reversed(tuple(self._find_open(run_id).chain())):
+            chain = tuple(self._find_open(run_id).chain())[::-1]
+            for account in chain:
                 if account.lease is None:
                     self._keep(account)
         self.tell()
+        return tuple(account.nonce for account in chain)
 
-    def join_run(self, run_id: str, *, terms: Sequence[Terms] = ()) -> None:
+    def join_run(self, run_id: str, *, nonces: Sequence[str], terms: Sequence[Terms] = ()) -> None:
         """Open, in this process, the account of a run that another one has shared.
 
         Args:
             run_id: The run.
+            nonces: What :meth:`share_run` has returned.
             terms: The accounts that it shares, where they are not to be those with which it was
                 opened.
 
         Raises:
-            RunClosed: no such run is shared, or it has ended.
+            RunClosed: no such run is shared, it has ended, or its id has been opened anew since.
             StateUnavailable: the database cannot be used.
         """
         with self._lock:
@@ -167,8 +174,14 @@ class SqliteLedger(LeasingLedger):
                 row = run_rows.find_shared(connection, run_id)
             if row is None:
                 raise RunClosed(f"no run `{run_id}` is shared here", run_id=run_id)
+            *above, nonce = nonces or ("",)
+            if not nonce or row.nonce != nonce or bool(above) != (row.parent is not None):
+                raise RunClosed(
+                    f"the run `{run_id}` that was shared has ended; another one has its id now",
+                    run_id=run_id,
+                )
             if row.parent is not None:
-                self.join_run(row.parent)
+                self.join_run(row.parent, nonces=above)
             try:
                 self._join(row, terms)
             except BaseException:
@@ -199,32 +212,39 @@ class SqliteLedger(LeasingLedger):
 
     def _join(self, row: RunRow, terms: Sequence[Terms]) -> None:
         run_id = row.id
-        if run_id in self._open:
+        account = self._open.get(run_id)
+        if account is not None:
+            if account.nonce != row.nonce:
+                raise RunClosed(
+                    f"an earlier run `{run_id}` has not been left here yet", run_id=run_id
+                )
             if run_id in self._joins:
                 self._joins[run_id] += 1
             return
-        if not self._reopen(run_id, row.parent):
+        if not self._reopen(row):
             super().open_run(
                 run_id, parent_id=row.parent, budget=row.budget, terms=terms or row.terms
             )
-            self._attach_joined(self._open[run_id])
+            account = self._open[run_id]
+            account.nonce = row.nonce
+            self._attach_joined(account)
         self._joins[run_id] = 1
 
-    def _reopen(self, run_id: str, parent_id: str | None) -> bool:
+    def _reopen(self, row: RunRow) -> bool:
         """Go on with the account of a run that was left; False where nothing is left of that.
 
         It still knows what calls in flight hold, and what of its spending is not reported.
         """
-        known = self._known.get(run_id)
+        known = self._known.get(row.id)
         if known is None or not known.closed:
             return False
-        parent = None if parent_id is None else self._open[parent_id]
-        if known.parent is not parent or not self._is_kept(known):
-            self._forget_closed(run_id)
+        parent = None if row.parent is None else self._open[row.parent]
+        if known.nonce != row.nonce or known.parent is not parent or not self._is_kept(known):
+            self._forget_closed(row.id)
             return False
         known.tools = {name: each for name, each in known.tools.items() if self._is_kept(each)}
         known.closed = False
-        self._open[run_id] = known
+        self._open[row.id] = known
         return True
 
     def _is_kept(self, account: Account) -> bool:
@@ -238,6 +258,7 @@ class SqliteLedger(LeasingLedger):
         alerted = account.alerted
         self._wait_for_report()
         exchange = self._exchange
+        account.nonce = token_hex(16)
         with exchange.database.transaction() as connection:
             exchange.register(connection)
             self._delete_closed(connection)
@@ -441,4 +462,5 @@ class SqliteLedger(LeasingLedger):
                 )
                 account = self._open[old.run_id]
                 account.history, account.steps = dict(old.history), old.steps.copy()
+                account.nonce = old.nonce
                 self._attach_joined(account)
