@@ -497,6 +497,50 @@ ledger.reserve("r", "t", Usage(calls=1), None)
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 
 
+WORKERS = """
+import multiprocessing, sys
+from guardrails.model.account import Terms, Window
+from guardrails.model.budget import Budget, Usage
+from guardrails.model.call import Step
+from guardrails.runs.ledgers.sqlite import SqliteLedger
+
+ledger = SqliteLedger(sys.argv[2])
+
+def work(name):
+    ledger.open_run(name, parent_id=None, budget=Budget(),
+        terms=(Terms("env/prod", Window.DAY, Budget(usd="1", calls=120)),))
+    hold = ledger.reserve(name, "t", Usage(1_000, 0, 1), None)
+    ledger.settle(hold, Step("t", "r", "allow", "ok"))
+
+if __name__ == "__main__":
+    if len(sys.argv) > 3:
+        work("mine")
+    context = multiprocessing.get_context(sys.argv[1])
+    workers = [context.Process(target=work, args=(f"r{n}",)) for n in range(3)]
+    for each in workers:
+        each.start()
+    for each in workers:
+        each.join()
+    sys.exit(max(each.exitcode for each in workers))
+"""
+
+
+@pytest.mark.parametrize("used_before", [False, True])
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_workers_of_multiprocessing_give_back_what_they_had_taken(tmp_path, method, used_before):
+    script = tmp_path / "workers.py"
+    script.write_text(WORKERS)
+    words = [sys.executable, script, method, tmp_path / "budgets.sqlite"]
+    subprocess.run([*words, "used"] if used_before else words, check=True, timeout=100)
+    calls = 4 if used_before else 3
+    overview = Overview(tmp_path / "budgets.sqlite", [ENV], Calendar())
+    stand = overview.stands(time.time_ns())[0]
+    history = overview.history()
+    overview.close()
+    assert (stand.spent, stand.taken) == ((calls * 1_000, 0, calls), (0, 0, 0))
+    assert (stand.crashed, history) == ((0, 0, 0), [])
+
+
 # ------------------------------------------------------------------------------- faults
 
 

@@ -8,6 +8,7 @@ when others do, when it is idle, and when it ends.
 from __future__ import annotations
 
 import atexit
+import multiprocessing.util
 import threading
 import weakref
 from abc import ABC, abstractmethod
@@ -39,6 +40,9 @@ _REPORT: Final = 1.0
 _SWEEP: Final = 5.0
 _IDLE: Final = 10.0
 """Seconds between reports, between sweeps, and after which what is idle is given back."""
+
+_LAST: Final = -100
+"""Of what `multiprocessing` does at the end of a worker: after its own workers have ended."""
 
 
 class LeasingLedger(LocalLedger, ABC):
@@ -72,8 +76,14 @@ class LeasingLedger(LocalLedger, ABC):
         self._epoch = -1
         self._next_report = self._next_sweep = 0.0
         self._exchange = self._new_exchange()
-        known = weakref.ref(self)
-        atexit.register(_close, known)
+        atexit.register(_close, weakref.ref(self))
+        # A worker of `multiprocessing` that was forked ends without `atexit`, and forgets, as it
+        # begins, what its parent wanted at its end; but not whom to tell that it has begun.
+        self._close_at_end()
+        multiprocessing.util.register_after_fork(self, LeasingLedger._close_at_end)
+
+    def _close_at_end(self) -> None:
+        multiprocessing.util.Finalize(None, _close, (weakref.ref(self),), exitpriority=_LAST)
 
     def _new_exchange(self) -> Exchange:
         lease, charges = self._settings
