@@ -17,6 +17,7 @@ from guardrails.errors import BudgetExceeded
 from guardrails.model.budget import Budget, Charge, Usage
 from guardrails.ports import Ledger
 from guardrails.runs.ledgers.memory import MemoryLedger
+from guardrails.runs.ledgers.overview import Overview
 
 if TYPE_CHECKING:
     from guardrails.runs.alerts import Alert
@@ -251,6 +252,27 @@ def test_a_top_up_raises_once_and_only_what_it_was_asked_for(stand):
     assert not ledger.raise_limit(asked, request_id="ap-1", by="dana")
     assert not ledger.raise_limit(asked, request_id="ap-2", by="dana"), "the limit has changed"
     assert sum(call(ledger, run_id) for _ in range(5)) == 2
+
+
+@pytest.mark.parametrize(("limit", "runs"), [(4, 2), (None, 0), (2, 0)])
+def test_a_limit_that_is_set_takes_the_place_of_what_a_top_up_added(machine, limit, runs):
+    ledger = machine.ledger(lease=1)
+    account = terms("env/prod", top_up=more(calls=7, tokens=5), calls=2, tokens=100)
+    run_id = machine.run(ledger, account)
+    assert sum(call(ledger, run_id) for _ in range(3)) == 2
+    with pytest.raises(BudgetExceeded) as refused:
+        ledger.reserve(run_id, "t", CALL, None)
+    assert ledger.raise_limit(refused.value.top_up, request_id="ap-1", by="dana")
+    overview = Overview(machine.folder / "budgets.sqlite", [account], ledger.calendar)
+    now = machine.clock.now_ns()
+    change = overview.set_limit(
+        "env/prod", "day", "calls", limit, by="dana", reason="no more", now_ns=now
+    )
+    assert (change.old, change.new) == (9, limit or 2)
+    assert overview.stands(now)[0].limits == (None, 105, limit or 2), "the other one still holds"
+    overview.close()
+    machine.renew()
+    assert sum(call(ledger, run_id) for _ in range(9)) == runs
 
 
 def test_snapshots_under_any_interleaving_let_exactly_n_pass(stand):

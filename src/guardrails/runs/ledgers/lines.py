@@ -81,6 +81,12 @@ _BY_KEY = _SELECT + " WHERE line.account = ? AND line.period = ? AND line.start 
 _BY_ID = _SELECT + " WHERE line.id = ?"
 _ALL = _SELECT + " ORDER BY line.account, line.period, line.start"
 
+_WITHOUT_MORE = {
+    "usd": "UPDATE line SET usd_more = 0 WHERE id = ?",
+    "tokens": "UPDATE line SET tokens_more = 0 WHERE id = ?",
+    "calls": "UPDATE line SET calls_more = 0 WHERE id = ?",
+}
+
 
 def find(connection: Connection, account: str, period: str, start: int) -> LineRow | None:
     """The row, if there is one."""
@@ -143,6 +149,11 @@ def spend(connection: Connection, row: LineRow, amount: Amount) -> list[Alert]:
         (*spent, *alerted, row.id),
     )
     return [_alert(row, index, percent, spent) for index, percent in due]
+
+
+def take_back_raise(connection: Connection, line: int, dimension: str) -> None:
+    """Let nothing of what people have added to a limit stand on top of it."""
+    connection.execute(_WITHOUT_MORE[dimension], (line,))
 
 
 def changed(connection: Connection, line: int) -> None:

@@ -117,7 +117,7 @@ class Overview:
         reason: str,
         now_ns: int,
     ) -> Change:
-        """Let a limit be `amount`, or again what configuration says.
+        """Let a limit be `amount`, or again what configuration says; without what people added.
 
         Args:
             account: The account's name.
@@ -150,6 +150,7 @@ class Overview:
             for (line,) in connection.execute(
                 "SELECT id FROM line WHERE account = ? AND period = ?", (account, window)
             ).fetchall():
+                lines.take_back_raise(connection, line, dimension)
                 lines.changed(connection, line)
             lines.bump(connection)
             after = self._find(connection, account, window, now_ns)
