@@ -275,6 +275,30 @@ def test_a_limit_that_is_set_takes_the_place_of_what_a_top_up_added(machine, lim
     assert sum(call(ledger, run_id) for _ in range(9)) == runs
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_limit_that_was_set_for_a_run_is_its_own_again_by_default(machine, shared):
+    ledger = machine.ledger(lease=1)
+    run_id = machine.run(ledger, calls=10)
+    if shared:
+        ledger.share_run(run_id)
+    overview = Overview(machine.folder / "budgets.sqlite", [], ledger.calendar)
+
+    def set_to(limit):
+        machine.renew()
+        words = {"by": "dana", "reason": "r", "now_ns": machine.clock.now_ns()}
+        change = overview.set_limit(f"run/{run_id}", "run", "calls", limit, **words)
+        machine.renew()
+        return change.old, change.new
+
+    machine.renew()
+    assert sum(call(ledger, run_id) for _ in range(2)) == 2
+    assert set_to(3) == (10, 3)
+    assert sum(call(ledger, run_id) for _ in range(9)) == 1
+    assert set_to(None) == (3, 10)
+    assert sum(call(ledger, run_id) for _ in range(9)) == 7
+    overview.close()
+
+
 def test_snapshots_under_any_interleaving_let_exactly_n_pass(stand):
     ledger = stand.ledger()
     run_id = stand.run(ledger, terms("env/prod", calls=1000))

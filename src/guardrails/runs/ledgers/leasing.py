@@ -283,15 +283,15 @@ class LeasingLedger(LocalLedger, ABC):
         try:
             self._say_unlocked(accounts, reports)
             self._write_runs(rows)
-            limits = self._set_limits() if everything else []
+            limits = self._set_limits() if everything else None
         finally:
             with self._lock:
                 self._is_reporting = False
                 self._reported.notify_all()
         with self._lock:
             self._forget()
-            for name, dimension, amount in limits:
-                self._set_limit(name, dimension, amount)
+            if limits is not None:
+                self._put_in_force(limits)
 
     def _say_unlocked(self, accounts: Sequence[Account], reports: Sequence[Report]) -> None:
         """Report while calls go on; they may take from what this process has, and settle."""
@@ -362,8 +362,8 @@ class LeasingLedger(LocalLedger, ABC):
         """What was set for runs: account, dimension, limit; without the lock."""
 
     @abstractmethod
-    def _set_limit(self, name: str, dimension: str, amount: int) -> None:
-        """Put in force what was set for a run that is this process's alone."""
+    def _put_in_force(self, limits: Sequence[tuple[str, str, int]]) -> None:
+        """Let runs that are this process's alone have what was set, or else their own limits."""
 
 
 def _close(known: weakref.ref[LeasingLedger]) -> None:

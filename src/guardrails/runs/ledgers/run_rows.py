@@ -67,7 +67,7 @@ def row_of(account: RunAccount, *, is_shared: bool) -> RunRow:
         for spent, held in zip(account.spent, account.held, strict=True)
     )
     parent = None if account.parent is None else account.parent.run_id
-    limits = limits_of(account.budget) if is_shared else account.limits
+    limits = limits_of(account.budget)  # what was set stands beside them
     return RunRow(
         account.run_id,
         parent,

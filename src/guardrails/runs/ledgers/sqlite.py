@@ -387,17 +387,19 @@ class SqliteLedger(LeasingLedger):
                 "SELECT account, dimension, amount FROM setting WHERE period = ?", (RUN_PERIOD,)
             ).fetchall()
 
-    def _set_limit(self, name: str, dimension: str, amount: int) -> None:
-        """Put in force what was set for a run that is this process's alone."""
-        account = self._open.get(name.removeprefix("run/"))
-        if account is None or account.lease is not None:
-            return
-        limits = list(account.limits)
-        limits[DIMENSIONS.index(dimension)] = amount
-        usd, tokens, calls = limits
-        if (usd, tokens, calls) != account.limits:
-            self._fold(account)
-            account.put_in_force((usd, tokens, calls))
+    def _put_in_force(self, limits: Sequence[tuple[str, str, int]]) -> None:
+        """Let runs that are this process's alone have what was set, or else their own limits."""
+        amounts = {(name, dimension): amount for name, dimension, amount in limits}
+        for account in self._open.values():
+            if account.lease is not None:
+                continue
+            usd, tokens, calls = (
+                amounts.get((account.name, dimension), own)
+                for dimension, own in zip(DIMENSIONS, limits_of(account.budget), strict=True)
+            )
+            if (usd, tokens, calls) != account.limits:
+                self._fold(account)
+                account.put_in_force((usd, tokens, calls))
 
     def _rows_of_runs(self) -> list[RunRow]:
         """What is to be written down of runs that are this process's alone."""
