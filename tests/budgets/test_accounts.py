@@ -254,6 +254,19 @@ def test_a_top_up_raises_once_and_only_what_it_was_asked_for(stand):
     assert sum(call(ledger, run_id) for _ in range(5)) == 2
 
 
+def test_nobody_is_asked_for_a_top_up_that_cannot_raise_what_is_used_up(stand):
+    ledger = stand.ledger()
+    run_id = stand.run(ledger, terms("env/prod", top_up=more(usd="1"), usd="1", calls=2))
+    assert sum(call(ledger, run_id) for _ in range(3)) == 2
+    with pytest.raises(BudgetExceeded) as refused:
+        ledger.reserve(run_id, "t", CALL, None)
+    assert (refused.value.dimension, refused.value.top_up) == ("calls", None)
+    stand.clock.advance(24 * 3600)
+    with pytest.raises(BudgetExceeded) as refused:
+        ledger.reserve(run_id, "t", Usage(2_000_000, 0, 1), None)
+    assert refused.value.top_up is not None
+
+
 @pytest.mark.parametrize(("limit", "runs"), [(4, 2), (None, 0), (2, 0)])
 def test_a_limit_that_is_set_takes_the_place_of_what_a_top_up_added(machine, limit, runs):
     ledger = machine.ledger(lease=1)

@@ -257,8 +257,8 @@ class Account:
         """What to do where the limit is used up."""
         return "finish with what there is; a larger limit stands where this one was set"
 
-    def exhausted(self, figures: str) -> Exhausted | None:  # noqa: ARG002  # what heirs need
-        """The account as people may be asked to top it up; None where they may not."""
+    def exhausted(self, index: int, figures: str) -> Exhausted | None:  # noqa: ARG002  # what heirs need
+        """The account as people may be asked to top it up; None where that would raise nothing."""
         return None
 
     def refusal(self, index: int, amount: Amount, *, tool: str, run_id: str) -> BudgetExceeded:
@@ -279,7 +279,7 @@ class Account:
             limit=in_units(index, stands.limit),
             left=in_units(index, stands.left),
             needed=in_units(index, needed),
-            top_up=self.exhausted(told),
+            top_up=self.exhausted(index, told),
             tool=tool,
             run_id=run_id,
             hint=self.way_out,
@@ -384,9 +384,9 @@ class Line(Account):
             self.span.start,
         )
 
-    def exhausted(self, figures: str) -> Exhausted | None:
-        """The account as people may be asked to top it up; None where they may not."""
-        if self.terms.top_up is None:
+    def exhausted(self, index: int, figures: str) -> Exhausted | None:
+        """The account as people may be asked to top it up; None where that would raise nothing."""
+        if self.terms.top_up is None or not limits_of(self.terms.top_up.by)[index]:
             return None
         return Exhausted(
             self.name,
