@@ -385,20 +385,21 @@ def test_a_tools_limit_holds_in_all_processes_of_a_shared_run(tmp_path):
     other.close()
 
 
-def test_a_named_run_goes_on_after_a_crash_with_what_it_had_spent(tmp_path):
+@pytest.mark.parametrize("on_crash", ["charge", "release"])
+def test_a_named_run_goes_on_after_a_crash_with_what_it_had_spent(tmp_path, on_crash):
     script = f"""
 import os
 from guardrails.model.budget import Budget, Usage
 from guardrails.model.call import Step
 from guardrails.runs.ledgers.sqlite import SqliteLedger
-ledger = SqliteLedger({str(tmp_path / "budgets.sqlite")!r}, lease=4)
+ledger = SqliteLedger({str(tmp_path / "budgets.sqlite")!r}, lease=4, on_crash={on_crash!r})
 ledger.open_run("job-7", parent_id=None, budget=Budget(calls=20), named=True)
 for _ in range(6):
     ledger.settle(ledger.reserve("job-7", "t", Usage(calls=1), None), Step("t", "r", "allow", "ok"))
 os.kill(os.getpid(), 9)
 """
     subprocess.run([sys.executable, "-c", script], check=False, timeout=60)
-    ledger = ledger_at(tmp_path)
+    ledger = ledger_at(tmp_path, on_crash=on_crash)
     ledger.open_run("job-7", parent_id=None, budget=Budget(calls=20), named=True)
     done = sum(call(ledger, "job-7") for _ in range(30))
     assert 20 - 6 - 4 <= done <= 20 - 6, "what it had taken of its own budget is charged, too"

@@ -105,7 +105,8 @@ class Exchange:
     Args:
         database: Where the accounts are.
         lease: How many calls' worth is taken at a time.
-        charges_crashes: Whether what a crashed process had taken counts as spent.
+        charges_crashes: Whether what a crashed process had taken counts as spent on accounts that
+            runs share; on a run's own it always does.
         now_ns: The time for the history.
     """
 
@@ -294,9 +295,11 @@ class Exchange:
             "SELECT line, usd, tokens, calls FROM lease WHERE holder = ?", (holder,)
         ).fetchall():
             row, amount = lines.get(connection, line), (usd, tokens, calls)
-            if self._charges:
+            # A run never overspends, not even where the crash of one process is forgiven.
+            charges = self._charges or row.key.period == lines.RUN_PERIOD
+            if charges:
                 alerts += lines.spend(connection, row, amount)
-            did = "charged" if self._charges else "released"
+            did = "charged" if charges else "released"
             for index, part in enumerate(amount):
                 if part:
                     old = row.spent[index]
@@ -308,7 +311,7 @@ class Exchange:
                         period=row.key.period,
                         dimension=DIMENSIONS[index],
                         old=old,
-                        new=old + part if self._charges else old,
+                        new=old + part if charges else old,
                         by=who,
                         reason="it ended without giving back what it had taken",
                     )

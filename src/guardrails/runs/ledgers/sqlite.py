@@ -46,7 +46,8 @@ class SqliteLedger(LeasingLedger):
         clock: The time by which windows begin and end.
         time_zone: In which days and months do.
         lease: How many calls' worth is taken at a time; 1: every call asks.
-        on_crash: ``charge`` counts what a crashed process had taken as spent, ``release`` does not.
+        on_crash: ``charge`` counts what a crashed process had taken as spent; ``release`` does so
+            on a run's own account only.
 
     Raises:
         ConfigError: there is no such time zone here.
