@@ -19,6 +19,7 @@ from guardrails.opa.bundles.service import BundleService
 from guardrails.opa.config import OpaConfig
 from guardrails.opa.tls import TLS
 from guardrails.opa.token import Token
+from guardrails.register.source import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -90,8 +91,9 @@ def make_decider(
     wanted = config.engine
     sidecar = wanted.sidecar
     here: Decider | None = None
+    opa = opa_config_of(config)  # also where only OPA reads it: a wrong one is told of at once
     if wanted.decides_here:
-        here = _in_process(config, files, data)
+        here = _in_process(config, files, data, opa)
     if wanted.name == "in_process" and here is not None:
         return here
     if sidecar is None:
@@ -154,17 +156,30 @@ def opa_config_of(config: Config) -> OpaConfig | None:
     """OPA's own configuration, where one is named.
 
     Raises:
-        ConfigError: it is wrong.
+        ConfigError: it is wrong, or policies that are to decide here come from where nothing is
+            read here: without them others would decide.
     """
     path = config.engine.opa_config
-    return None if path is None else OpaConfig.load(path)
+    if path is None:
+        return None
+    opa = OpaConfig.load(path)
+    if config.engine.decides_here:
+        if opa.elsewhere:
+            raise SourceError(opa.elsewhere)
+        none = opa.without_bundles
+        if none is not None and not config.policies:
+            said = f"{none.message}, and `{config.file}` names no `policies`; give one of them"
+            raise SourceError([none._replace(message=said)])
+    return opa
 
 
 def _in_process(
-    config: Config, files: PolicyFiles, data: Callable[[], Mapping[str, Any]]
+    config: Config,
+    files: PolicyFiles,
+    data: Callable[[], Mapping[str, Any]],
+    opa: OpaConfig | None,
 ) -> Decider:
     wanted = config.engine
-    opa = opa_config_of(config)
     for finding in () if opa is None else opa.findings:
         _log.warning("%s", finding)
     if opa is not None and opa.bundles:

@@ -298,6 +298,48 @@ def test_bundles_and_directories_do_not_mix(project):
         governor(project, "opa_config: opa.yaml\n")
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("services: {}\ndiscovery: {resource: /d}\n", "opa.yaml:2:1: discovery: is not supported"),
+        ("bundle: {name: b, service: s}\n", "opa.yaml:1:1: bundle: is not supported"),
+        ("discovery: {}\nbundels: {b: {}}\n", "opa.yaml:2:1: bundels: is not known"),
+        ("labels: {}\nbundles: {b: null}\n", "opa.yaml:2:1: bundles: there are none"),
+        ("{}", "opa.yaml:1:1: bundles: there are none, and"),
+    ],
+)
+@pytest.mark.parametrize(
+    "engine",
+    ["engine: in_process", "engine: verified\nsidecar: {url: 'http://127.0.0.1:1'}"],
+)
+def test_without_usable_bundles_the_shipped_library_does_not_decide_in_their_place(
+    text, said, engine, project
+):
+    (project / "opa.yaml").write_text(text)
+    (project / "guardrails.yaml").write_text(
+        f"environment: dev\nopa_config: opa.yaml\nrecord: null\nstate: null\n{engine}\n"
+    )
+    with pytest.raises(gr.ConfigError) as caught:
+        gr.load_governor(project / "guardrails.yaml")
+    assert said in str(caught.value)
+
+
+def test_policies_of_the_file_decide_where_opa_s_file_names_no_bundles(project):
+    (project / "opa.yaml").write_text("services: {}\n")
+    found = governor(project, "opa_config: opa.yaml\n")
+    assert outcome(found, "80") == "paid 80"
+    found.close()
+
+
+def test_opa_s_file_is_read_where_only_opa_decides_by_it(project):
+    text = "engine: sidecar\nsidecar: {url: 'http://127.0.0.1:1'}\nopa_config: opa.yaml\n"
+    (project / "opa.yaml").write_text("discovery: {resource: /d}\n")
+    governor(project, text).close()
+    (project / "opa.yaml").write_text("bundels: {}\n")
+    with pytest.raises(gr.ConfigError, match="did you mean `bundles`"):
+        governor(project, text)
+
+
 class Source:
     """Policies with these data."""
 

@@ -119,9 +119,9 @@ def test_it_may_be_json_and_services_a_list(tmp_path) -> None:
 
 def test_what_means_nothing_here_is_told_of_with_its_line(tmp_path) -> None:
     text = (
-        "services:\n  a:\n    url: http://a.example\n    typo: 1\n    headers: {X: x}\n"
+        "services:\n  a:\n    url: http://a.example\n    zzz: 1\n    headers: {X: x}\n"
         "    credentials:\n      oauth2: {}\n"
-        "decision_logs: {console: true}\nstatus: {}\nplugins: {x: {}}\nsevrices: {}\n"
+        "decision_logs: {console: true}\nstatus: {}\nplugins: {x: {}}\nwhatever: {}\n"
         "discovery: {}\nserver: {}\nlabels:\n  x: ${NOT_SET}\ncaching: null\n"
     )
     told = [
@@ -129,17 +129,17 @@ def test_what_means_nothing_here_is_told_of_with_its_line(tmp_path) -> None:
     ]
     assert [line.split(" ")[0] + " " + line.split(" ")[1] for line in told] == [
         "3:5: services.a.url:",
-        "4:5: services.a.typo:",
+        "4:5: services.a.zzz:",
         "7:7: services.a.credentials.oauth2:",
         "8:1: decision_logs:",
         "9:1: status:",
         "10:1: plugins:",
-        "11:1: sevrices:",
+        "11:1: whatever:",
         "12:1: discovery:",
         "13:1: server:",
         "15:1: the",
     ]
-    assert "did you mean `services`" in told[6]
+    assert "known are `services`, `labels`" in told[6]
     assert "`NOT_SET` is not set" in told[-1]
 
 
@@ -163,6 +163,11 @@ def test_what_means_nothing_here_is_told_of_with_its_line(tmp_path) -> None:
         ("keys:\n  k: {key: ${SECRET}, algorithm: X}\n", "unknown algorithm"),
         ("keys:\n  k: {key: 123456789}\n", "2:12: keys.k.key: should be a valid string"),
         ("persistence_directory: 1\n", "1:24: persistence_directory: is no text"),
+        ("bundels:\n  b: {}\n", "1:1: bundels: is not known (did you mean `bundles`?)"),
+        (
+            "bundles:\n  b: {resource: 'file:///x', signin: {}}\n",
+            "2:30: bundles.b.signin: is not known (did you mean `signing`?)",
+        ),
         ("a: yes\n", "1:4: a: YAML readers disagree"),
         ("a: 1\na: 2\n", "2:1: a: is given twice"),
     ],

@@ -46,6 +46,8 @@ class OpaConfig:
         persistence_directory: Where bundles are kept.
         findings: What is written and not used or not supported, each with its place; to be said
             at start.
+        elsewhere: What says that policies come from where nothing is read here.
+        without_bundles: Said of the file where it names no bundles; None where it does.
     """
 
     file: str
@@ -55,6 +57,8 @@ class OpaConfig:
     keys: Mapping[str, VerificationKey] = field(default_factory=dict)
     persistence_directory: Path = DEFAULT_DIRECTORY
     findings: tuple[Problem, ...] = ()
+    elsewhere: tuple[Problem, ...] = ()
+    without_bundles: Problem | None = None
 
     @classmethod
     def load(cls, path: str | Path, environment: Mapping[str, str] | None = None) -> OpaConfig:
@@ -91,6 +95,7 @@ class _Reading:
         if directory is not None and not isinstance(directory, str):
             self._problem(("persistence_directory",), f"is no text but {shown(directory)}")
             directory = None
+        self._problems += written.misspelt(self._sections)
         if self._problems:
             raise SourceError(self._problems)
         found = (*written.findings(self._sections), *self._findings)
@@ -102,6 +107,8 @@ class _Reading:
             keys,
             Path(directory or DEFAULT_DIRECTORY).absolute(),
             tuple(sorted(found, key=lambda each: (each.line, each.col))),
+            tuple(written.elsewhere()),
+            None if bundles else written.problem(("bundles",), "there are none", of_key=True),
         )
 
     def _problem(self, path: KeyPath, message: str) -> None:

@@ -29,7 +29,7 @@ from guardrails.register.source import (
 from guardrails.register.yaml_source import parse_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
     from guardrails.opa.environment import Substituted
@@ -66,6 +66,9 @@ _NOT_SUPPORTED: Final[Mapping[tuple[str, ...], str]] = {
         "is not supported: certificates are read at start"
     ),
 }
+_ELSEWHERE: Final = ("bundle", "discovery")
+"""Keys by which OPA takes policies from where nothing is read here."""
+
 _TOP: Final = ("services", "labels", "bundles", "keys", "persistence_directory")
 
 
@@ -154,24 +157,48 @@ class Written:
         for name, line in self.substituted.unset:
             message = f"the variable `{name}` is not set; `${{…}}` stays as it is"
             yield Problem(self.source.file, line, 1, "", message)
+        for path, known in self._unknown(sections):
+            yield self._unused(path, known)
+
+    def misspelt(self, sections: Mapping[KeyPath, Section]) -> Iterator[Problem]:
+        """Keys that nobody knows and that are close to a known one: what they say would be lost.
+
+        Args:
+            sections: The sections that were read, by their paths.
+        """
+        for path, known in self._unknown(sections):
+            if _pattern(path) not in _NOT_SUPPORTED and nearest(str(path[-1]), list(known)):
+                yield self._unused(path, known)
+
+    def elsewhere(self) -> Iterator[Problem]:
+        """What says that policies come from where nothing is read here."""
+        for key in _ELSEWHERE:
+            if self.source.value.get(key) is not None:
+                yield self._unused((key,), _TOP)
+
+    def _unknown(
+        self, sections: Mapping[KeyPath, Section]
+    ) -> Iterator[tuple[KeyPath, Collection[str]]]:
+        """Every key that means nothing here, with those that could stand in its place."""
         for key in self.source.value:
             if key not in _TOP and self.source.value[key] is not None:
-                yield self._unused((key,), _TOP)
+                yield (key,), _TOP
         for path, section in sections.items():
             yield from self._extras(path, section)
 
-    def _extras(self, path: KeyPath, section: BaseModel) -> Iterator[Problem]:
+    def _extras(
+        self, path: KeyPath, section: BaseModel
+    ) -> Iterator[tuple[KeyPath, Collection[str]]]:
         for key, value in (section.model_extra or {}).items():
             if value is not None:
-                yield self._unused((*path, key), field_names(type(section)))
+                yield (*path, key), field_names(type(section))
         for name in type(section).model_fields:
             inner = getattr(section, name)
             if isinstance(inner, BaseModel):
                 yield from self._extras((*path, name), inner)
 
-    def _unused(self, path: KeyPath, known: Any) -> Problem:
-        pattern = tuple("*" if at == 1 else str(part) for at, part in enumerate(path))
-        said = _NOT_SUPPORTED.get(pattern)
+    def _unused(self, path: KeyPath, known: Collection[str]) -> Problem:
+        said = _NOT_SUPPORTED.get(_pattern(path))
         if said is None:
             near = nearest(str(path[-1]), list(known))
             said = f"is not known{near}; known are {quoted(known)}"
@@ -180,6 +207,11 @@ class Written:
     def _within(self, path: KeyPath, problem: Problem) -> Problem:
         inner = f".{problem.path}" if problem.path else ""
         return _told(self.substituted, problem._replace(path=f"{dotted(path)}{inner}"))
+
+
+def _pattern(path: KeyPath) -> tuple[str, ...]:
+    """`path` with whatever name its second part is."""
+    return tuple("*" if at == 1 else str(part) for at, part in enumerate(path))
 
 
 def _told(substituted: Substituted, problem: Problem) -> Problem:
