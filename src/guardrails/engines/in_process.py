@@ -24,6 +24,7 @@ from guardrails.engines.layers import PolicyFiles
 from guardrails.engines.probe import check_decides
 from guardrails.engines.source import ENTRYPOINT, Directories
 from guardrails.errors import ConfigError, EvaluationError, Finding, PolicyLoadError
+from guardrails.forks import begin_anew
 from guardrails.model.canonical import NotExactJSON, canonical
 from guardrails.model.decision import Decision, MalformedDecision
 from guardrails.rego import UNDEFINED
@@ -105,6 +106,10 @@ class Reference:
                 self._program = interpreted_program(self._request)
             return self._program
 
+    def after_fork(self) -> None:
+        """Let go, in the child, of what a thread of the parent holds."""
+        self._lock = threading.Lock()
+
 
 class InProcessEngine:
     """Decides with the policies of directories or bundles, in this process.
@@ -135,6 +140,7 @@ class InProcessEngine:
         self._cache = CompileCache.of_user() if cache == "user" else cache
         self._activating = threading.RLock()
         self._loaded = self._load(self._source)
+        begin_anew(self._after_fork)
 
     @property
     def revision(self) -> str:
@@ -215,6 +221,11 @@ class InProcessEngine:
             ):
                 found.update(dict.fromkeys(_told(rule, package)))
         return tuple(found)
+
+    def _after_fork(self) -> None:
+        # Whoever held them is a thread of the parent.
+        self._activating = threading.RLock()
+        self._loaded.reference.after_fork()
 
     def _load(self, source: PolicySource) -> Loaded:
         policies = source.read(self._data())

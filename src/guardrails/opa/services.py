@@ -21,6 +21,7 @@ import urllib3
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from guardrails.errors import ConfigError, PolicyLoadError
+from guardrails.forks import begin_anew
 from guardrails.rego.archive import shown
 
 if TYPE_CHECKING:
@@ -146,6 +147,11 @@ class ServiceClient:
         self.service = service
         self._clock = clock
         self._tls = _tls(service)
+        self._begin()
+        begin_anew(self._begin)
+
+    def _begin(self) -> None:
+        # In the child of a fork, too: what was open is the parent's, which goes on reading it.
         self._live: weakref.WeakSet[Any] = weakref.WeakSet()
         self._noting = threading.Lock()
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from guardrails.clock import SystemClock
 from guardrails.errors import ConfigError, GuardrailsError, PolicyLoadError
+from guardrails.forks import begin_anew
 from guardrails.opa.bundle_set import BundleSet
 from guardrails.opa.bundles.delta import with_delta
 from guardrails.opa.bundles.download import Downloader, FileClient, opened
@@ -89,6 +90,7 @@ class BundleService:
         self._activating = threading.Lock()
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
+        begin_anew(self._after_fork)
 
     @property
     def active(self) -> BundleSet | None:
@@ -123,12 +125,7 @@ class BundleService:
                 )
                 raise PolicyLoadError(f"no bundle could be activated: {said}")
             delays.update({name: self.poll(name) for name in failed})
-        for name, delay in delays.items():
-            thread = threading.Thread(
-                target=self._keep_asking, args=(name, delay), name=f"bundle {name}", daemon=True
-            )
-            self._threads.append(thread)
-            thread.start()
+        self._ask_after(delays)
 
     def poll(self, name: str) -> float:
         """Ask for a bundle once, and activate it if it is new; the seconds until the next time.
@@ -153,7 +150,7 @@ class BundleService:
         self._errors[name] = 0
         if downloader.is_long_polling:
             return max(0.0, _LEAST_GAP - (self._clock.monotonic() - began))
-        return delay_after_success(downloader.settings.polling, self._random)
+        return self._next(name)
 
     def stop(self) -> None:
         """Ask for nothing any more and activate nothing; the bundles that decide go on deciding."""
@@ -165,6 +162,30 @@ class BundleService:
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join(_GRACE)
+
+    def _after_fork(self) -> None:
+        """Ask in the child, too: the threads that did are the parent's, as may be the lock."""
+        was_asking = bool(self._threads) and not self._stop.is_set()
+        self._activating = threading.Lock()
+        self._threads = []
+        if was_asking:
+            self._stop = threading.Event()
+            self._ask_after({name: self._next(name) for name in self._downloaders})
+
+    def _ask_after(self, delays: Mapping[str, float]) -> None:
+        for name, delay in delays.items():
+            thread = threading.Thread(
+                target=self._keep_asking, args=(name, delay), name=f"bundle {name}", daemon=True
+            )
+            self._threads.append(thread)
+            thread.start()
+
+    def _next(self, name: str) -> float:
+        """Seconds until a bundle is asked for again that nothing is known to be wrong with."""
+        downloader = self._downloaders[name]
+        if downloader.is_long_polling:
+            return _LEAST_GAP
+        return delay_after_success(downloader.settings.polling, self._random)
 
     def _keep_asking(self, name: str, delay: float) -> None:
         while not self._stop.wait(delay):
