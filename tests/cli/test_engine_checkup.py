@@ -9,6 +9,7 @@ import re
 import threading
 
 import pytest
+from tests.opa.archives import packed
 from tests.opa.opa_process import running
 from typer.testing import CliRunner
 
@@ -161,7 +162,57 @@ def test_divergences_of_the_record_are_told(project):
     (project / "record.jsonl").chmod(0o600)
     found, _ = doctor(project, "record: record.jsonl\n")
     assert found["divergences"]["status"] == "warn"
-    assert found["divergences"]["found"].startswith("1 in the record, the last ")
+    assert found["divergences"]["found"].startswith("1 in the record, 1 by the revision")
+    assert ", the last " in found["divergences"]["found"]
+
+
+def test_divergences_are_counted_by_the_revision_that_they_are_about(project):
+    doctor(project)
+    revision = engine_facts(Config.load(project / "guardrails.yaml"), load=True).revision
+    assert revision is not None
+    (project / "record.jsonl").touch(0o600)
+    old = '{"kind": "divergence", "time": 1, "revision": "sha256:0"}\n'
+    (project / "record.jsonl").write_text(old * 2)
+    found, _ = doctor(project, "record: record.jsonl\n")
+    assert found["divergences"]["status"] == "ok", "what decides now never differed"
+    assert "2 in the record, 0 by the revision that decides" in found["divergences"]["found"]
+    (project / "record.jsonl").write_text(old + old.replace("sha256:0", revision))
+    found, _ = doctor(project, "record: record.jsonl\n")
+    assert found["divergences"]["status"] == "warn"
+    assert "2 in the record, 1 by the revision that decides" in found["divergences"]["found"]
+
+
+def test_a_record_that_cannot_be_read_is_no_record_without_divergences(project):
+    (project / "record.jsonl").mkdir()
+    found, _ = doctor(project, "record: record.jsonl\n")
+    assert found["divergences"]["status"] == "warn"
+    assert found["divergences"]["found"].startswith("not known: the record `")
+    said = CliRunner().invoke(app, ["status"], env={"COLUMNS": "200"}).output
+    assert "diverged not known: the record `" in said
+
+
+def test_a_fallback_that_does_not_load_is_not_told_to_decide(project, tmp_path):
+    (project / "policies" / "main.rego").write_text("this is no Rego")
+    text = f"sidecar: {{url: 'unix://{tmp_path}/none', on_unavailable: in_process}}\n"
+    found, _ = doctor(project, f"engine: sidecar\n{text}")
+    assert found["policies"]["status"] == "fail"
+    assert found["without OPA"]["status"] == "fail"
+    assert found["without OPA"]["found"].startswith("no process starts")
+
+
+def test_a_bundle_that_is_to_be_kept_is_looked_at_and_not_kept(project):
+    bundle = project / "b.tar.gz"
+    bundle.write_bytes(packed({"main.rego": MAIN.encode()}))
+    (project / "opa.yaml").write_text(
+        f"bundles: {{b: {{resource: 'file://{bundle}', persist: true}}}}\n"
+        f"persistence_directory: {project}/kept\n"
+    )
+    (project / "guardrails.yaml").write_text("environment: dev\nopa_config: opa.yaml\n")
+    result = CliRunner().invoke(app, ["doctor", "--json"])
+    found = {each["name"]: each for each in json.loads(result.stdout)["checks"]}
+    assert found["bundle b"]["status"] == "ok"
+    assert found["policies"]["status"] == "ok"
+    assert not (project / "kept").exists()
 
 
 def test_bundles_out_of_reach_are_told_with_their_age(project):

@@ -48,12 +48,16 @@ def engine_findings(config: Config) -> Iterator[Finding]:
         yield _policies(config, facts, milliseconds)
     yield from _bundles(facts)
     yield from _sidecar(config, facts)
-    if facts.divergences:
+    if facts.record_problem is not None:
+        yield Finding("divergences", Status.WARN, facts.diverged, "see the finding of the record")
+    elif facts.divergences:
         yield Finding(
             "divergences",
-            Status.WARN,
+            Status.WARN if facts.has_diverged else Status.OK,
             facts.diverged,
-            "read the events of kind `divergence` in the record: docs/engines.md",
+            "read the events of kind `divergence` in the record: docs/engines.md"
+            if facts.has_diverged
+            else "",
         )
 
 
@@ -133,7 +137,13 @@ def _sidecar(config: Config, facts: EngineFacts) -> Iterator[Finding]:
             f" OPA {short(facts.sidecar.revision)}: " + _apart(facts),
             "load the same bundle in both",
         )
-    yield Finding("without OPA", Status.OK, facts.without_sidecar)
+    loads = facts.problem is None
+    yield Finding(
+        "without OPA",
+        Status.OK if loads else Status.FAIL,
+        facts.without_sidecar,
+        "" if loads else "see `policies`",
+    )
     if config.engine.sidecar is not None and facts.sidecar.address.startswith("http://"):
         host = facts.sidecar.address.removeprefix("http://")
         if not host.startswith(("localhost", "127.", "[::1]")):

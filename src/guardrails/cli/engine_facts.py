@@ -61,7 +61,10 @@ class EngineFacts:
         comparable: Whether both decide by the same revision, as far as they say; None where
             that is not known.
         divergences: How many the record holds.
+        divergences_of_revision: How many of them are of `revision`; None where that is not known.
         last_divergence_ns: When the last was.
+        last_divergence_revision: What the last was about; empty where it does not say.
+        record_problem: Why the record cannot be read, and divergences are not known.
     """
 
     engine: str
@@ -77,11 +80,16 @@ class EngineFacts:
     sidecar_undecided: str | None = None
     comparable: bool | None = None
     divergences: int = 0
+    divergences_of_revision: int | None = None
     last_divergence_ns: int | None = None
+    last_divergence_revision: str = ""
+    record_problem: str | None = None
 
     @property
     def without_sidecar(self) -> str:
         """What would happen if the OPA server went away now."""
+        if self.problem is not None:
+            return "no process starts, with it or without: the policies of here cannot be used"
         if self.engine == "in_process":
             return "nothing: calls are decided in this process"
         if self.engine == "verified":
@@ -95,11 +103,24 @@ class EngineFacts:
         return "every call is refused, until it answers again"
 
     @property
+    def has_diverged(self) -> bool:
+        """Whether what decides now was found to differ, as far as that is known."""
+        here = self.divergences_of_revision
+        return self.divergences > 0 if here is None else here > 0
+
+    @property
     def diverged(self) -> str:
-        """How many divergences the record holds, and when the last was."""
-        if self.last_divergence_ns is None:
-            return f"{self.divergences} in the record"
-        return f"{self.divergences} in the record, the last {ago(self.last_divergence_ns)} ago"
+        """How many divergences the record holds, of which revision, and when the last was."""
+        if self.record_problem is not None:
+            return f"not known: {self.record_problem}"
+        said = f"{self.divergences} in the record"
+        if self.divergences_of_revision is not None:
+            said += f", {self.divergences_of_revision} by the revision that decides now"
+        if self.last_divergence_ns is not None:
+            said += f", the last {ago(self.last_divergence_ns)} ago"
+        if self.last_divergence_revision:
+            said += f" by revision {short(self.last_divergence_revision)}"
+        return said
 
     def lines(self) -> Iterator[tuple[str, str, bool]]:
         """What ``status`` shows: a word, what there is to say, and whether it is amiss."""
@@ -110,8 +131,9 @@ class EngineFacts:
         if self.engine != "in_process":
             yield "OPA", *self._sidecar()
             yield "", f"without it {self.without_sidecar}", False
-        if self.divergences:
-            yield "diverged", self.diverged, True
+        if self.divergences or self.record_problem is not None:
+            is_amiss = self.has_diverged or self.record_problem is not None
+            yield "diverged", self.diverged, is_amiss
 
     def _sidecar(self) -> tuple[str, bool]:
         if self.sidecar is None:
@@ -147,7 +169,10 @@ class EngineFacts:
             },
             "comparable": self.comparable,
             "divergences": self.divergences,
+            "divergences_of_revision": self.divergences_of_revision,
             "last_divergence_ns": self.last_divergence_ns,
+            "last_divergence_revision": self.last_divergence_revision or None,
+            "record_problem": self.record_problem,
             "without_sidecar": self.without_sidecar,
         }
 
@@ -170,7 +195,7 @@ def engine_facts(config: Config, *, load: bool, probe: bool = True) -> EngineFac
         ConfigError: the register or OPA's configuration is wrong.
     """
     wanted = config.engine
-    facts: dict[str, Any] = {"engine": wanted.name, **_divergences(config)}
+    facts: dict[str, Any] = {"engine": wanted.name}
     if wanted.decides_here:
         opa = opa_config_of(config)
         facts |= _policies(config, opa)
@@ -182,6 +207,7 @@ def engine_facts(config: Config, *, load: bool, probe: bool = True) -> EngineFac
     revision: str | None = facts.get("revision")
     if sidecar is not None and sidecar.opa_version is not None and revision is not None:
         facts["comparable"] = are_comparable(revision, sidecar.revision)
+    facts |= _divergences(config, revision)
     return EngineFacts(**facts)
 
 
@@ -223,7 +249,8 @@ def _loaded(config: Config, opa: OpaConfig | None) -> dict[str, Any]:
     try:
         if opa is not None and opa.bundles:
             # Without a store: looking changes nothing on disk.
-            service = BundleService(opa.bundles)
+            looked_at = [replace(each, persist=False) for each in opa.bundles]
+            service = BundleService(looked_at)
             engine = start_bundled_engine(service, data, planner=planner, opa=binary, patience=0)
         elif config.engine.bundle is not None:
             bundle = BundleFile(config.engine.bundle, planner=planner, opa=binary)
@@ -271,15 +298,28 @@ def _undecided(server: SidecarEngine) -> str | None:
     return None
 
 
-def _divergences(config: Config) -> dict[str, Any]:
-    if config.record is None or not config.record.is_file():
+def _divergences(config: Config, revision: str | None) -> dict[str, Any]:
+    """What the record says of divergences, and how many are of `revision`, if that is known."""
+    if config.record is None or not config.record.exists():
         return {}
+    number = of_revision = 0
+    last: dict[str, Any] = {}
     try:
-        times = [event.get("time") for event in read(config.record) if event["kind"] == KIND]
-    except GuardrailsError:
-        return {}  # the record has a finding of its own
-    known = [int(each) for each in times if isinstance(each, int)]
-    return {"divergences": len(times), "last_divergence_ns": max(known, default=None)}
+        for event in read(config.record):
+            if event["kind"] == KIND:
+                last = event
+                number += 1
+                # One that does not say may well be of this one.
+                of_revision += event.get("revision") in (None, revision)
+    except GuardrailsError as error:
+        return {"record_problem": str(error)}
+    time, its = last.get("time"), last.get("revision")
+    return {
+        "divergences": number,
+        "divergences_of_revision": None if revision is None else of_revision,
+        "last_divergence_ns": time if isinstance(time, int) else None,
+        "last_divergence_revision": its if isinstance(its, str) else "",
+    }
 
 
 def _changes(roots: tuple[Path, ...]) -> Iterator[int]:
