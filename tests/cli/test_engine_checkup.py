@@ -248,6 +248,17 @@ def test_status_says_what_decides_and_what_if_opa_went_away(project, opa, tmp_pa
         assert f"OPA      {server.unix}: cannot connect" in said
 
 
+def test_status_without_shared_state_says_what_decides(project):
+    doctor(project, "state: null\n")
+    result = CliRunner().invoke(app, ["status"], env={"COLUMNS": "200"})
+    assert result.exit_code == 0
+    assert "cannot be seen, environment dev" in result.output
+    assert "engine   in_process\npolicies policies, changed" in result.output
+    document = json.loads(CliRunner().invoke(app, ["status", "--json"]).output)
+    assert document["killed"] is None, "not known, which is not that nothing is"
+    assert document["engine"]["engine"] == "in_process"
+
+
 @pytest.mark.opa
 def test_two_revisions_are_told_and_what_that_means(project, opa, tmp_path_factory):
     folder = tmp_path_factory.mktemp("opa")

@@ -43,6 +43,21 @@ ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is recorded
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
+class NothingShared(ConfigError):  # noqa: N818  # named for what is the case
+    """Processes of this configuration share no state: nothing of theirs can be seen.
+
+    Attributes:
+        config: The configuration.
+    """
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(
+            f"{config.file}: `state: null` shares nothing between processes; each has its own "
+            "kill switch, which only the program itself can use"
+        )
+        self.config = config
+
+
 @dataclass(frozen=True, slots=True)
 class Machine:
     """One machine's shared state, and what the configuration says about it.
@@ -60,6 +75,7 @@ class Machine:
         """The machine of the directory `state`, else of the configuration that holds here.
 
         Raises:
+            NothingShared: the configuration names no state directory.
             ConfigError: there is none.
         """
         if state is not None:
@@ -72,10 +88,7 @@ class Machine:
             say("note: `--state DIR` works without a configuration")
             raise
         if config.state is None:
-            raise ConfigError(
-                f"{config.file}: `state: null` shares nothing between processes; each has its own "
-                "kill switch, which only the program itself can use"
-            )
+            raise NothingShared(config)
         return cls(config.state, config)
 
     def kill_switch(self) -> SharedKillSwitch:

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from guardrails.cli.console import output, plain, print_json
 from guardrails.cli.engine_facts import engine_facts
-from guardrails.cli.machine import JsonOption, Machine, StateOption
+from guardrails.cli.machine import JsonOption, Machine, NothingShared, StateOption
 from guardrails.cli.moments import ago, clock, counted
 from guardrails.cli.policy_sources import nearby
 from guardrails.runs.directory import State
@@ -19,6 +19,8 @@ from guardrails.runs.kill_facts import kill_facts
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from guardrails.cli.engine_facts import EngineFacts
+    from guardrails.config import Config
     from guardrails.runs.directory import ListedRun
     from guardrails.runs.kill_facts import KillFacts
 
@@ -28,7 +30,11 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def status(*, state: StateOption = None, as_json: JsonOption = False) -> None:
     """Show what is killed, which runs are open on this machine, and what decides about them."""
-    machine = Machine.find(state)
+    try:
+        machine = Machine.find(state)
+    except NothingShared as error:
+        _print_unshared(error.config, as_json=as_json)
+        return
     facts = kill_facts(machine.state)
     listed, _ = machine.listed()
     runs = [run for run in listed if run.is_open]
@@ -47,9 +53,26 @@ def status(*, state: StateOption = None, as_json: JsonOption = False) -> None:
         revisions = sorted({run.revision for run in runs})
         shown = ", ".join(each.removeprefix("sha256:")[:12] for each in revisions)
         output().print(plain(f"policy   revision {shown}"), soft_wrap=True)
-    for word, said, is_amiss in () if engine is None else engine.lines():
-        output().print(plain(f"{word:8} {said}", "bold red" if is_amiss else ""), soft_wrap=True)
+    if engine is not None:
+        _print_engine(engine)
     output().print(plain("budgets  guardrails budget show"))
+
+
+def _print_unshared(config: Config, *, as_json: bool) -> None:
+    """What can be seen where processes share no state: what decides."""
+    engine = engine_facts(config, load=False)
+    if as_json:
+        unknown = dict.fromkeys(("state", "killed", "open", "lost", "revisions"))
+        print_json({**unknown, "environment": config.environment, "engine": engine.document()})
+        return
+    said = "null: kills, runs and bundles of other processes cannot be seen"
+    output().print(plain(f"state    {said}, environment {config.environment}"), soft_wrap=True)
+    _print_engine(engine)
+
+
+def _print_engine(engine: EngineFacts) -> None:
+    for word, said, is_amiss in engine.lines():
+        output().print(plain(f"{word:8} {said}", "bold red" if is_amiss else ""), soft_wrap=True)
 
 
 def _print_kills(facts: KillFacts) -> None:
