@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 
 import pytest
 from tests.opa.chaos import ALLOW, PROVENANCE, answer, chaos
@@ -178,6 +179,21 @@ def test_a_server_that_does_not_keep_connections_is_obeyed(shell):
             ask(engine, shell)
         assert server.connections == 3
         assert engine.status().retried == 0
+
+
+def test_without_descriptors_left_there_is_no_answer(tmp_path):
+    engine = SidecarEngine(f"unix://{tmp_path}/absent", deadline=GENEROUS)
+    with pytest.raises(PolicyUnavailable):
+        ask(engine, "sync")  # whatever is imported late is there from now on
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        with pytest.raises(PolicyUnavailable) as caught:
+            ask(engine, "sync")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert "Too many open files" in str(caught.value)
+    engine.close()
 
 
 def test_connections_grow_old():

@@ -197,7 +197,11 @@ def connect(address: Address, context: ssl.SSLContext | None) -> Steps[Connectio
     else:
         places = yield from _places(address)
     for family, place in places:
-        opened = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            opened = socket.socket(family, socket.SOCK_STREAM)
+        except OSError as error:  # as where there are no descriptors left
+            fault = error
+            continue
         connection = Connection(opened)
         try:
             opened.settimeout(0)
