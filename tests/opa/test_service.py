@@ -309,3 +309,28 @@ def test_names_are_needed_and_are_different(server) -> None:
         BundleService([settings_of(server, persist=True)])
     with pytest.raises(ConfigError, match="names no service"):
         BundleSettings("b")
+
+
+def test_a_directory_is_read_as_a_bundle_and_asked_for_again(tmp_path) -> None:
+    long = "/".join(["x" * 60] * 5)
+    for revision in ("r1", "r2"):
+        files = policy_files(revision)
+        files[f"guardrails/rules/{long}/data.json"] = b"{}"
+        for path, content in files.items():
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / path).write_bytes(
+                content if isinstance(content, bytes) else content.encode()
+            )
+        if revision == "r1":
+            settings = BundleSettings("b", resource=f"file://{tmp_path}", polling=HOUR)
+            decider = Decider()
+            service = BundleService([settings])
+            service.start(decider)
+            service.poll("b")
+            assert decider.taken == ["b=r1"], "what did not change is not activated again"
+    service.poll("b")
+    assert decider.taken == ["b=r1", "b=r2"]
+    (tmp_path / "guardrails" / "link.rego").symlink_to("main.rego")
+    service.poll("b")
+    assert "is a link" in service.status()["b"].message
+    service.stop()

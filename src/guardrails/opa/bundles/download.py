@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import io
+import tarfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
@@ -12,7 +15,13 @@ from guardrails.errors import ConfigError, PolicyLoadError
 from guardrails.opa.bundles.schedule import Polling
 from guardrails.opa.services import Answer
 from guardrails.opa.signatures import verify
-from guardrails.rego.archive import DEFAULT_LIMITS, ArchiveLimits, read_archive, read_bytes
+from guardrails.rego.archive import (
+    DEFAULT_LIMITS,
+    ArchiveLimits,
+    read_archive,
+    read_bytes,
+    read_directory,
+)
 from guardrails.rego.bundle import Bundle
 
 if TYPE_CHECKING:
@@ -89,7 +98,7 @@ class Client(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FileClient:
-    """Gives what is in a file, as a service would."""
+    """Gives what is in a file or a directory, as a service would."""
 
     file: Path
     limits: ArchiveLimits
@@ -102,12 +111,15 @@ class FileClient:
         limit: int,  # noqa: ARG002  # as above
         wait: float = 0.0,  # noqa: ARG002  # as above
     ) -> Answer:
-        """The file's content; 304 where it is the one that was named.
+        """The file's content, or a directory's as an archive; 304 where it is what was named.
 
         Raises:
             PolicyLoadError: It cannot be read.
         """
-        content = read_bytes(self.file, self.limits)
+        if self.file.is_dir():
+            content = _packed(read_directory(self.file, self.limits))
+        else:
+            content = read_bytes(self.file, self.limits)
         etag = hashlib.sha256(content).hexdigest()
         if headers.get("If-None-Match") == etag:
             return Answer(304, etag, "", b"")
@@ -115,6 +127,17 @@ class FileClient:
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+def _packed(files: Mapping[str, bytes]) -> bytes:
+    """An archive of `files`; the same files are the same bytes."""
+    tar = io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w") as archive:
+        for path, content in sorted(files.items()):
+            member = tarfile.TarInfo(path)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return gzip.compress(tar.getvalue(), mtime=0)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
