@@ -73,6 +73,7 @@ def test_a_server_that_decides(project, opa, tmp_path_factory):
         found, code = doctor(project, text)
         assert code == 0
         assert found["sidecar"]["found"].startswith(f"{server.unix}: OPA 1.")
+        assert found["engine"]["found"] == "sidecar; no policies are read here"
         assert "policies" not in found, "none are loaded here"
         assert found["without OPA"]["found"] == "every call is refused, until it answers again"
 
@@ -211,6 +212,7 @@ def test_a_bundle_that_is_to_be_kept_is_looked_at_and_not_kept(project):
     result = CliRunner().invoke(app, ["doctor", "--json"])
     found = {each["name"]: each for each in json.loads(result.stdout)["checks"]}
     assert found["bundle b"]["status"] == "ok"
+    assert found["engine"]["found"] == "in_process; bundles are asked for as their `polling` says"
     assert found["policies"]["status"] == "ok"
     assert not (project / "kept").exists()
 

@@ -34,7 +34,7 @@ def test_everything_can_be_said(project):
         "engine: verified\n"
         "sidecar: {url: 'https://opa.example:8181', deadline: 0.5, token_file: token, ca: ca.pem,"
         " cert: me.pem, key: me.key}\n"
-        "verified: {share: 0.25, refusals: true}\nopa_config: opa.yaml\nreload: 2\n",
+        "verified: {share: 0.25, refusals: true}\nopa_config: opa.yaml\npolicies: .\nreload: 2\n",
     )
     assert config.engine == EngineConfig(
         name="verified",
@@ -106,6 +106,11 @@ def test_a_sidecar_alone_decides_nothing_here(project):
         ("bundle: bundle.tar.gz\nlibrary: true\n", ":3:1: library: `bundle` holds all policies"),
         ("bundle: bundle.tar.gz\nopa_config: opa.yaml\n", "policies come from `bundle` or by"),
         ("opa_config: absent.yaml\n", ":2:13: opa_config: `"),
+        (
+            "engine: sidecar\nsidecar: {url: 'unix:///o'}\nreload: true\n",
+            ":4:9: reload: with `engine: sidecar` no file is read here",
+        ),
+        ("opa_config: opa.yaml\nreload: true\n", ":3:9: reload: the bundles of `opa_config` are"),
         ("reload: 0\n", ":2:9: reload: `true`, `false` or a number of seconds"),
     ],
 )
@@ -115,3 +120,26 @@ def test_what_is_wrong_is_named_with_its_place(project, text, said):
     assert str(caught.value).startswith(str(project / FILE_NAME))
     assert said in str(caught.value)
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("verified: {share: 1}\n", [":2:1: verified: has no effect with `engine: in_process`"]),
+        (
+            "engine: sidecar\nsidecar: {url: 'unix:///o'}\nbundle: bundle.tar.gz\nplanner: opa\n",
+            [":4:1: bundle: has no effect on calls", ":5:1: planner: has no effect on calls"],
+        ),
+        (
+            "engine: sidecar\nplanner: opa\nreload: true\n"
+            + "sidecar: {url: 'unix:///o', on_unavailable: in_process}\n",
+            [],
+        ),
+        ("engine: verified\nsidecar: {url: 'unix:///o'}\nverified: {share: 1}\n", []),
+    ],
+)
+def test_what_decides_nothing_by_this_engine_is_said(project, text, said):
+    found = load(project, text).warnings
+    assert len(found) == len(said)
+    for warning, expected in zip(found, said, strict=True):
+        assert warning.startswith(f"{project / FILE_NAME}{expected}")

@@ -145,7 +145,7 @@ def _settings(config: Config) -> Iterator[Finding]:
         mend = "unset it, or take the key out of guardrails.yaml" if replaces else ""
         yield Finding("variables", status, told, mend)
     for warning in config.warnings:
-        yield Finding("variables", Status.WARN, warning, "correct or unset it")
+        yield Finding("settings", Status.WARN, warning, "correct it, or take it out")
 
 
 def _environment(config: Config) -> Finding:

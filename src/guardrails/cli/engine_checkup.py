@@ -36,7 +36,7 @@ def engine_findings(config: Config) -> Iterator[Finding]:
             yield Finding("engine", Status.FAIL, line, "correct it")
         return
     milliseconds = (time.perf_counter() - began) * 1000
-    yield Finding("engine", Status.OK, f"{facts.engine}; {_reload(config)}")
+    yield Finding("engine", Status.OK, f"{facts.engine}; {_reload(config, facts)}")
     if config.engine.reload is not None and config.environment in PRODUCTION:
         yield Finding(
             "reload",
@@ -61,8 +61,13 @@ def engine_findings(config: Config) -> Iterator[Finding]:
         )
 
 
-def _reload(config: Config) -> str:
+def _reload(config: Config, facts: EngineFacts) -> str:
+    """When policies of this process are read."""
     seconds = config.engine.reload
+    if not config.engine.decides_here:
+        return "no policies are read here"
+    if facts.is_bundled:
+        return "bundles are asked for as their `polling` says"
     return (
         "policies are read once" if seconds is None else f"files are looked at every {seconds:g} s"
     )

@@ -86,6 +86,11 @@ class EngineFacts:
     record_problem: str | None = None
 
     @property
+    def is_bundled(self) -> bool:
+        """Whether the policies of this process are the bundles of services."""
+        return self.kept_ns is not None
+
+    @property
     def without_sidecar(self) -> str:
         """What would happen if the OPA server went away now."""
         if self.problem is not None:

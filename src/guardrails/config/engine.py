@@ -29,7 +29,7 @@ from guardrails.register.source import Mapped, nearest, quoted, shown
 from guardrails.register.words import Text  # noqa: TC001  # pydantic reads it at run time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
     from guardrails.register.source import KeyPath, Problem, Source
@@ -193,6 +193,8 @@ class EngineKeys(Protocol):
     def opa_config(self) -> str | None: ...  # noqa: D102  # named as the key
     @property
     def reload(self) -> float | None: ...  # noqa: D102  # named as the key
+    @property
+    def policies(self) -> Collection[str]: ...  # noqa: D102  # named as the key
 
 
 def engine_of(written: EngineKeys, base: Path) -> EngineConfig:
@@ -243,6 +245,35 @@ def engine_problems(written: EngineKeys, source: Source, base: Path) -> Iterator
         yield source.problem(
             ("bundle",), "policies come from `bundle` or by `opa_config`, not from both"
         )
+    if written.reload is not None:
+        if _opa_alone(written):
+            yield source.problem(
+                ("reload",), "with `engine: sidecar` no file is read here; leave it out"
+            )
+        elif written.opa_config is not None and not written.policies:
+            yield source.problem(
+                ("reload",),
+                "the bundles of `opa_config` are asked for as its `polling` says; leave it out",
+            )
+
+
+def engine_warnings(written: EngineKeys, source: Source) -> Iterator[Problem]:
+    """What is said and, by this engine, decides nothing."""
+    given: Collection[object] = source.value if isinstance(source.value, dict) else ()
+    if "verified" in given and written.engine != "verified":
+        yield source.problem(
+            ("verified",), f"has no effect with `engine: {written.engine}`", of_key=True
+        )
+    for key in ("bundle", "planner"):
+        if key in given and _opa_alone(written):
+            message = "has no effect on calls with `engine: sidecar`: OPA decides by its own"
+            yield source.problem((key,), message, of_key=True)
+
+
+def _opa_alone(written: EngineKeys) -> bool:
+    sidecar = written.sidecar
+    falls_back = sidecar is not None and sidecar.on_unavailable == "in_process"
+    return written.engine == "sidecar" and not falls_back
 
 
 def _sidecar_problems(sidecar: WrittenSidecar, source: Source, base: Path) -> Iterator[Problem]:
@@ -286,4 +317,5 @@ __all__ = [
     "WrittenVerified",
     "engine_of",
     "engine_problems",
+    "engine_warnings",
 ]

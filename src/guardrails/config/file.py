@@ -50,6 +50,7 @@ from guardrails.config.engine import (
     WrittenVerified,
     engine_of,
     engine_problems,
+    engine_warnings,
 )
 from guardrails.config.escalation import EscalationSteps, escalation_of
 from guardrails.config.kept_runs import DEFAULT_KEPT_RUNS, KeptRuns
@@ -180,6 +181,7 @@ class Config:
         problems = list(_missing(written, source, file.parent))
         if problems:
             raise SourceError(problems)
+        warnings += map(str, engine_warnings(written, source))
         config = _resolved(written, source, file)
         return replace(config, settings=settings, warnings=tuple(warnings))
 
