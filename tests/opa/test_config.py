@@ -104,7 +104,8 @@ def test_all_that_is_supported(tmp_path) -> None:
     assert policies.limits.file == 1000
     assert config.labels == {"region": "eu"}
     assert config.persistence_directory == Path("/var/opa")
-    assert config.findings == ()
+    (labels,) = config.findings
+    assert str(labels).startswith(f"{tmp_path}/opa.yaml:10:1: labels: is not used")
     assert "s3cret" not in repr(config)
 
 
@@ -137,6 +138,7 @@ def test_what_means_nothing_here_is_told_of_with_its_line(tmp_path) -> None:
         "11:1: whatever:",
         "12:1: discovery:",
         "13:1: server:",
+        "14:1: labels:",
         "15:1: the",
     ]
     assert "known are `services`, `labels`" in told[6]

@@ -1,6 +1,6 @@
 """OPA's own configuration file, for those of its parts that mean the same here as in OPA.
 
-``services``, ``bundles``, ``keys``, ``labels`` and ``persistence_directory``, with ``${NAME}``
+``services``, ``bundles``, ``keys`` and ``persistence_directory``, with ``${NAME}``
 replaced as OPA replaces it. What else stands in the file is told of, each with its line; it is
 no error, since the same file configures OPA. What is wrong is one, and so is what would make
 policies come from a place that was not meant.
@@ -39,7 +39,7 @@ class OpaConfig:
 
     Attributes:
         file: The file, as errors show it.
-        labels: The labels of this process.
+        labels: The labels of this process. Nothing here uses them.
         services: The services by name.
         bundles: The bundles, in the order of the file.
         keys: The keys that bundles may be signed with, by their ids.
@@ -138,6 +138,8 @@ class _Reading:
         for name, value in labels.items():
             if not isinstance(value, str):
                 self._problem(("labels", name), f"is no text but {shown(value)}")
+        if labels:
+            self._finding(("labels",), "is not used: nothing that is sent or kept here has labels")
         return labels
 
     def _keys(self) -> dict[str, VerificationKey]:
