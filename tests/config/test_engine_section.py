@@ -131,8 +131,7 @@ def test_what_is_wrong_is_named_with_its_place(project, text, said):
             [":4:1: bundle: has no effect on calls", ":5:1: planner: has no effect on calls"],
         ),
         (
-            "engine: sidecar\nplanner: opa\nreload: true\n"
-            + "sidecar: {url: 'unix:///o', on_unavailable: in_process}\n",
+            "engine: sidecar\nsidecar: {url: 'unix:///o', on_unavailable: in_process}\nreload: 1\n",
             [],
         ),
         ("engine: verified\nsidecar: {url: 'unix:///o'}\nverified: {share: 1}\n", []),

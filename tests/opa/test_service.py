@@ -313,21 +313,20 @@ def test_names_are_needed_and_are_different(server) -> None:
 
 def test_a_directory_is_read_as_a_bundle_and_asked_for_again(tmp_path) -> None:
     long = "/".join(["x" * 60] * 5)
-    for revision in ("r1", "r2"):
-        files = policy_files(revision)
-        files[f"guardrails/rules/{long}/data.json"] = b"{}"
+
+    def write(revision: str) -> None:
+        files = {**policy_files(revision), f"guardrails/rules/{long}/data.json": b"{}"}
         for path, content in files.items():
             (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / path).write_bytes(
-                content if isinstance(content, bytes) else content.encode()
-            )
-        if revision == "r1":
-            settings = BundleSettings("b", resource=f"file://{tmp_path}", polling=HOUR)
-            decider = Decider()
-            service = BundleService([settings])
-            service.start(decider)
-            service.poll("b")
-            assert decider.taken == ["b=r1"], "what did not change is not activated again"
+            (tmp_path / path).write_bytes(content)
+
+    write("r1")
+    decider = Decider()
+    service = BundleService([BundleSettings("b", resource=f"file://{tmp_path}", polling=HOUR)])
+    service.start(decider)
+    service.poll("b")
+    assert decider.taken == ["b=r1"], "what did not change is not activated again"
+    write("r2")
     service.poll("b")
     assert decider.taken == ["b=r1", "b=r2"]
     (tmp_path / "guardrails" / "link.rego").symlink_to("main.rego")
