@@ -241,8 +241,29 @@ def test_policies_come_from_a_bundle_that_opa_built(project, opa, server):
     )
     found = gr.load_governor(project / "guardrails.yaml")
     assert outcome(found, "80") == "paid 80"
-    assert found.engine.revision.startswith("bundle.tar.gz=r7 sha256:")
+    assert found.engine.revision.startswith("file:bundle.tar.gz=r7 sha256:")
     found.close()
+
+
+def test_the_bundle_that_opa_loads_too_is_checked_whatever_it_is_called_there(
+    project, opa, tmp_path_factory
+):
+    (project / "bundle.tar.gz").write_bytes(bundle_of(opa, project, 100, "r7"))
+    folder = tmp_path_factory.mktemp("opa")
+    (folder / "authz").write_bytes((project / "bundle.tar.gz").read_bytes())
+    (project / "guardrails.yaml").write_text(
+        "environment: dev\nbundle: bundle.tar.gz\nrecord: null\nstate: null\n"
+    )
+    with running(opa, folder, {}, ["--bundle", "authz"]) as server:
+        with (project / "guardrails.yaml").open("a") as file:
+            file.write(verified(server.unix))
+        found = gr.load_governor(project / "guardrails.yaml")
+        assert isinstance(found.engine, VerifiedEngine)
+        assert outcome(found, "80") == "paid 80"
+        assert found.engine.drain(30)
+        status = found.engine.status()
+        assert (status.agreed, status.not_comparable) == (1, 0)
+        found.close()
 
 
 def bundle_of(opa: str, project: Path, limit: int, revision: str) -> bytes:

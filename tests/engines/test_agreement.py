@@ -71,6 +71,11 @@ def test_errors_are_the_same_by_their_kind() -> None:
         (f"a=1,b=2 {DIGEST}", "a@1,b@3", False),
         (f"a=1,b=2 {DIGEST}", "a@1,b@2", True),
         (f"authz=v1 {DIGEST}", "other@v1", False),
+        (f"file:b.tar.gz=v1 {DIGEST}", "authz@v1", True),  # a file has no name that OPA knows
+        (f"file:b.tar.gz=v1 {DIGEST}", "/srv/b.tar.gz@v1,other@7", True),
+        (f"file:b.tar.gz=v1 {DIGEST}", "authz@v2", False),
+        (f"file:b.tar.gz=v1 {DIGEST}", "b.tar.gz@v2", False),
+        (f"file:b.tar.gz=v1 {DIGEST}", "unversioned", True),
         (DIGEST, "authz@v1", False),  # a directory here, a bundle there: nothing says the same
         (DIGEST, f"authz@{DIGEST}", True),  # a bundle that is named by the digest
         (DIGEST, f"authz@{OTHER}", False),

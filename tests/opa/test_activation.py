@@ -39,7 +39,7 @@ def test_decisions_are_those_of_the_directory_and_name_their_revision(tmp_path) 
     (tmp_path / "b.tar.gz").write_bytes(packed(files))
     plain = InProcessEngine(PolicyFiles((tmp_path / "d",)), dict, cache=None)
     packed_one = InProcessEngine(BundleFile(tmp_path / "b.tar.gz"), dict, cache=None)
-    assert packed_one.revision == f"b.tar.gz=r1 {plain.revision}"
+    assert packed_one.revision == f"file:b.tar.gz=r1 {plain.revision}"
     for agent in ("a", "b"):
         one, two = plain.decide(call(agent), "d"), packed_one.decide(call(agent), "d")
         assert (one.effect, one.reasons) == (two.effect, two.reasons)
@@ -47,7 +47,7 @@ def test_decisions_are_those_of_the_directory_and_name_their_revision(tmp_path) 
     (tmp_path / "b.tar.gz").write_bytes(packed(policy_files("r2")))
     assert packed_one.reload()
     assert not packed_one.reload()
-    assert packed_one.revision.startswith("b.tar.gz=r2 sha256:")
+    assert packed_one.revision.startswith("file:b.tar.gz=r2 sha256:")
     (tmp_path / "b.tar.gz").write_bytes(b"")
     with pytest.raises(PolicyLoadError, match="no gzipped tar"):
         packed_one.reload()

@@ -1,8 +1,9 @@
 """Whether two engines' answers about one document are the same, and whether they can be compared.
 
 Answers are compared in what they do: effect, reasons, approvals, obligations. Revisions are named
-by each engine in its own way; only where both name the same bundles and name them differently are
-two answers not comparable.
+by each engine in its own way: where both name bundles, a bundle of the same name must have the same
+revision; a bundle that this process has from a file has no name that OPA would know, so of it the
+revision alone counts.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ Answer: TypeAlias = "Decision | EvaluationError | MalformedDecision"
 
 _OWN: Final = re.compile(r"(?:(?P<named>.*) )?(?P<digest>sha256:[0-9a-f]{64})", re.DOTALL)
 _NAMED: Final = re.compile(r"([^=@]+)[=@](.*)", re.DOTALL)
+FROM_FILE: Final = "file:"
+"""What stands before the name of a bundle that comes from a file, and has no name elsewhere."""
+
 _UNSAID: Final = frozenset({"", "?"})
 
 
@@ -59,8 +63,9 @@ class Revision:
 def are_comparable(ours: str, theirs: str) -> bool:
     """Whether answers by these revisions can be held against each other.
 
-    They cannot where a bundle that both name has another revision, nor where only one names any:
-    what the other decides with is not known to be the same. Where neither names bundles, they are
+    They cannot where a bundle that both name has another revision, where no bundle of the other's
+    has the revision of the file here, nor where only one names any: what the other decides with is
+    not known to be the same. Where neither names bundles, they are
     taken for the same, since OPA does not tell of policies that were pushed to it.
     """
     one, other = Revision.parse(ours), Revision.parse(theirs)
@@ -70,6 +75,9 @@ def are_comparable(ours: str, theirs: str) -> bool:
         return other.digest is None
     if one.digest is not None and one.digest in other.bundles.values():
         return True  # a bundle whose revision is the digest of what this process decides with
+    files = [said for name, said in one.bundles.items() if name.startswith(FROM_FILE)]
+    if files:
+        return all(said in other.bundles.values() for said in files)
     shared = one.bundles.keys() & other.bundles.keys()
     return bool(shared) and all(one.bundles[name] == other.bundles[name] for name in shared)
 

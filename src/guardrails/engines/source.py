@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
+from guardrails.engines.agreement import FROM_FILE
 from guardrails.engines.layers import DATA_ROOT, PolicyFiles, read_layers
 from guardrails.errors import PolicyLoadError
 from guardrails.opa.bundle_set import BundleSet
@@ -114,6 +115,8 @@ class Bundles:
 class BundleFile:
     """The policies of a bundle in a file or a directory, read and verified anew each time.
 
+    Their revision is ``file:<name>=<revision>``: OPA calls the same bundle otherwise.
+
     Attributes:
         path: A ``bundle.tar.gz``, or a directory.
         verification: The keys that it must be signed with; None for a bundle that is not signed.
@@ -134,7 +137,9 @@ class BundleFile:
         verify(files, self.verification, name)
         bundle = Bundle.of(files, name)
         found = BundleSet.of({Path(name).name: bundle})
-        return Bundles(found, self.planner, self.opa).read(given)
+        policies = Bundles(found, self.planner, self.opa).read(given)
+        revision = found.revision
+        return replace(policies, revision=f"{FROM_FILE}{revision}" if revision else "")
 
 
 def _with_given(data: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
