@@ -14,6 +14,7 @@ from guardrails.engines.sidecar import SidecarEngine
 from guardrails.engines.source import BundleFile
 from guardrails.engines.verified import VerifiedEngine
 from guardrails.errors import ConfigError
+from guardrails.opa.bundles.board import StatusBoard
 from guardrails.opa.bundles.persistence import BundleStore
 from guardrails.opa.bundles.service import BundleService
 from guardrails.opa.config import OpaConfig
@@ -184,7 +185,11 @@ def _in_process(
         _log.warning("%s", finding)
     if opa is not None and opa.bundles:
         _refuse_layers(config)
-        service = BundleService(opa.bundles, store=BundleStore(opa.persistence_directory))
+        service = BundleService(
+            opa.bundles,
+            store=BundleStore(opa.persistence_directory),
+            board=None if config.state is None else StatusBoard(config.state),
+        )
         engine = start_bundled_engine(service, data, planner=config.planner, opa=_opa(config))
         return Decider(engine, engine, bundles=service)
     if wanted.bundle is not None:

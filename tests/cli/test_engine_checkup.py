@@ -6,7 +6,10 @@ import http.server
 import json
 import os
 import re
+import subprocess
+import sys
 import threading
+import time
 
 import pytest
 from tests.opa.archives import packed
@@ -248,6 +251,79 @@ def test_status_says_what_decides_and_what_if_opa_went_away(project, opa, tmp_pa
         server.kill()
         said = CliRunner().invoke(app, ["status"], env={"COLUMNS": "200"}).output
         assert f"OPA      {server.unix}: cannot connect" in said
+
+
+PROCESS = """import sys
+import guardrails as gr
+governor = gr.load_governor("guardrails.yaml")
+print("ready", flush=True)
+sys.stdin.read()
+governor.close()
+"""
+
+
+def test_status_shows_the_bundles_of_processes_that_live(project):
+    bundle = project / "b.tar.gz"
+    files = {
+        "main.rego": MAIN.encode(),
+        ".manifest": b'{"revision": "r7", "roots": ["guardrails"]}',
+    }
+    bundle.write_bytes(packed(files))
+    polling = "polling: {min_delay_seconds: 1, max_delay_seconds: 1}"
+    (project / "opa.yaml").write_text(
+        f"bundles: {{b: {{resource: 'file://{bundle}', {polling}}}}}\n"
+    )
+    (project / "guardrails.yaml").write_text(
+        "environment: dev\nopa_config: opa.yaml\nstate: state\nrecord: null\n"
+    )
+
+    def said() -> str:
+        return CliRunner().invoke(app, ["status"], env={"COLUMNS": "300"}).output
+
+    def said_in_time(text: str) -> bool:
+        until = time.monotonic() + 30
+        while text not in said():
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.1)
+        return True
+
+    assert "bundles  no process is running" in said()
+    its = [
+        subprocess.Popen(
+            [sys.executable, "-c", PROCESS],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+        for _ in range(2)
+    ]
+    try:
+        for each in its:
+            assert each.stdout is not None
+            assert each.stdout.readline() == b"ready\n"
+        for each in its:
+            assert said_in_time(f"bundle   b in process {each.pid}: revision r7, active since 20")
+        for path in (project / "state" / "bundles").iterdir():
+            assert path.stat().st_mode & 0o777 == 0o600
+        bundle.write_bytes(b"no bundle")
+        assert said_in_time("revision r7, active since ")
+        assert said_in_time("it is no gzipped tar")
+        its[0].kill()
+        its[0].wait(30)
+        assert f"in process {its[0].pid}:" not in said(), "it is gone"
+        assert f"in process {its[1].pid}:" in said()
+        its[1].communicate(timeout=30)
+        assert "bundles  no process is running" in said()
+        assert not list((project / "state" / "bundles").iterdir())
+    finally:
+        for each in its:
+            each.kill()
+            each.communicate(timeout=30)
+    (project / "guardrails.yaml").write_text(
+        "environment: dev\nopa_config: opa.yaml\nstate: null\nrecord: null\n"
+    )
+    assert "bundles  how they are in processes cannot be seen with `state: null`" in said()
 
 
 def test_status_without_shared_state_says_what_decides(project):

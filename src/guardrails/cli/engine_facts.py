@@ -24,10 +24,12 @@ from guardrails.engines.probe import PROBE
 from guardrails.engines.source import BundleFile
 from guardrails.errors import EvaluationError, GuardrailsError, PolicyUnavailable
 from guardrails.model.decision import MalformedDecision
+from guardrails.opa.bundles.board import posted
 from guardrails.opa.bundles.persistence import BundleStore
 from guardrails.opa.bundles.service import BundleService
 from guardrails.opa.version import objection
 from guardrails.register import Register
+from guardrails.register.source import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
     from guardrails.config import Config
     from guardrails.engines.sidecar import SidecarEngine, SidecarStatus
+    from guardrails.opa.bundles.board import Posted
     from guardrails.opa.bundles.status import BundleStatus
     from guardrails.opa.config import OpaConfig
 
@@ -55,6 +58,7 @@ class EngineFacts:
         modules: How many modules they have; None where they were not loaded.
         bundles: How each bundle of a service is.
         kept_ns: When each bundle was last kept on disk.
+        processes: What running processes say of their bundles; None where that cannot be seen.
         sidecar: How it stands with the OPA server; None where none is configured.
         sidecar_problem: Why the server cannot be asked as it is configured.
         sidecar_undecided: Why the server does not decide, though it answers.
@@ -75,6 +79,7 @@ class EngineFacts:
     modules: int | None = None
     bundles: tuple[BundleStatus, ...] = ()
     kept_ns: Mapping[str, int] | None = None
+    processes: tuple[Posted, ...] | None = None
     sidecar: SidecarStatus | None = None
     sidecar_problem: str | None = None
     sidecar_undecided: str | None = None
@@ -133,12 +138,29 @@ class EngineFacts:
         if self.policies:
             age = "" if self.changed_ns is None else f", changed {ago(self.changed_ns)} ago"
             yield "policies", f"{self.policies}{age}", False
+        if self.is_bundled:
+            yield from self._bundles()
         if self.engine != "in_process":
             yield "OPA", *self._sidecar()
             yield "", f"without it {self.without_sidecar}", False
         if self.divergences or self.record_problem is not None:
             is_amiss = self.has_diverged or self.record_problem is not None
             yield "diverged", self.diverged, is_amiss
+
+    def _bundles(self) -> Iterator[tuple[str, str, bool]]:
+        if self.processes is None:
+            yield "bundles", "how they are in processes cannot be seen with `state: null`", False
+        elif not self.processes:
+            yield "bundles", "no process is running that shows how they are", False
+        for each in self.processes or ():
+            for bundle in each.bundles:
+                said = f"{bundle.get('name')} in process {each.process.pid}: "
+                said += f"revision {bundle.get('active_revision') or '?'}"
+                since = bundle.get("last_successful_activation")
+                said += f", active since {since}" if since else ", not active"
+                wrong = bundle.get("message")
+                said += f"; {wrong}" if wrong else ""
+                yield "bundle", printable(said), bool(wrong) or not since
 
     def _sidecar(self) -> tuple[str, bool]:
         if self.sidecar is None:
@@ -162,6 +184,12 @@ class EngineFacts:
             "revision": self.revision,
             "problem": self.problem,
             "bundles": [each.document() for each in self.bundles],
+            "processes": None
+            if self.processes is None
+            else [
+                {"pid": each.process.pid, "at": each.at, "bundles": list(each.bundles)}
+                for each in self.processes
+            ],
             "sidecar": None
             if sidecar is None
             else {
@@ -230,6 +258,9 @@ def _policies(config: Config, opa: OpaConfig | None) -> dict[str, Any]:
             "policies": f"bundles of {nearby(_path(config.engine.opa_config))}: {names}",
             "kept_ns": kept,
             "changed_ns": max(kept.values(), default=None),
+            "processes": None
+            if config.state is None
+            else posted(config.state, SystemClock().now_ns()),
         }
     if config.engine.bundle is not None:
         roots: tuple[Path, ...] = (config.engine.bundle,)

@@ -27,6 +27,7 @@ from guardrails.register.source import printable
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from guardrails.opa.bundles.board import StatusBoard
     from guardrails.opa.bundles.download import BundleSettings, Client, Download
     from guardrails.opa.bundles.persistence import BundleStore
     from guardrails.ports import Clock
@@ -53,13 +54,14 @@ class BundleService:
         clock: The time.
         random: Gives numbers from 0 to below 1, for the spread of the waits.
         clients: Whom to ask for a bundle instead of its service, by the bundle's name.
+        board: Where other processes see how the bundles are; None to show it nowhere.
 
     Raises:
         ConfigError: A certificate cannot be used, two names are one, or there is no store and a
             bundle is to be kept.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what it is made of, by name
         self,
         bundles: Sequence[BundleSettings],
         *,
@@ -67,7 +69,9 @@ class BundleService:
         clock: Clock | None = None,
         random: Callable[[], float] = randomness.random,
         clients: Mapping[str, Client] | None = None,
+        board: StatusBoard | None = None,
     ) -> None:
+        self._board = board
         self._clock = clock if clock is not None else SystemClock()
         self._store = store
         self._random = random
@@ -162,6 +166,8 @@ class BundleService:
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join(_GRACE)
+        if self._board is not None:
+            self._board.close()
 
     def _after_fork(self) -> None:
         """Ask in the child, too: the threads that did are the parent's, as may be the lock."""
@@ -188,8 +194,14 @@ class BundleService:
         return delay_after_success(downloader.settings.polling, self._random)
 
     def _keep_asking(self, name: str, delay: float) -> None:
+        self._show()
         while not self._stop.wait(delay):
             delay = self.poll(name)
+            self._show()
+
+    def _show(self) -> None:
+        if self._board is not None:
+            self._board.post(self.status, self._clock.now_ns())
 
     def _take(self, name: str, download: Download) -> None:
         """Activates a new bundle, or holds it until all the others are there.
