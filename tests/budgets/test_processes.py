@@ -369,6 +369,22 @@ def test_what_one_opening_of_a_run_was_shared_with_does_not_join_the_next(tmp_pa
     other.close()
 
 
+def test_who_joined_one_opening_of_a_run_spends_nothing_of_the_next(tmp_path):
+    one, other = ledger_at(tmp_path, lease=4), ledger_at(tmp_path, lease=4)
+    one.open_run("r", parent_id=None, budget=Budget(calls=30), named=True)
+    other.join_run("r", nonces=one.share_run("r"))
+    one.close_run("r")
+    one.open_run("r", parent_id=None, budget=Budget(calls=30), named=True)
+    for tool, limits in (("t", None), ("pay", Budget(calls=9))):
+        with pytest.raises((RunClosed, BudgetExceeded)):
+            other.reserve("r", tool, CALL, limits)
+    with pytest.raises(RunClosed):
+        other.reserve("r", "t", CALL, None)
+    assert sum(call(one, "r") for _ in range(40)) == 30
+    one.close()
+    other.close()
+
+
 def call_if_open(ledger, run_id):
     with contextlib.suppress(RunClosed):
         call(ledger, run_id)

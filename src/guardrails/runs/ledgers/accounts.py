@@ -67,6 +67,7 @@ class Lease:
         used: When a call last stood on it, in seconds.
         recall: Whether to keep no more of it than calls in flight need.
         is_known: Whether this process has spoken of it there.
+        opening: Of a run's account the run's id and nonce.
     """
 
     __slots__ = (
@@ -74,6 +75,7 @@ class Lease:
         "is_known",
         "key",
         "limits",
+        "opening",
         "others",
         "recall",
         "reported",
@@ -95,6 +97,7 @@ class Lease:
         self.used = 0.0
         self.recall = False
         self.is_known = False
+        self.opening: tuple[str, str] | None = None
 
 
 class Account:

@@ -44,6 +44,7 @@ class Report(NamedTuple):
         needed: What the next call takes besides.
         back: What is given back of what was taken.
         is_new: Whether this process speaks of it for the first time.
+        opening: Of a run's account the run's id, and what tells its opening from another one.
     """
 
     key: LineKey
@@ -55,6 +56,7 @@ class Report(NamedTuple):
     needed: Amount = NOTHING
     back: Amount = NOTHING
     is_new: bool = False
+    opening: tuple[str, str] | None = None
 
 
 class Answer(NamedTuple):
@@ -230,6 +232,10 @@ class Exchange:
             )
             lines.put_lease(connection, row.id, self.holder, (usd, tokens, calls))
             alerts += lines.spend(connection, row, report.spent)
+        if report.opening is not None and not lines.is_open(connection, *report.opening):
+            # Another opening has the id now. What was spent counts, and nothing more is.
+            lines.put_lease(connection, row.id, self.holder, NOTHING)
+            return None
         return row.id
 
     def _answer(

@@ -115,13 +115,14 @@ class LeasingLedger(LocalLedger, ABC):
         self._attach(line, terms.window.value, start, end)
         return line
 
-    def _attach(self, account: Account, period: str, start: int = 0, end: int = 0) -> None:
+    def _attach(self, account: Account, period: str, start: int = 0, end: int = 0) -> Lease:
         """From now on the account is kept in the database, and this process has nothing of it."""
         key = LineKey(account.name, period, start, end)
-        account.lease = Lease(key, limits_of(account.budget))
+        lease = account.lease = Lease(key, limits_of(account.budget))
         account.alerts_at = NO_LIMITS
         account.limits = (0, 0, 0)
         self._leased[key] = account
+        return lease
 
     def _extend(
         self,
@@ -192,6 +193,7 @@ class LeasingLedger(LocalLedger, ABC):
             needed,
             back,
             is_new,
+            lease.opening,
         )
 
     def _say(

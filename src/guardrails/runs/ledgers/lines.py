@@ -194,6 +194,12 @@ def put_lease(connection: Connection, line: int, holder: str, amount: Amount) ->
         connection.execute("DELETE FROM lease WHERE line = ? AND holder = ?", (line, holder))
 
 
+def is_open(connection: Connection, run_id: str, nonce: str) -> bool:
+    """Whether this opening of the run is the one that is there."""
+    found = connection.execute("SELECT nonce FROM run WHERE id = ?", (run_id,)).fetchone()
+    return found is not None and found[0] == nonce
+
+
 def bump(connection: Connection) -> None:
     """Make every process look again."""
     connection.execute("UPDATE state SET epoch = epoch + 1")

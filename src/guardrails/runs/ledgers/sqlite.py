@@ -269,7 +269,7 @@ class SqliteLedger(LeasingLedger):
         self._dirty_runs.pop(account.run_id, None)
         mine = (account, *account.tools.values())
         for each in mine:
-            self._attach(each, RUN_PERIOD)
+            self._attach_to(account, each)
         self._say(mine, [self._report(each, alerted) for each in mine])
         self._start()
 
@@ -369,11 +369,15 @@ class SqliteLedger(LeasingLedger):
             if isinstance(each, ToolAccount) and each.lease is None:
                 level = next(one for one in account.chain() if one.run_id == each.run_id)
                 if level.lease is not None:
-                    self._attach(each, RUN_PERIOD)
+                    self._attach_to(level, each)
         return path
 
+    def _attach_to(self, run: RunAccount, account: Account) -> None:
+        """Keep the run's account, or that of one of its tools, in the database."""
+        self._attach(account, RUN_PERIOD).opening = (run.run_id, run.nonce)
+
     def _attach_joined(self, account: RunAccount) -> None:
-        self._attach(account, RUN_PERIOD)
+        self._attach_to(account, account)
         lease_of(account).is_known = True
 
     def _end_run(self, account: Account) -> None:
