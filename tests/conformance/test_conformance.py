@@ -33,6 +33,7 @@ def test_the_corpus_is_whole_or_its_absence_is_told(cases, capsys):
     assert {case.name for case in cases} >= corpus.UNCHECKED
 
 
+@pytest.mark.timeout(600)  # hundreds of policies, each compiled in every form
 @pytest.mark.parametrize(
     "route", ["plan", pytest.param("modules", marks=[pytest.mark.slow, pytest.mark.soak])]
 )
