@@ -274,13 +274,23 @@ class Governor:
     def resume(self, target: str | Scope, *, reason: str, by: str = "operator") -> None:
         """Lift a kill. A run that was killed never resumes.
 
+        It is recorded before it is done: what cannot be recorded stays killed.
+
         Raises:
             ValueError: `target` names nothing that can be killed.
-            GuardrailsError: it was not killed, or is a run.
+            GuardrailsError: it was not killed, or is a run; or it could not be recorded.
         """
         scope = Scope.parse(target) if isinstance(target, str) else target
-        self.kill_switch.resume(scope, reason=reason, by=by)
-        self._write("resume", scope=str(scope), reason=reason, by=by)
+        said = {"scope": str(scope), "reason": reason, "by": by}
+        killed = any(kill.scope == scope for kill in self.kill_switch.active())
+        if killed and scope.kind != "run":  # else the switch says below why it cannot be
+            self._write("resume", **said)
+        try:
+            self.kill_switch.resume(scope, reason=reason, by=by)
+        except Exception:
+            if killed:
+                self._write("resume.failed", **said)
+            raise
 
     def run_token(self, run: Run | None = None, *, expires_in: float = 300) -> str:
         """A signed text with which another process of this machine can join a run.

@@ -213,6 +213,32 @@ def test_a_killed_run_never_resumes(project: Path) -> None:
             pay(Decimal(1))
 
 
+def test_a_resume_that_cannot_be_recorded_is_not_made(project: Path) -> None:
+    governor = load_governor(project / "guardrails.yaml")
+    governor.kill("agent/billing", reason="stop")
+    governor.record.close()
+    with pytest.raises(gr.StateUnavailable, match="closed"):
+        governor.resume("agent/billing", reason="please")
+    assert [str(kill.scope) for kill in governor.kill_switch.active()] == ["agent/billing"]
+
+
+def test_a_resume_that_fails_after_it_was_recorded_is_recorded_as_failed(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    governor = load_governor(project / "guardrails.yaml")
+    governor.kill("agent/billing", reason="stop")
+    kinds: list[str] = []
+    monkeypatch.setattr(governor.record, "write", lambda event: kinds.append(event.kind))
+
+    def fail(*_: object, **__: object) -> None:
+        raise gr.StateUnavailable("the disk is gone")
+
+    monkeypatch.setattr(governor.kill_switch, "resume", fail)
+    with pytest.raises(gr.StateUnavailable, match="the disk is gone"):
+        governor.resume("agent/billing", reason="please")
+    assert kinds == ["resume", "resume.failed"]
+
+
 def test_another_governor_cannot_take_over_inside_a_run(project: Path) -> None:
     one = load_governor(project / "guardrails.yaml")
     other = load_governor(project / "guardrails.yaml")

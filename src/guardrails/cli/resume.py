@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from guardrails.cli.console import ExitCode, output, plain, print_json, print_problem
+from guardrails.cli.console import output, plain, print_json
 from guardrails.cli.machine import (
     ByOption,
     JsonOption,
@@ -18,7 +18,7 @@ from guardrails.cli.machine import (
 )
 from guardrails.cli.moments import ago
 from guardrails.cli.targets import scope_of
-from guardrails.errors import ConfigError, StateUnavailable
+from guardrails.errors import ConfigError
 from guardrails.runs.kill_store import in_force
 
 app = typer.Typer(add_completion=False)
@@ -44,26 +44,26 @@ def resume(
     who = operator(by)
     if not machine.has_kill_switch:
         raise ConfigError(f"`{scope}` is not killed; nothing ever was, in `{machine.state}`")
-    # Before the act: what cannot be recorded does not go on.
-    record = machine.record()
     switch = machine.kill_switch()
     killed = in_force(switch.store.acts()).get(scope)
-    switch.resume(scope, reason=reason, by=who)
-    still = [str(kill.scope) for kill in switch.active() if kill.scope.kind != "run"]
-    recorded = True
+    said = {"scope": str(scope), "reason": reason, "by": who}
+    record = machine.record()
+    if killed is not None and scope.kind != "run":
+        # Before the act: what cannot be recorded stays killed.
+        write_act(record, "resume", **said)
     try:
-        write_act(record, "resume", scope=str(scope), reason=reason, by=who)
-    except StateUnavailable as error:
-        print_problem(f"{scope} is resumed, but that could not be recorded: {error}")
-        recorded = False
+        switch.resume(scope, reason=reason, by=who)
+    except Exception:
+        if killed is not None:
+            write_act(record, "resume.failed", **said)
+        raise
+    still = [str(kill.scope) for kill in switch.active() if kill.scope.kind != "run"]
     if as_json:
         print_json({"target": str(scope), "reason": reason, "by": who, "still_killed": still})
     else:
         output().print(plain(f"resumed {scope}, by {who}: {reason}", "green"), soft_wrap=True)
         if killed is not None:
-            said = f"it was killed {ago(killed.at)} ago by {killed.by}: {killed.reason}"
-            output().print(plain(said), soft_wrap=True)
+            how = f"it was killed {ago(killed.at)} ago by {killed.by}: {killed.reason}"
+            output().print(plain(how), soft_wrap=True)
         if still:
             output().print(plain(f"still killed: {', '.join(still)}", "yellow"), soft_wrap=True)
-    if not recorded:
-        raise typer.Exit(ExitCode.OUT_OF_REACH)
