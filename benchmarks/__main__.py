@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 from benchmarks import results, tables
 from benchmarks.accounts import measure_accounts
 from benchmarks.gates import Status
+from benchmarks.governed import BENCHMARK as CALLS
+from benchmarks.governed import measure_calls
 from benchmarks.loading import measure_loads
 from benchmarks.policies import scaling
 from benchmarks.run import run
@@ -34,7 +36,7 @@ _LINES: Final = 5000
 def main() -> int:
     """0, or 1 where a gate fails."""
     suite = {each.name: each for each in benchmarks()}
-    names = [_CHECK, *suite, _ACCOUNTS, _LOAD]
+    names = [_CHECK, *suite, _ACCOUNTS, CALLS.name, _LOAD]
     options = _options(names)
     chosen = options.only or names
     rounds = _QUICK_ROUNDS if options.quick else _ROUNDS
@@ -52,6 +54,11 @@ def main() -> int:
                 _say(tables.decisions(report))
     if _ACCOUNTS in chosen:
         outcomes += measure_accounts(rounds=rounds)
+    if CALLS.name in chosen:
+        reports.append(measure_calls(rounds=rounds))
+        outcomes += reports[-1].outcomes
+        if not options.gates:
+            _say(tables.decisions(reports[-1]))
     if _LOAD in chosen:
         policy = scaling.lines(_LINES)
         repeats = _QUICK_LOADS if options.quick else _LOADS

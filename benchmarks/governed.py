@@ -1,0 +1,325 @@
+"""What a whole governed call costs beside the hand-written policy function alone.
+
+A governed call is all that a tool's caller waits for: arguments validated, kill looked for, cost
+reserved, policy asked, the intent and the outcome handed to the record, the body run. Its baseline
+does one of these: it decides. So the ratio says how many policies written by hand a call costs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import random
+import tempfile
+import time
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import guardrails as gr
+from benchmarks.calls import NOON
+from benchmarks.gates import Gate, Status, judged
+from benchmarks.harness import BATCH_NS, Clock, Timed, measure
+from benchmarks.policies.governable import engine
+from benchmarks.policies.reference import flat, library
+from benchmarks.run import AGAIN, Report
+from benchmarks.suite import Benchmark, Field
+from guardrails import testing
+from guardrails.clock import SystemClock
+from guardrails.model.budget import Budget
+from guardrails.model.registered import RegisteredAgent
+from guardrails.runs.context import Frame, enter, leave
+from guardrails.runs.ledgers.sqlite import SqliteLedger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from benchmarks.policies.policy import Policy
+    from guardrails.runs.run import Run
+
+FLAT: Final = "hand-written flat"
+LIBRARY: Final = "hand-written library"
+SYNC: Final = "sync"
+LEASED: Final = "sync, leased from SQLite"
+ASYNC: Final = "async"
+GENERATOR: Final = "generator of one item"
+STACKED: Final = "stacked decorators"
+WITH_LIBRARY: Final = "sync, library"
+
+GATES: Final = (
+    Gate(SYNC, FLAT, 4),
+    Gate(LEASED, FLAT, 4),
+    Gate(ASYNC, FLAT, 4),
+)
+
+BENCHMARK: Final = Benchmark(
+    "calls", "a whole governed call", lambda *_: Field((), {}, ()), FLAT, GATES
+)
+
+
+def get_invoice(invoice: str) -> str:
+    """Reads."""
+    return invoice
+
+
+def pay(invoice: str, amount: int) -> str:
+    """Writes."""
+    return f"{invoice}: {amount}"
+
+
+def refund(order: str, amount: Decimal) -> str:
+    """Writes, with cents."""
+    return f"{order}: {amount}"
+
+
+def send_mail(to: str, subject: str, body: str) -> str:
+    """Writes, with some text."""
+    return f"{to}: {subject} {body}"
+
+
+def match_invoice(invoice: str, amount: int) -> str:
+    """Reads."""
+    return f"{invoice}: {amount}"
+
+
+def pay_invoice(invoice: str, amount: Decimal) -> str:
+    """Writes, with cents."""
+    return f"{invoice}: {amount}"
+
+
+_BODIES: Final = {
+    "flat": (get_invoice, pay, refund, send_mail),
+    "library": (match_invoice, pay_invoice),
+}
+"""What is called under each policy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """The calls of one agent that its policy allows, as their cases say: tools and documents."""
+
+    policy: Policy
+    agent: str
+
+    @property
+    def documents(self) -> list[Mapping[str, Any]]:
+        """The input documents, each as often as its weight says."""
+        bodies = {each.__name__ for each in _BODIES[self.policy.name]}
+        return [
+            case.input
+            for case in self.policy.cases
+            for _ in range(case.weight)
+            if case.effect == "allow"
+            and case.input["agent"]["id"] == self.agent
+            and case.input["tool"]["name"] in bodies
+        ]
+
+
+def workloads() -> tuple[Workload, Workload]:
+    """What is called under the policy `flat`, and under the library."""
+    return Workload(flat(), "billing"), Workload(library(), "billing-agent")
+
+
+# -------------------------------------------------------------------------------- kinds of tools
+
+
+def _plain(body: Callable[..., Any]) -> Callable[..., Any]:
+    return body
+
+
+def _coroutine(body: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(body)
+    async def function(*args: Any, **kwargs: Any) -> Any:
+        return body(*args, **kwargs)
+
+    return function
+
+
+def _generator(body: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(body)
+    def function(*args: Any, **kwargs: Any) -> Iterator[Any]:
+        yield body(*args, **kwargs)
+
+    return function
+
+
+def _stacked(body: Callable[..., Any]) -> Callable[..., Any]:
+    return gr.budget(cost="0.02")(gr.requires_approval(when=lambda: False)(body))
+
+
+def _tools(workload: Workload, kind: Callable[..., Any]) -> dict[str, Callable[..., Any]]:
+    facts = {each["tool"]["name"]: each["tool"] for each in workload.documents}
+    return {
+        body.__name__: gr.governed_tool(
+            name=body.__name__,
+            resource=facts[body.__name__]["resource"],
+            operation=facts[body.__name__]["operation"],
+            labels=facts[body.__name__]["labels"],
+        )(kind(body))
+        for body in _BODIES[workload.policy.name]
+    }
+
+
+# ------------------------------------------------------------------------------------- what is timed
+
+
+def measure_calls(*, rounds: int, batch_ns: int = BATCH_NS, clock: Clock | None = None) -> Report:
+    """What each kind of call took, and the gates' outcomes.
+
+    Args:
+        rounds: As for :func:`~benchmarks.harness.measure`.
+        batch_ns: As there.
+        clock: As there.
+
+    Raises:
+        RuntimeError: a reference policy has no hand-written function.
+    """
+    with contextlib.ExitStack() as stack:
+        timed = passes(stack)
+        taken = measure(timed, rounds=rounds, batch_ns=batch_ns, clock=clock)
+        outcomes = []
+        for gate in GATES:
+            outcome = judged(BENCHMARK.name, gate, taken.ratio(gate.variant, gate.baseline))
+            if outcome.status is Status.FAILED:
+                both = [each for each in timed if each.name in {gate.variant, gate.baseline}]
+                more = measure(both, rounds=rounds * AGAIN, seed=2, batch_ns=batch_ns, clock=clock)
+                ratio = more.ratio(gate.variant, gate.baseline)
+                outcome = judged(BENCHMARK.name, gate, ratio, "measured again")
+            outcomes.append(outcome)
+    return Report(BENCHMARK, taken, {}, {}, tuple(outcomes))
+
+
+def passes(stack: contextlib.ExitStack) -> list[Timed]:
+    """Every kind of call, ready to be timed; what it needs is closed by `stack`."""
+    simple, whole = workloads()
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    memory, leased = governor(simple), governor(simple, folder / "budgets.sqlite")
+    beside = governor(whole)
+    for each in (memory, leased, beside):
+        stack.callback(each.close)
+    return [
+        _by_hand(FLAT, simple),
+        _by_hand(LIBRARY, whole),
+        _calls(SYNC, simple, opened(stack, memory, simple), _plain),
+        _calls(LEASED, simple, opened(stack, leased, simple), _plain),
+        _async_calls(ASYNC, simple, opened(stack, memory, simple), stack),
+        _calls(GENERATOR, simple, opened(stack, memory, simple), _generator, list),
+        _calls(STACKED, simple, opened(stack, governor(simple), simple), _stacked),
+        _calls(WITH_LIBRARY, whole, opened(stack, beside, whole), _plain),
+    ]
+
+
+def governor(workload: Workload, ledger: Path | None = None) -> testing.RecordingGovernor:
+    """What governs the workload's calls: its policy in process, all else as shipped.
+
+    Args:
+        workload: Whose policy.
+        ledger: The file of a ledger that leases from SQLite; None for one in memory.
+    """
+    services: dict[str, Any] = {}
+    if ledger is not None:
+        services["ledger"] = lambda made: SqliteLedger(ledger, made.alerted, lease=100_000)
+    clock = SystemClock() if workload.policy.name == "flat" else _ThatDay()
+    return testing.governor(
+        engine=engine(workload.policy),
+        environment="prod",
+        clock=clock,
+        register=_Agent(workload.documents[0]["agent"]),
+        **services,
+    )
+
+
+def opened(stack: contextlib.ExitStack, by: testing.RecordingGovernor, workload: Workload) -> Run:
+    """A run of the workload's agent, open until `stack` is left, and not the current one."""
+    budget = Budget(usd=1_000_000, calls=10**12)
+    run = stack.enter_context(by.run(workload.agent, budget=budget, principal="customer:4711"))
+    enter(None)
+    return run
+
+
+def tool_calls(
+    workload: Workload, kind: Callable[..., Any] = _plain
+) -> list[tuple[Callable[..., Any], dict[str, Any]]]:
+    """One pass over the workload: each tool with its arguments."""
+    documents = workload.documents
+    tools = _tools(workload, kind)
+    calls = [(tools[each["tool"]["name"]], dict(each["args"])) for each in documents]
+    random.Random(1).shuffle(calls)  # noqa: S311  # an order, no secret
+    return calls
+
+
+def _by_hand(name: str, workload: Workload) -> Timed:
+    decide = workload.policy.by_hand
+    if decide is None:
+        msg = f"`{workload.policy.name}` has hand-written Python"
+        raise RuntimeError(msg)
+    return Timed(name, [(decide, each) for each in workload.documents])
+
+
+def _calls(
+    name: str,
+    workload: Workload,
+    run: Run,
+    kind: Callable[..., Any],
+    use: Callable[[Any], Any] | None = None,
+) -> Timed:
+    calls = tool_calls(workload, kind)
+    frame = Frame(run)
+
+    def one_pass(_: Any) -> None:
+        token = enter(frame)
+        if use is None:
+            for tool, arguments in calls:
+                tool(**arguments)
+        else:
+            for tool, arguments in calls:
+                use(tool(**arguments))
+        leave(token)
+
+    return Timed(name, [(one_pass, None)], count=len(calls))
+
+
+def _async_calls(name: str, workload: Workload, run: Run, stack: contextlib.ExitStack) -> Timed:
+    calls = tool_calls(workload, _coroutine)
+    frame = Frame(run)
+    runner = stack.enter_context(asyncio.Runner())
+
+    async def all_calls() -> None:
+        enter(frame)
+        for tool, arguments in calls:
+            await tool(**arguments)
+
+    return Timed(name, [(lambda _: runner.run(all_calls()), None)], count=len(calls))
+
+
+class _ThatDay:
+    """The machine's clock, set to the day of the workload: the library asks what day it is."""
+
+    def __init__(self) -> None:
+        self._off = NOON - time.time_ns()
+
+    def now_ns(self) -> int:
+        """UTC nanoseconds since 1970."""
+        return time.time_ns() + self._off
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        return time.monotonic()
+
+
+class _Agent(testing.OpenRegister):
+    """A register of the one agent that calls."""
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        super().__init__()
+        self._document = document
+
+    def agent(self, agent_id: str) -> RegisteredAgent:
+        """The agent, whose budget never ends."""
+        agent = self._document
+        budget = Budget(usd=1_000_000, calls=10**12)
+        return RegisteredAgent(
+            agent_id, agent["version"], agent["owner"], budgets={"prod": budget}, delegates={}
+        )
