@@ -14,7 +14,7 @@ import random
 import tempfile
 import time
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal  # noqa: TC003  # tools resolve their annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -162,7 +162,7 @@ def _tools(workload: Workload, kind: Callable[..., Any]) -> dict[str, Callable[.
     }
 
 
-# ------------------------------------------------------------------------------------- what is timed
+# ------------------------------------------------------------------------------- what is timed
 
 
 def measure_calls(*, rounds: int, batch_ns: int = BATCH_NS, clock: Clock | None = None) -> Report:

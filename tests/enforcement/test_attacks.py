@@ -17,6 +17,7 @@ from pydantic import BeforeValidator
 import guardrails as gr
 from guardrails import testing
 from guardrails.audit.memory import MemoryRecord
+from guardrails.enforcement import invoke
 from guardrails.enforcement.invoke import _Steps
 from guardrails.enforcement.perform import PERFORM
 from guardrails.enforcement.phases import Phase, refusal_for
@@ -246,12 +247,20 @@ def test_an_interrupt_around_the_body_leaves_no_hold_and_no_open_end(phase, monk
         assert settled(its, run, 1)
 
 
+def by_phases(call) -> Any:
+    """The shell without its straight way."""
+    steps = _Steps(call)
+    steps.perform()
+    return steps.result()
+
+
 def test_an_interrupt_at_any_step_of_the_shell_leaves_no_hold(monkeypatch) -> None:
     @gr.governed_tool(name="plain")
     def plain() -> str:
         return "done"
 
     send = _Steps.send
+    monkeypatch.setattr(invoke, "_run", by_phases)
     for step in range(6):
         its = testing.governor()
         countdown = [step]

@@ -99,6 +99,11 @@ class Check:
             msg = f"the annotation `{self.text}` cannot be checked: {error.message}"
             raise ConfigError(msg) from None
 
+    @property
+    def exact(self) -> frozenset[type]:
+        """The types whose values are accepted as they are."""
+        return self._exact
+
     def accept(self, value: Any) -> Any:
         """`value`, or what it is widened to: this is what the tool gets.
 

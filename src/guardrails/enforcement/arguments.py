@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from guardrails.enforcement.annotations import ANY, Hidden, is_formless, shown
 from guardrails.enforcement.json_form import NoJsonForm, to_document
 from guardrails.enforcement.parameter import EMPTY, Parameter, innermost, scope_of
+from guardrails.enforcement.plain_arguments import PlainParameters
 from guardrails.enforcement.predicates import bind_predicate
 from guardrails.enforcement.problems import Problems
 from guardrails.errors import ConfigError
@@ -83,6 +84,7 @@ class Parameters:
         "_mapping",
         "_options",
         "_pending",
+        "_plain",
         "_positional",
         "_scope",
         "_title",
@@ -138,6 +140,7 @@ class Parameters:
             self._settle(parameter, last=False)
         self.hidden = tuple(sorted(each.name for each in parameters if each.hidden))
         self._pending = any(each.pending for each in parameters)
+        self._plain = self._plainly()
 
     @classmethod
     def of(  # noqa: PLR0913  # each is one option, by name
@@ -254,6 +257,9 @@ class Parameters:
         """
         if self._pending:
             self._settle_pending()
+        plain = None if self._plain is None else self._plain.read(args, kwargs, limits)
+        if plain is not None:
+            return Arguments(*plain, limits, can_change=False)
         problems = Problems(self._title)
         instance, given = args[: self.skip_first], args[self.skip_first :]
         if self.skip_first and not instance:
@@ -391,6 +397,13 @@ class Parameters:
                 self._settle(parameter, last=self._validate)
         self.hidden = tuple(sorted(each.name for each in self._by_name.values() if each.hidden))
         self._pending = False
+        self._plain = self._plainly()
+
+    def _plainly(self) -> PlainParameters | None:
+        if self._pending or self._list or self._mapping or self._fixed or self._keywords:
+            return None
+        each = self._by_name.values()
+        return PlainParameters(each, skip_first=self.skip_first, validate=self._validate)
 
     def _names(self) -> str:
         # A model reads them.

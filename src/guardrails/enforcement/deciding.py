@@ -7,7 +7,7 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, Final
 
 from guardrails.enforcement import breaking, obligations
-from guardrails.enforcement.document import input_document
+from guardrails.enforcement.document import constants_of, input_document
 from guardrails.enforcement.phases import caused
 from guardrails.errors import PolicyError
 from guardrails.model.decision import ApprovalDemand, Decision, Effect
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from guardrails.enforcement.call import Call
+    from guardrails.enforcement.document import Constants
 
 DECORATOR: Final = "decorator"
 """The rule id of what ``@requires_approval`` asks for."""
@@ -25,43 +26,50 @@ _STRICTEST_FIRST: Final = (Effect.DENY, Effect.SHADOW, Effect.REQUIRE_APPROVAL, 
 
 def decide(call: Call) -> None:
     """Put the decision about `call` on it."""
-    engine = call.run.governor.engine
+    engine: Any = call.run.governor.engine
     started = perf_counter_ns()
-    decisions = [engine.decide(document, call.decision_id) for document in _documents(call)]
+    made, call_id = _documents(call), call.decision_id
+    decide_made = getattr(engine, "decide_made", None)
+    if decide_made is None:
+        decisions = [engine.decide(document, call_id) for document, _ in made]
+    else:
+        decisions = [decide_made(document, call_id, constants) for document, constants in made]
     _conclude(call, decisions, started)
 
 
 async def decide_async(call: Call) -> None:
     """The same, without blocking the event loop."""
-    engine = call.run.governor.engine
+    engine: Any = call.run.governor.engine
+    if hasattr(engine, "decide_made"):  # it waits for nothing
+        decide(call)
+        return
     started = perf_counter_ns()
     decisions = [
-        await engine.decide_async(document, call.decision_id) for document in _documents(call)
+        await engine.decide_async(document, call.decision_id) for document, _ in _documents(call)
     ]
     _conclude(call, decisions, started)
 
 
-def _documents(call: Call) -> list[dict[str, Any]]:
+def _documents(call: Call) -> list[tuple[dict[str, Any], Constants]]:
     run = call.run
     hold = call.hold
     if hold is None:
         message = "a call is decided with its reservation"
         raise PolicyError(message)
     signals = breaking.signals(call)
-    documents = [
-        input_document(
+    documents = []
+    for constants in constants_of(run, call.tool):
+        document = input_document(
             run=run,
-            agent=agent,
-            tool=call.tool.facts,
+            constants=constants,
             args=call.arguments.document,
             call_id=call.decision_id,
             snapshot=hold.snapshot,
             signals=signals,
             now_ns=run.governor.clock.now_ns(),
         )
-        for agent in (run.agent, *run.narrowed_by)
-    ]
-    call.document = documents[0]
+        documents.append((document, constants))
+    call.document = documents[0][0]
     return documents
 
 

@@ -7,43 +7,80 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from guardrails.model.call import Step
 from guardrails.model.money import dollars
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from guardrails.enforcement.definition import Tool
     from guardrails.model.budget import Remaining, Usage
     from guardrails.model.call import Snapshot
-    from guardrails.model.facts import AgentFacts, ToolFacts
+    from guardrails.model.facts import AgentFacts
     from guardrails.runs.run import Run
+
+
+class Constants:
+    """The parts that the documents about calls of one tool, for one agent, in one run share.
+
+    Nobody may change them: they stand in every document as they are.
+
+    Attributes:
+        agent: The agent as policy sees it.
+        tool: The tool as policy sees it.
+        ancestry: The run's ancestors, outermost first.
+        labels: The run's labels.
+        vouched: For the engine that decides: for what it has found these parts to fit, if so.
+    """
+
+    __slots__ = ("agent", "ancestry", "labels", "tool", "vouched")
+
+    def __init__(self, run: Run, agent: AgentFacts, tool: Tool) -> None:
+        self.agent = agent.document
+        self.tool = tool.facts.document
+        self.ancestry = [dict(each) for each in run.ancestry]
+        self.labels = list(run.labels)
+        self.vouched: object = None
+
+
+def constants_of(run: Run, tool: Tool) -> tuple[Constants, ...]:
+    """What documents about calls of `tool` in `run` share: one for each agent to decide for."""
+    known: tuple[Constants, ...] | None = run.constants.get(tool)
+    if known is None:
+        agents = (run.agent, *run.narrowed_by)
+        known = run.constants[tool] = tuple(Constants(run, agent, tool) for agent in agents)
+    return known
 
 
 def input_document(  # noqa: PLR0913  # its parts, each by its name
     *,
     run: Run,
-    agent: AgentFacts,
-    tool: ToolFacts,
+    constants: Constants,
     args: dict[str, Any],
     call_id: str,
     snapshot: Snapshot,
     signals: Iterable[str],
     now_ns: int,
 ) -> dict[str, Any]:
-    """The document about one call of `tool` in `run`, decided for `agent`."""
+    """The document about one call in `run`, of the tool and for the agent of `constants`.
+
+    Raises:
+        TypeError: a step of the snapshot is none.
+    """
     return {
-        "agent": agent.document,
+        "agent": constants.agent,
         "principal": run.principal,
-        "tool": tool.document,
+        "tool": constants.tool,
         "args": args,
         "call": {"id": call_id},
         "run": {
             "id": run.id,
-            "ancestry": list(run.ancestry),
-            "labels": list(run.labels),
+            "ancestry": constants.ancestry,
+            "labels": constants.labels,
             "mode": run.mode.value,
             "calls": snapshot.calls,
             "history": dict(snapshot.history),
-            "steps": [step._asdict() for step in snapshot.steps],
+            "steps": [_step(each) for each in snapshot.steps],
             "signals": list(signals),
             "spent": _usage(snapshot.spent),
             "reserved": _usage(snapshot.reserved),
@@ -51,6 +88,14 @@ def input_document(  # noqa: PLR0913  # its parts, each by its name
         },
         "time": now_ns,
     }
+
+
+def _step(step: Step) -> dict[str, str]:
+    # Engines do not look at steps again: their documents are made by `Step` alone.
+    if type(step) is not Step:
+        msg = f"a step of the run is a {type(step).__name__}"
+        raise TypeError(msg)
+    return step.document
 
 
 def _usage(usage: Usage) -> dict[str, Any]:

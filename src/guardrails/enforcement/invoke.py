@@ -17,7 +17,14 @@ from guardrails.enforcement import deciding, perform
 from guardrails.enforcement.bodies import AsyncItems, Items, execute_async
 from guardrails.enforcement.call import Call
 from guardrails.enforcement.perform import PERFORM
-from guardrails.enforcement.phases import Outcome, Phase, phases, refusal_for
+from guardrails.enforcement.phases import (
+    STRAIGHT,
+    Outcome,
+    Phase,
+    goes_straight,
+    phases,
+    refusal_for,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
@@ -151,14 +158,85 @@ class _Steps:
         return () if value is None else value
 
 
-def _run(call: Call) -> Any:
+_TO_DECISION: Final = STRAIGHT[: STRAIGHT.index(Phase.DECIDE) + 1]
+_TO_BODY: Final = STRAIGHT[len(_TO_DECISION) : STRAIGHT.index(Phase.EXECUTE)]
+
+
+def _resumed(call: Call, done: int, fault: BaseException | None) -> _Steps:
+    """The steps of a call that went straight so far; what comes next, `phases` says.
+
+    Args:
+        call: The call.
+        done: How many phases were performed.
+        fault: What the next one raised, if it did.
+    """
     steps = _Steps(call)
+    for phase in STRAIGHT[:done]:
+        steps.send(call.outcome if phase is Phase.EXECUTE else None)
+    if fault is not None:
+        steps.throw(fault)
+    return steps
+
+
+def _run(call: Call) -> Any:
+    # Most calls go straight. They need no generator that names their phases; whatever turns
+    # up on the way, the generator is led to where they are, and goes on from there.
+    done = 0
+    outcome: Outcome | None = None
+    try:
+        for phase in _TO_DECISION:
+            PERFORM[phase](call)
+            done += 1
+        if goes_straight(call):
+            for phase in _TO_BODY:
+                PERFORM[phase](call)
+                done += 1
+            call.outcome = outcome = PERFORM[Phase.EXECUTE](call)
+            done += 1
+            PERFORM[Phase.SETTLE](call)
+            done += 1
+            PERFORM[Phase.OUTCOME](call)
+            done += 1
+    except BaseException as fault:  # noqa: BLE001  # thrown into the phases, which know what it means
+        steps = _resumed(call, done, fault)
+    else:
+        if outcome is not None:
+            if outcome.error is not None:
+                raise outcome.error
+            return outcome.value
+        steps = _resumed(call, done, None)
     steps.perform()
     return steps.result()
 
 
 async def _run_async(call: Call) -> Any:
-    steps = _Steps(call)
+    done = 0
+    outcome: Outcome | None = None
+    try:
+        for phase in _TO_DECISION:
+            if phase is Phase.DECIDE:
+                await _AWAIT[phase](call)
+            else:
+                PERFORM[phase](call)
+            done += 1
+        if goes_straight(call):
+            for phase in _TO_BODY:
+                PERFORM[phase](call)
+                done += 1
+            call.outcome = outcome = await _AWAIT[Phase.EXECUTE](call)
+            done += 1
+            PERFORM[Phase.SETTLE](call)
+            done += 1
+            PERFORM[Phase.OUTCOME](call)
+            done += 1
+    except BaseException as fault:  # noqa: BLE001  # as above
+        steps = _resumed(call, done, fault)
+    else:
+        if outcome is not None:
+            if outcome.error is not None:
+                raise outcome.error
+            return outcome.value
+        steps = _resumed(call, done, None)
     await steps.perform_async()
     value = steps.result()
     if steps.outcome.kind == "shadowed" and inspect.isawaitable(value):

@@ -159,7 +159,7 @@ class _Conversion:
             raise NoJsonForm(path, "a number is not finite")
         if not any(digits):
             return 0
-        first = len(digits)
+        first = places = len(digits)
         while digits[first - 1] == 0:
             first -= 1
         exponent += len(digits) - first
@@ -168,7 +168,8 @@ class _Conversion:
             raise NoJsonForm(path, f"a number has more than {self._limits.digits} digits")
         if abs(exponent) > self._limits.exponent or len(digits) + exponent > self._limits.exponent:
             raise NoJsonForm(path, f"a number's exponent passes {self._limits.exponent}")
-        exact = Decimal((sign, digits, exponent))
+        same = first == places and type(value) is Decimal
+        exact = value if same else Decimal((sign, digits, exponent))
         # One form for one value: 20, 20.0 and 2E+1 are the same integer wherever it fits.
         if exponent >= 0 and -(2**63) <= exact < 2**63:
             return int(exact)

@@ -22,7 +22,7 @@ from guardrails.errors import (
     RunKilled,
     StateUnavailable,
 )
-from guardrails.model.call import Step
+from guardrails.model.call import step_of
 from guardrails.model.canonical import call_key, digest
 from guardrails.runs.context import Frame, current_run, enter, leave
 
@@ -192,13 +192,17 @@ def execute(call: Call) -> Outcome:
     finally:
         leave(token)
         in_flight.ended(call)
-    if asyncio.iscoroutine(value):
+    if type(value) not in _NO_COROUTINES and asyncio.iscoroutine(value):
         value.close()
         message = f"`{call.tool}` is no `async def`, yet returns a coroutine, which nobody governs"
         return Outcome(
             "error", error=PolicyError(message, hint="make it `async def` and await inside")
         )
     return abandoned_if_killed(call, Outcome("ok", value))
+
+
+_NO_COROUTINES: Final = frozenset({str, type(None), dict, list, bool, int, float, tuple, bytes})
+"""What most tools return; to ask whether it is a coroutine takes longer than to look here."""
 
 
 def frame_of(call: Call) -> Frame:
@@ -240,7 +244,8 @@ def settle(call: Call) -> None:
     hold = _held(call)
     facts = call.tool.facts
     kind = "" if call.outcome is None else call.outcome.kind
-    call.run.settle(hold, Step(facts.name, facts.operation, call.decision.effect.value, kind))
+    effect = call.decision.effect.value
+    call.run.settle(hold, step_of(facts.name, facts.operation, effect, kind))
     call.hold = None
     breaking.finished(call, hold.cost)
 

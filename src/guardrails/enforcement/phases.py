@@ -23,9 +23,8 @@ sends back what came of it. What a phase raises is thrown back in here, after
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from guardrails.enforcement.obligations import InapplicableObligation
 from guardrails.errors import (
@@ -57,6 +56,9 @@ if TYPE_CHECKING:
 
 class Phase(Enum):
     """What the shell is asked to do next. Each works on the call that it is given."""
+
+    # Members are looked up in every call; by identity, Python runs no code for that.
+    __hash__ = object.__hash__
 
     OPEN = auto()
     """Find the run; claim the tool's name."""
@@ -112,8 +114,7 @@ class Verdict(Enum):
     ASK = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What came of a body that started.
 
     Attributes:
@@ -181,6 +182,36 @@ def phases(call: Call) -> Generator[Phase, Any, Outcome]:
     if interrupt is not None:
         raise interrupt
     return outcome
+
+
+STRAIGHT: Final = (
+    Phase.OPEN,
+    Phase.READ,
+    Phase.KILL,
+    Phase.BREAKERS,
+    Phase.RESERVE,
+    Phase.DECIDE,
+    Phase.KILL,
+    Phase.INTENT,
+    Phase.EXECUTE,
+    Phase.SETTLE,
+    Phase.OUTCOME,
+)
+"""The phases that :func:`phases` names where nothing is raised and :func:`goes_straight` holds."""
+
+
+def goes_straight(call: Call) -> bool:
+    """Whether the decided call runs as it is: policy allows it, and obliges to nothing.
+
+    INVARIANT: Where this holds, :func:`judge` gives :attr:`Verdict.RUN` and changes nothing,
+    and no transform is due (``tests/enforcement/test_straight.py``).
+    """
+    decision = call.decision
+    return (
+        decision.effect is Effect.ALLOW
+        and not decision.obligations
+        and call.run.mode is Mode.ENFORCE
+    )
 
 
 def _attempt(phase: Phase) -> Generator[Phase, Any, None]:

@@ -17,9 +17,9 @@ import json
 import logging
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
-from guardrails.engines.input_shape import fits, is_document
+from guardrails.engines.input_shape import fits
 from guardrails.engines.layers import PolicyFiles
 from guardrails.engines.probe import check_decides
 from guardrails.engines.source import ENTRYPOINT, Directories
@@ -52,6 +52,18 @@ MERGE: Final = "guardrails"
 CONTRIBUTIONS: Final = frozenset({"deny", "shadow", "allow", "require_approval", "obligations"})
 """What a rule package contributes to a decision."""
 
+KEPT: Final = frozenset(
+    {("agent",), ("tool",), ("run", "ancestry"), ("run", "labels"), ("run", "steps")}
+)
+"""The parts of the input that enforcement keeps from call to call."""
+
+
+class Vouchable(Protocol):
+    """Stands for those parts of the input that enforcement keeps."""
+
+    vouched: object
+
+
 _log: Final = logging.getLogger("guardrails")
 
 
@@ -62,6 +74,7 @@ class Loaded:
     Attributes:
         decider: They, compiled for documents of the published shape.
         fits: Whether a document is one.
+        fits_again: The same, where the parts that enforcement keeps are known to fit.
         reference: They as the interpreter evaluates them, for all else.
         revision: The digest of modules and data, as ``sha256:…``; before it, and a space, what
             their bundles' manifests say, as ``name=revision``.
@@ -71,6 +84,7 @@ class Loaded:
 
     decider: Entrypoint | Interpreted
     fits: Test
+    fits_again: Test
     reference: Reference
     revision: str
     modules: Mapping[str, str]
@@ -181,17 +195,32 @@ class InProcessEngine:
             MalformedDecision: the result is undefined or no decision.
         """
         loaded = self._loaded
-        if _holds(loaded.fits, document):
-            result = loaded.decider.evaluate(document)
-        else:
-            program = loaded.reference.program
-            result = program.evaluate(ENTRYPOINT, document, strict_builtin_errors=True)
-        if result is UNDEFINED:
-            msg = f"`{ENTRYPOINT}` is undefined"
-            raise MalformedDecision(msg)
-        return Decision.from_document(
-            _json(result), revision=loaded.revision, decision_id=decision_id
-        )
+        return _decided(loaded, document, decision_id, _holds(loaded.fits, document))
+
+    def decide_made(
+        self, document: Mapping[str, Any], decision_id: str, constants: Vouchable
+    ) -> Decision:
+        """The same, for a document that enforcement has made.
+
+        Its parts that are the same in all calls of a tool in a run are looked at in the first
+        one; its steps are not, for their documents are made in one place, of strings alone.
+
+        Args:
+            document: The input document.
+            decision_id: The id under which the call stands in the record.
+            constants: What stands for those parts of it, and for no others.
+
+        Raises:
+            EvaluationError: as :meth:`decide`.
+            MalformedDecision: as :meth:`decide`.
+        """
+        loaded = self._loaded
+        if constants.vouched is loaded:
+            return _decided(loaded, document, decision_id, _holds(loaded.fits_again, document))
+        known = _holds(loaded.fits, document)
+        if known:
+            constants.vouched = loaded
+        return _decided(loaded, document, decision_id, known)
 
     async def decide_async(self, document: Mapping[str, Any], decision_id: str) -> Decision:
         """The same; it does not wait for anything."""
@@ -246,11 +275,37 @@ class InProcessEngine:
         return Loaded(
             decider,
             fits(request.shape()),
+            fits(request.shape(), but=KEPT),
             Reference(request, decider),
             revision,
             request.modules,
             request.data,
         )
+
+
+def _decided(
+    loaded: Loaded,
+    document: Mapping[str, Any],
+    decision_id: str,
+    fits: bool,  # noqa: FBT001  # on every call: a keyword would cost
+) -> Decision:
+    if fits:
+        result = loaded.decider.evaluate(document)
+    else:
+        program = loaded.reference.program
+        result = program.evaluate(ENTRYPOINT, document, strict_builtin_errors=True)
+    if result is UNDEFINED:
+        msg = f"`{ENTRYPOINT}` is undefined"
+        raise MalformedDecision(msg)
+    if type(result) is dict and result.get("obligations") == []:
+        # What reads it asks for exact types; only a transform's value may have any.
+        try:
+            return Decision.from_document(result, revision=loaded.revision, decision_id=decision_id)
+        except MalformedDecision:  # a set in the place of an array is one
+            pass
+    return Decision.from_document(
+        to_json(result), revision=loaded.revision, decision_id=decision_id
+    )
 
 
 def _exact(data: Mapping[str, Any]) -> Any:
@@ -277,13 +332,6 @@ def _holds(test: Test, document: object) -> bool:
         return test(document)
     except RecursionError:
         return False  # whoever evaluates it says that it is nested too deeply
-
-
-def _json(result: Any) -> Any:
-    """The result as JSON types. Most are already; a transform's value has its keys in order."""
-    if type(result) is dict and result.get("obligations") == [] and is_document(result):
-        return result
-    return to_json(result)
 
 
 def _grants(rules: Collection[str], kind: str) -> bool:

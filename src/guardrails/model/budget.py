@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from guardrails.errors import ConfigError
 from guardrails.model.money import Money, dollars, micro_usd
@@ -137,8 +137,7 @@ def _duration(value: object) -> float | None:
     return seconds
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """An amount of what a budget limits: micro-dollars, tokens, calls."""
 
     micro_usd: int = 0
@@ -150,7 +149,7 @@ class Usage:
         """The money in dollars."""
         return dollars(self.micro_usd)
 
-    def __add__(self, other: Usage) -> Usage:
+    def __add__(self, other: Usage) -> Usage:  # type: ignore[override]  # amounts add up
         return Usage(
             self.micro_usd + other.micro_usd, self.tokens + other.tokens, self.calls + other.calls
         )
@@ -169,8 +168,7 @@ class Charge:
         return Usage(self.micro_usd or 0, self.tokens or 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Remaining:
+class Remaining(NamedTuple):
     """What is left of each limit (limit − spent − reserved); None where there is no limit.
 
     A run that was overdrawn by what its tools reported shows negative values.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -13,17 +13,37 @@ if TYPE_CHECKING:
     from guardrails.model.decision import ApprovalDemand
 
 
-class Step(NamedTuple):
-    """One finished call of a run, as policies see it in ``input.run.steps``."""
-
+class _Words(NamedTuple):
     tool: str
     operation: str
     effect: str
     outcome: str
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Step(_Words):
+    """One finished call of a run, as policies see it in ``input.run.steps``."""
+
+    @cached_property
+    def document(self) -> dict[str, str]:
+        """It as JSON, made once and shared by all documents that it stands in.
+
+        Raises:
+            TypeError: a word of it is no plain string.
+        """
+        for word in self:
+            if type(word) is not str:
+                msg = f"a step is made of strings, not of a {type(word).__name__}"
+                raise TypeError(msg)
+        return self._asdict()
+
+
+@lru_cache(maxsize=1024)
+def step_of(tool: str, operation: str, effect: str, outcome: str) -> Step:
+    """The step of these words; the same one for the same words."""
+    return Step(tool, operation, effect, outcome)
+
+
+class Snapshot(NamedTuple):
     """A run's state at the moment of a reservation, without that reservation.
 
     It counts finished calls and every other call in flight, so that a rule such

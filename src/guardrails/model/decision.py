@@ -123,6 +123,7 @@ class Decision:
         )
 
 
+_EFFECTS: Final = {effect.value: effect for effect in Effect}
 _REQUIRED: Final = frozenset({"effect", "reasons", "approvals", "obligations"})
 _OPTIONAL: Final = frozenset({"would"})
 _LONGEST_WAIT: Final = 366 * 24 * 3600
@@ -135,6 +136,8 @@ def _object(
     if type(value) is not dict:
         msg = f"{what} is not an object"
         raise MalformedDecision(msg)
+    if value.keys() == required:
+        return value
     missing = required - value.keys()
     if missing:
         msg = f"{what} lacks `{min(missing)}`"
@@ -174,10 +177,8 @@ def _name(value: object, what: str) -> str:
 
 
 def _effect(value: object, what: str) -> Effect:
-    if type(value) is str:
-        for effect in Effect:
-            if effect.value == value:
-                return effect
+    if type(value) is str and value in _EFFECTS:
+        return _EFFECTS[value]
     msg = f"{what} is none of {', '.join(f'`{effect}`' for effect in Effect)}"
     raise MalformedDecision(msg)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import wraps
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar, cast
 
@@ -86,8 +85,10 @@ def leave(token: Token[Frame | None]) -> None:
     From another context there is no way back: nothing happens there, and code that
     still sees the frame finds its run closed.
     """
-    with suppress(ValueError, RuntimeError):
+    try:  # noqa: SIM105  # in every call: a context manager would take longer than what it does
         _reset(token)
+    except (ValueError, RuntimeError):
+        pass
 
 
 def raise_if_killed() -> None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from enum import StrEnum
 from threading import RLock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from guardrails.errors import (
@@ -67,6 +66,7 @@ class Run:
         run_ids: The ids of its ancestors and its own, outermost first.
         ancestry: Its ancestors as policy sees them, outermost first, without itself.
         subject: What a kill is matched against, between calls.
+        constants: For enforcement, which keeps here what it works out once for each tool.
     """
 
     __slots__ = (
@@ -84,6 +84,7 @@ class Run:
         "ancestry",
         "breakers",
         "budget",
+        "constants",
         "governor",
         "id",
         "labels",
@@ -139,6 +140,7 @@ class Run:
             self.ancestry = (*parent.ancestry, {"run": parent.id, "agent": parent.agent.id})
             self._ancestors = (parent, *parent._ancestors)  # noqa: SLF001  # of the same class
         self.subject = Subject(self.run_ids, agent.id, agent.version, agent.environment)
+        self.constants: dict[object, Any] = {}
         self._timed = any(run.budget.seconds is not None for run in self._chain())
         self._watch = Stopwatch(governor.clock.monotonic)
         self._lock = RLock()  # reentrant, as the ledger's
@@ -251,7 +253,7 @@ class Run:
             remaining = self.governor.ledger.remaining(self.id)
         except RunClosed:
             remaining = self._final[1]
-        return replace(remaining, seconds=self._seconds_left()) if self._timed else remaining
+        return remaining._replace(seconds=self._seconds_left()) if self._timed else remaining
 
     def elapsed(self) -> float:
         """Seconds since it was opened, until it was closed, less the waits for people."""

@@ -167,6 +167,22 @@ class RunAccount(Account):
             calls -= less[2]
         return usd, tokens, calls
 
+    def sums(self) -> tuple[Amount, Amount]:
+        """What it has spent and what its calls in flight hold, both at once."""
+        usd, tokens, calls = self.spent
+        held_usd, held_tokens, held_calls = self.held
+        for purse in self.purses_by_tool.values():
+            price_usd, price_tokens, price_calls = purse.cost
+            settled = purse.settled
+            unused = purse.left + settled
+            usd += price_usd * settled
+            tokens += price_tokens * settled
+            calls += price_calls * settled
+            held_usd -= price_usd * unused
+            held_tokens -= price_tokens * unused
+            held_calls -= price_calls * unused
+        return (usd, tokens, calls), (held_usd, held_tokens, held_calls)
+
     def remaining(self, without: Amount = NOTHING) -> Remaining:
         """What is left of each limit, the tightest of this account and its ancestors'.
 
@@ -177,7 +193,7 @@ class RunAccount(Account):
         level: RunAccount | None = self
         while level is not None:
             if level.limits != NO_LIMITS:
-                spent, held = level.settled(), level.in_flight()
+                spent, held = level.sums()
                 for index, limit in enumerate(level.limits):
                     if limit is not None:
                         mine = limit - spent[index] - held[index] + without[index]
@@ -191,7 +207,7 @@ class RunAccount(Account):
 
     def snapshot(self, hold: Hold | None = None) -> Snapshot:
         """The run as it stands now; without `hold`, if that is one of its own."""
-        spent, held = self.settled(), self.in_flight()
+        spent, held = self.sums()
         history = self.history
         without = NOTHING
         if hold is not None:
