@@ -83,6 +83,10 @@ bench: $(BENCH_VENV)/.stamp ## how long decisions take, beside other engines (AR
 bench-quick: $(BENCH_VENV)/.stamp ## the gates alone, in few rounds: fails where one does
 	$(BENCH_VENV)/bin/python -m benchmarks --quick --gates $(ARGS)
 
+.PHONY: bench-profile
+bench-profile: $(BENCH_VENV)/.stamp ## where the time of a governed call goes, step by step
+	$(BENCH_VENV)/bin/python -m benchmarks.profile
+
 # --------------------------------------------------------------------------------------- work on it
 
 .PHONY: setup

@@ -12,6 +12,8 @@ from benchmarks.accounts import measure_accounts
 from benchmarks.gates import Status
 from benchmarks.governed import BENCHMARK as CALLS
 from benchmarks.governed import measure_calls
+from benchmarks.imports import NAME as IMPORTS
+from benchmarks.imports import kept_bytes, measure_imports
 from benchmarks.loading import measure_loads
 from benchmarks.policies import scaling
 from benchmarks.run import run
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 _ROUNDS: Final = 200
 _QUICK_ROUNDS: Final = 40
+_ROUNDS_A_PROCESS: Final = 8
+"""A new process takes so many rounds' time."""
 _LOADS: Final = 5
 _QUICK_LOADS: Final = 3
 _LOAD: Final = "load"
@@ -36,7 +40,7 @@ _LINES: Final = 5000
 def main() -> int:
     """0, or 1 where a gate fails."""
     suite = {each.name: each for each in benchmarks()}
-    names = [_CHECK, *suite, _ACCOUNTS, CALLS.name, _LOAD]
+    names = [_CHECK, *suite, _ACCOUNTS, CALLS.name, IMPORTS, _LOAD]
     options = _options(names)
     chosen = options.only or names
     rounds = _QUICK_ROUNDS if options.quick else _ROUNDS
@@ -59,6 +63,11 @@ def main() -> int:
         outcomes += reports[-1].outcomes
         if not options.gates:
             _say(tables.decisions(reports[-1]))
+    if IMPORTS in chosen:
+        outcomes += measure_imports(rounds=rounds // _ROUNDS_A_PROCESS)
+        if not options.gates:
+            kept = (f"{what} keeps {size:,} bytes" for what, size in kept_bytes().items())
+            _say(f"memory: {', '.join(kept)}")
     if _LOAD in chosen:
         policy = scaling.lines(_LINES)
         repeats = _QUICK_LOADS if options.quick else _LOADS

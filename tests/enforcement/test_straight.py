@@ -120,7 +120,8 @@ def played(plan: dict[str, Any], *, straight: bool, is_async: bool) -> tuple[Any
     def body(amount: int) -> int:
         bodies.append(amount)
         if plan["body"] != "ok":
-            raise FAULTS[plan["body"]]()
+            fault = FAULTS[plan["body"]]()
+            raise fault
         return amount
 
     async def body_async(amount: int) -> int:
@@ -224,13 +225,16 @@ def test_what_goes_straight_is_what_the_phases_would_run_unchanged(name, mode):
 
 
 def test_an_interrupt_at_any_line_of_the_straight_way_leaves_no_hold():
+    ran: list[int] = []
+
     @gr.governed_tool(name="plain")
-    def plain() -> str:
-        return "done"
+    def plain() -> None:
+        ran.append(1)
 
     for line in range(1000):
         its = testing.governor()
         countdown = [line]
+        ran.clear()
 
         def trace(frame, event, _, countdown=countdown):
             if frame.f_code is not invoke._run.__code__:
@@ -252,7 +256,7 @@ def test_an_interrupt_at_any_line_of_the_straight_way_leaves_no_hold():
                 sys.settrace(before)
             assert run.reserved.calls == 0, line
             started = sum(event.kind == "call.started" for event in its.record.events)
-            assert started == run.spent.calls, line
+            assert len(ran) <= run.spent.calls <= started, line
         if countdown[0] >= 0:
             assert line > len(STRAIGHT)
             return

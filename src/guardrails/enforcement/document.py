@@ -5,13 +5,13 @@ Nothing in it can be chosen by an agent but the arguments.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from guardrails.model.call import Step
 from guardrails.model.money import dollars
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from guardrails.enforcement.definition import Tool
     from guardrails.model.budget import Remaining, Usage
@@ -80,7 +80,7 @@ def input_document(  # noqa: PLR0913  # its parts, each by its name
             "mode": run.mode.value,
             "calls": snapshot.calls,
             "history": dict(snapshot.history),
-            "steps": [_step(each) for each in snapshot.steps],
+            "steps": _steps(snapshot.steps),
             "signals": list(signals),
             "spent": _usage(snapshot.spent),
             "reserved": _usage(snapshot.reserved),
@@ -90,12 +90,16 @@ def input_document(  # noqa: PLR0913  # its parts, each by its name
     }
 
 
-def _step(step: Step) -> dict[str, str]:
-    # Engines do not look at steps again: their documents are made by `Step` alone.
-    if type(step) is not Step:
-        msg = f"a step of the run is a {type(step).__name__}"
+def _steps(steps: Sequence[Step]) -> list[dict[str, str]]:
+    # Engines do not look at them again: their documents are made by `Step` alone.
+    others = set(map(type, steps)) - _STEP
+    if others:
+        msg = f"a step of the run is a {min(each.__name__ for each in others)}"
         raise TypeError(msg)
-    return step.document
+    return [step.document for step in steps]
+
+
+_STEP: Final = frozenset({Step})
 
 
 def _usage(usage: Usage) -> dict[str, Any]:
