@@ -49,9 +49,9 @@ STACKED: Final = "stacked decorators"
 WITH_LIBRARY: Final = "sync, library"
 
 GATES: Final = (
-    Gate(SYNC, FLAT, 4),
-    Gate(LEASED, FLAT, 4),
-    Gate(ASYNC, FLAT, 4),
+    Gate(SYNC, FLAT, 4, reached=60),
+    Gate(LEASED, FLAT, 4, reached=60),
+    Gate(ASYNC, FLAT, 4, reached=80),
 )
 
 BENCHMARK: Final = Benchmark(

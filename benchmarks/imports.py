@@ -1,5 +1,4 @@
-"""What `import guardrails` takes beside the libraries that it cannot do without, and what a run and
-a tool keep in memory.
+"""What `import guardrails` takes beside the libraries that it needs, and what is kept in memory.
 
 Each import is one of a new process, so that nothing is there before. The rounds are interleaved as
 everywhere.

@@ -46,7 +46,7 @@ class _Watch:
     """Times functions, by name; of each, what it takes in one call of the tool."""
 
     def __init__(self) -> None:
-        self.sums: dict[str, int] = {}
+        self.sums: dict[str, float] = {}
 
     def around(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def timed(*args: Any, **kwargs: Any) -> Any:
@@ -78,31 +78,23 @@ def profile(rounds: int = _ROUNDS) -> dict[str, float]:
         for _ in range(_WARM):
             for tool, arguments in calls:
                 tool(**arguments)
-        bare = _bare(calls, rounds)
         _instrument(stack, watch, governor.engine)
-        cost = _cost_of_a_look()
+        cost, around = _cost_of_a_look()
         for _ in range(rounds):
             for tool, arguments in calls:
                 watch.sums.clear()
+                start = time.perf_counter_ns()
                 tool(**arguments)
+                whole = time.perf_counter_ns() - start
+                inside = sum(watch.sums.values()) + around * (len(STRAIGHT) + 2)
                 inner = watch.sums[_DOCUMENT] + watch.sums[_ENGINE]
-                watch.sums[_WHAT[Phase.DECIDE]] -= inner
+                inside -= inner + around * 2
+                samples[_SHELL].append(max(0.0, whole - inside))
+                watch.sums[_WHAT[Phase.DECIDE]] -= inner + around * 2
                 for name, taken in watch.sums.items():
                     looks = 2 if name == _WHAT[Phase.KILL] else 1
                     samples[name].append(max(0.0, taken - looks * cost))
-    found = {name: percentile(each, 0.5) for name, each in samples.items() if each}
-    found[_SHELL] = max(0.0, bare - sum(found.values()))
-    return found
-
-
-def _bare(calls: list[tuple[Callable[..., Any], dict[str, Any]]], rounds: int) -> float:
-    taken: list[float] = []
-    for _ in range(rounds):
-        start = time.perf_counter_ns()
-        for tool, arguments in calls:
-            tool(**arguments)
-        taken.append((time.perf_counter_ns() - start) / len(calls))
-    return percentile(taken, 0.5)
+    return {name: percentile(each, 0.5) for name, each in samples.items() if each}
 
 
 def _instrument(stack: contextlib.ExitStack, watch: _Watch, engine: Any) -> None:
@@ -118,16 +110,20 @@ def _instrument(stack: contextlib.ExitStack, watch: _Watch, engine: Any) -> None
         setattr(owner, name, watch.around(step, kept))
 
 
-def _cost_of_a_look() -> float:
-    """What timing adds to what it times, in nanoseconds."""
+def _cost_of_a_look() -> tuple[float, float]:
+    """What timing takes, in nanoseconds: of the time that it gives, and besides."""
     watch = _Watch()
     nothing = watch.around("nothing", lambda _: None)
-    taken: list[float] = []
+    inside: list[float] = []
+    besides: list[float] = []
     for _ in range(1000):
         watch.sums.clear()
+        start = time.perf_counter_ns()
         nothing(None)
-        taken.append(watch.sums["nothing"])
-    return percentile(taken, 0.5)
+        whole = time.perf_counter_ns() - start
+        inside.append(watch.sums["nothing"])
+        besides.append(max(0, whole - watch.sums["nothing"]))
+    return percentile(inside, 0.5), percentile(besides, 0.5)
 
 
 def table(found: dict[str, float]) -> str:

@@ -1,5 +1,6 @@
-"""The straight way through a call does what the phases say: the same calls of services, the same
-outcome, the same record; also where something goes wrong at any place of it.
+"""The straight way through a call does what the phases say, whatever goes wrong on it.
+
+The same calls of services, the same outcome, the same record.
 """
 
 from __future__ import annotations

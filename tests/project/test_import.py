@@ -21,4 +21,4 @@ def test_the_import_loads_nothing_that_only_some_programs_need():
 
 
 def test_what_the_commands_need_is_seen_where_it_is_loaded():
-    assert "typer" in loaded("import guardrails.cli.main")
+    assert "typer" in loaded("import guardrails.cli.runs")

@@ -43,34 +43,24 @@ class Call:
         may_wait: Whether it may wait here for people.
     """
 
-    __slots__ = (
-        "arguments",
-        "breakers",
-        "call_key",
-        "consumed",
-        "decision",
-        "decision_id",
-        "decision_ns",
-        "document",
-        "exhausted",
-        "given",
-        "hold",
-        "is_async",
-        "key",
-        "may_wait",
-        "original",
-        "outcome",
-        "refusal",
-        "request",
-        "run",
-        "tool",
-        "would",
-    )
-
+    # Most calls have these as they are: to set each of them would take as long as the rest.
     run: Run
     arguments: Arguments
     original: Arguments
     decision: Decision
+    hold: Hold | None = None
+    key: int | None = None
+    breakers: tuple[Reached, ...] = ()
+    decision_ns: int | None = None
+    would: Effect | None = None
+    request: ApprovalRequest | None = None
+    consumed: ApprovalRequest | None = None
+    call_key: CallKey | None = None
+    exhausted: BudgetExceeded | None = None
+    refusal: Refusal | RunKilled | None = None
+    outcome: Outcome | None = None
+    document: dict[str, Any] | None = None
+    may_wait = False
 
     def __init__(
         self,
@@ -84,20 +74,7 @@ class Call:
         self.tool = tool
         self.given = (args, kwargs)
         self.decision_id = decision_id
-        self.hold: Hold | None = None
-        self.key: int | None = None
-        self.breakers: tuple[Reached, ...] = ()
-        self.decision_ns: int | None = None
-        self.would: Effect | None = None
-        self.request: ApprovalRequest | None = None
-        self.consumed: ApprovalRequest | None = None
-        self.call_key: CallKey | None = None
-        self.exhausted: BudgetExceeded | None = None
-        self.refusal: Refusal | RunKilled | None = None
-        self.outcome: Outcome | None = None
-        self.document: dict[str, Any] | None = None
         self.is_async = is_async
-        self.may_wait = False
 
     @property
     def idempotency_key(self) -> str:

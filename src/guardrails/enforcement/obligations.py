@@ -123,6 +123,8 @@ def redact(document: Mapping[str, Any], obligations: Iterable[Obligation]) -> di
 
 def labels(obligations: Iterable[Obligation]) -> tuple[str, ...]:
     """The labels that the record of the call bears, each once, in the decision's order."""
+    if not obligations:
+        return ()
     return tuple(dict.fromkeys(duty.path for duty in obligations if duty.type == "label"))
 
 

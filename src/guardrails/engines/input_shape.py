@@ -76,15 +76,11 @@ _FAILED: Final = (KeyError, RecursionError)
 _PYTHON: Final = {name: getattr(builtins, name) for name in sorted(allowed.PYTHON_NAMES)}
 
 
-def _is_finite(value: Decimal) -> bool:
-    return value.is_finite()
-
-
 _TYPES: Final[Mapping[str, Any]] = {
     "int": int,
     "Decimal": Decimal,
     "is_document": is_document,
-    "is_finite": _is_finite,
+    "is_finite": Decimal.is_finite,
 }
 """What a test may use besides constants and what every generated function sees."""
 

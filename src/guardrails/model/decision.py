@@ -102,21 +102,24 @@ class Decision:
         fields = _object(document, "the decision", _REQUIRED, _OPTIONAL)
         effect = _effect(fields["effect"], "effect")
         would = _effect(fields["would"], "would") if "would" in fields else None
+        reasons = _array(fields["reasons"], "reasons")
+        asked = _array(fields["approvals"], "approvals")
+        duties = _array(fields["obligations"], "obligations")
         if (effect is Effect.SHADOW) is (would is None):
             msg = "`would` belongs to the effect `shadow`, and only to it"
             raise MalformedDecision(msg)
         if would not in (None, Effect.ALLOW, Effect.REQUIRE_APPROVAL):
             msg = f"`would` is `allow` or `require_approval`, not `{would}`"
             raise MalformedDecision(msg)
-        approvals = tuple(_demand(item) for item in _array(fields["approvals"], "approvals"))
+        approvals = tuple(map(_demand, asked))
         if (effect is Effect.REQUIRE_APPROVAL) is not bool(approvals):
             msg = "`approvals` belong to the effect `require_approval`, and only to it"
             raise MalformedDecision(msg)
         return cls(
             effect,
-            tuple(_reason(item) for item in _array(fields["reasons"], "reasons")),
+            tuple(map(_reason, reasons)),
             approvals,
-            tuple(_obligation(item) for item in _array(fields["obligations"], "obligations")),
+            tuple(map(_obligation, duties)),
             would,
             revision,
             decision_id,
@@ -125,6 +128,7 @@ class Decision:
 
 _EFFECTS: Final = {effect.value: effect for effect in Effect}
 _REQUIRED: Final = frozenset({"effect", "reasons", "approvals", "obligations"})
+_OF_REASON: Final = frozenset({"rule", "reason"})
 _OPTIONAL: Final = frozenset({"would"})
 _LONGEST_WAIT: Final = 366 * 24 * 3600
 _LARGEST_QUORUM: Final = 100
@@ -194,7 +198,7 @@ def _whole(value: object, what: str, largest: int) -> int:
 
 
 def _reason(item: object) -> Reason:
-    fields = _object(item, "a reason", frozenset({"rule", "reason"}))
+    fields = _object(item, "a reason", _OF_REASON)
     return Reason(
         _name(fields["rule"], "the rule of a reason"), _text(fields["reason"], "a reason")
     )

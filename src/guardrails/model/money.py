@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 MICRO: Final = 1_000_000
@@ -56,6 +57,7 @@ def micro_usd(amount: Money) -> int:
     return int(text + "0" * (places + _PLACES))
 
 
+@lru_cache(maxsize=1024)
 def dollars(micros: int) -> Decimal:
     """`micros` micro-dollars as an exact number of dollars, under any decimal context."""
     sign = "-" if micros < 0 else ""

@@ -77,6 +77,7 @@ class Run:
         "_lock",
         "_plain",
         "_state",
+        "_subjects",
         "_timed",
         "_unkilled",
         "_watch",
@@ -142,6 +143,7 @@ class Run:
         self.subject = Subject(self.run_ids, agent.id, agent.version, agent.environment)
         self.constants: dict[object, Any] = {}
         self._timed = any(run.budget.seconds is not None for run in self._chain())
+        self._subjects: dict[str | None, tuple[Subject, ...]] = {}
         self._watch = Stopwatch(governor.clock.monotonic)
         self._lock = RLock()  # reentrant, as the ledger's
         self._state = RunState.NEW
@@ -372,6 +374,10 @@ class Run:
         Raises:
             RunKilled: something of that was killed; again at each later check.
         """
+        # The first lines of `find_kill`, without a call: most calls need no others.
+        seen, tools = self._unkilled
+        if tool in tools and self.governor.kill_switch.generation == seen:
+            return
         kill = self.find_kill(tool)
         if kill is not None:
             raise self.killed_by(kill, tool)
@@ -393,8 +399,12 @@ class Run:
 
     def subjects(self, tool: str | None = None) -> tuple[Subject, ...]:
         """What a kill is matched against: its ancestors, outermost first, then it with `tool`."""
-        own = self.subject if tool is None else self.subject._replace(tool=tool)
-        return (*(run.subject for run in reversed(self._ancestors)), own)
+        known = self._subjects.get(tool)
+        if known is None:
+            own = self.subject if tool is None else self.subject._replace(tool=tool)
+            known = (*(run.subject for run in reversed(self._ancestors)), own)
+            self._subjects[tool] = known
+        return known
 
     def killed_by(self, kill: Kill, tool: str | None = None) -> RunKilled:
         """The error that `kill` means here. Its ``run_id`` is the run at whose exit it stops."""

@@ -183,17 +183,21 @@ class RunAccount(Account):
             held_calls -= price_calls * unused
         return (usd, tokens, calls), (held_usd, held_tokens, held_calls)
 
-    def remaining(self, without: Amount = NOTHING) -> Remaining:
+    def remaining(
+        self, without: Amount = NOTHING, sums: tuple[Amount, Amount] | None = None
+    ) -> Remaining:
         """What is left of each limit, the tightest of this account and its ancestors'.
 
         Args:
             without: What is held and is not to count.
+            sums: Its own :meth:`sums`, where they are known already.
         """
         left: list[int | None] = [None, None, None]
         level: RunAccount | None = self
         while level is not None:
             if level.limits != NO_LIMITS:
-                spent, held = level.sums()
+                known = sums if sums is not None and level is self else level.sums()
+                spent, held = known
                 for index, limit in enumerate(level.limits):
                     if limit is not None:
                         mine = limit - spent[index] - held[index] + without[index]
@@ -207,7 +211,7 @@ class RunAccount(Account):
 
     def snapshot(self, hold: Hold | None = None) -> Snapshot:
         """The run as it stands now; without `hold`, if that is one of its own."""
-        spent, held = self.sums()
+        sums = spent, held = self.sums()
         history = self.history
         without = NOTHING
         if hold is not None:
@@ -222,7 +226,7 @@ class RunAccount(Account):
             history,
             Usage(*spent),
             Usage(*held),
-            self.remaining(without),
+            self.remaining(without, sums),
             tuple(self.steps),
         )
 
