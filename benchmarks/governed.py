@@ -25,6 +25,7 @@ from benchmarks.harness import BATCH_NS, Clock, Timed, measure
 from benchmarks.policies.governable import engine
 from benchmarks.policies.reference import flat, library
 from benchmarks.run import AGAIN, Report
+from benchmarks.self_check import slowdown_noticed
 from benchmarks.suite import Benchmark, Field
 from guardrails import testing
 from guardrails.clock import SystemClock
@@ -188,6 +189,11 @@ def measure_calls(*, rounds: int, batch_ns: int = BATCH_NS, clock: Clock | None 
                 ratio = more.ratio(gate.variant, gate.baseline)
                 outcome = judged(BENCHMARK.name, gate, ratio, "measured again")
             outcomes.append(outcome)
+        (call,) = (each for each in timed if each.name == SYNC)
+        noticed = slowdown_noticed(
+            BENCHMARK.name, call, rounds=rounds, batch_ns=batch_ns, clock=clock
+        )
+    outcomes.append(noticed)
     return Report(BENCHMARK, taken, {}, {}, tuple(outcomes))
 
 

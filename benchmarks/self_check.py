@@ -32,19 +32,42 @@ def self_check(*, rounds: int, batch_ns: int = BATCH_NS, clock: Clock | None = N
         msg = "`flat` has hand-written Python"
         raise RuntimeError(msg)
     calls = [(policy.by_hand, input) for input in mixed(policy.cases)]
+    timed = Timed(_PLAIN, calls)
+    return slowdown_noticed("self-check", timed, rounds=rounds, batch_ns=batch_ns, clock=clock)
+
+
+def slowdown_noticed(
+    benchmark: str,
+    timed: Timed,
+    *,
+    rounds: int,
+    batch_ns: int = BATCH_NS,
+    clock: Clock | None = None,
+) -> Outcome:
+    """Passed, if `timed` with 30 % more calls is seen to be slower, and beside itself is not.
+
+    Args:
+        benchmark: Where it belongs.
+        timed: What runs.
+        rounds: As for :func:`~benchmarks.harness.measure`.
+        batch_ns: As there.
+        clock: As there.
+    """
+    calls = list(timed.calls)
+    count = len(calls) if timed.count is None else timed.count
     measured = measure(
         [
-            Timed(_PLAIN, calls * 10),
-            Timed(_TWIN, calls * 10),
-            Timed(_SLOWED, calls * 13, count=len(calls) * 10),
+            Timed(timed.name, calls * 10, count=count * 10),
+            Timed(_TWIN, calls * 10, count=count * 10),
+            Timed(_SLOWED, calls * 13, count=count * 10),
         ],
         rounds=rounds,
         batch_ns=batch_ns,
         clock=clock,
     )
-    slowed, twin = measured.ratio(_SLOWED, _PLAIN), measured.ratio(_TWIN, _PLAIN)
+    slowed, twin = measured.ratio(_SLOWED, timed.name), measured.ratio(_TWIN, timed.name)
     noticed = slowed.low > _BETWEEN > twin.high
-    gate = Gate(_SLOWED, _PLAIN, 1.3)
+    gate = Gate(_SLOWED, timed.name, 1.3)
     status = Status.PASSED if noticed else Status.FAILED
     remark = f"twin {twin.median:.3f} [{twin.low:.3f}, {twin.high:.3f}]"
-    return Outcome("self-check", gate, status, slowed, remark)
+    return Outcome(benchmark, gate, status, slowed, remark)

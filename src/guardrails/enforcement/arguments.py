@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from guardrails.enforcement.annotations import ANY, Hidden, is_formless, shown
+from guardrails.enforcement.call_arguments import Arguments
 from guardrails.enforcement.json_form import NoJsonForm, to_document
 from guardrails.enforcement.parameter import EMPTY, Parameter, innermost, scope_of
 from guardrails.enforcement.plain_arguments import PlainParameters
@@ -30,39 +31,6 @@ _POSITIONAL: Final = (
     inspect.Parameter.POSITIONAL_ONLY,
     inspect.Parameter.POSITIONAL_OR_KEYWORD,
 )
-
-
-class Arguments:
-    """The arguments of one call.
-
-    Attributes:
-        args: What the function is called with by position; the instance of a method comes first.
-        kwargs: What it is called with by name.
-        named: Every argument by its parameter's name, defaults and hidden ones included, as the
-            function gets it.
-        document: The same as exact JSON, hidden ones left out: what policy sees.
-        limits: How large they may be, also after a rewrite.
-        can_change: Whether one that policy sees is no plain value, so that somebody may change
-            it in place between the decision and the call.
-    """
-
-    __slots__ = ("args", "can_change", "document", "kwargs", "limits", "named")
-
-    def __init__(  # noqa: PLR0913, PLR0917  # its attributes
-        self,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        named: Mapping[str, Any],
-        document: dict[str, Any],
-        limits: Limits = DEFAULT_LIMITS,
-        can_change: bool = True,  # noqa: FBT001, FBT002  # as above
-    ) -> None:
-        self.limits = limits
-        self.can_change = can_change
-        self.args = args
-        self.kwargs = kwargs
-        self.named = named
-        self.document = document
 
 
 class Parameters:
@@ -259,7 +227,7 @@ class Parameters:
             self._settle_pending()
         plain = None if self._plain is None else self._plain.read(args, kwargs, limits)
         if plain is not None:
-            return Arguments(*plain, limits, can_change=False)
+            return plain
         problems = Problems(self._title)
         instance, given = args[: self.skip_first], args[self.skip_first :]
         if self.skip_first and not instance:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import inspect
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
+from guardrails.enforcement.call_arguments import Arguments
 from guardrails.enforcement.json_form import NoJsonForm, to_document
 from guardrails.enforcement.parameter import EMPTY
 
@@ -24,15 +25,6 @@ _KEYWORD_ONLY: Final = inspect.Parameter.KEYWORD_ONLY
 _POSITIONAL_ONLY: Final = inspect.Parameter.POSITIONAL_ONLY
 _LEAST: Final = -(2**63)
 _MOST: Final = 2**63
-
-
-class Plain(NamedTuple):
-    """Plain arguments, as :class:`~guardrails.enforcement.arguments.Arguments` has them."""
-
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    named: dict[str, Any]
-    document: dict[str, Any]
 
 
 class PlainParameters:
@@ -66,7 +58,7 @@ class PlainParameters:
 
     def read(  # noqa: C901, PLR0912  # one loop over the parameters: calls in it would cost most
         self, args: tuple[Any, ...], kwargs: Mapping[str, Any], limits: Limits
-    ) -> Plain | None:
+    ) -> Arguments | None:
         """The arguments; None where one of them is not plain, or something is wrong."""
         place, count = self._skip, len(args)
         if place > count or self._many >= limits.nodes or limits.depth < 1:
@@ -123,4 +115,4 @@ class PlainParameters:
         # What is left over was given twice, or has no parameter.
         if place < count or taken < len(kwargs) or left < 0:
             return None
-        return Plain(tuple(by_position), by_name, named, document)
+        return Arguments(tuple(by_position), by_name, named, document, limits, can_change=False)

@@ -6,7 +6,8 @@ import os
 from typing import Any
 
 from guardrails.errors import GuardrailsError, RunClosed, StateUnavailable
-from guardrails.runs.run import Run, RunState
+from guardrails.runs.run import Run
+from guardrails.runs.run_state import RunState
 
 
 class JoinedRun(Run):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import contextmanager, suppress
-from enum import StrEnum
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -18,6 +17,7 @@ from guardrails.errors import (
 from guardrails.model.budget import Remaining, Usage
 from guardrails.model.call import Event
 from guardrails.model.kill import Scope, Subject
+from guardrails.runs.run_state import RunState
 from guardrails.runs.spending import charge_of
 from guardrails.runs.state_faults import state_faults
 from guardrails.runs.stopwatch import Stopwatch
@@ -34,14 +34,6 @@ if TYPE_CHECKING:
     from guardrails.model.money import Money
     from guardrails.ports import Enforcer, Hold
     from guardrails.runs.breakers import RunBreakers
-
-
-class RunState(StrEnum):
-    """Where a run stands. A killed run is open until it is left."""
-
-    NEW = "new"
-    OPEN = "open"
-    CLOSED = "closed"
 
 
 class Run:
@@ -402,8 +394,8 @@ class Run:
         known = self._subjects.get(tool)
         if known is None:
             own = self.subject if tool is None else self.subject._replace(tool=tool)
-            known = (*(run.subject for run in reversed(self._ancestors)), own)
-            self._subjects[tool] = known
+            above = (run.subject for run in reversed(self._ancestors))
+            known = self._subjects[tool] = (*above, own)
         return known
 
     def killed_by(self, kill: Kill, tool: str | None = None) -> RunKilled:
@@ -488,16 +480,9 @@ class Run:
                     run._keep_sums()  # noqa: SLF001  # of the same class
 
     def _write(self, kind: str, detail: Mapping[str, object]) -> None:
-        self.governor.record.write(
-            Event(
-                kind,
-                self.governor.clock.now_ns(),
-                run_id=self.id,
-                agent=self.agent.id,
-                mode=self.mode.value,
-                detail=detail,
-            )
-        )
+        now, agent, mode = self.governor.clock.now_ns(), self.agent.id, self.mode.value
+        event = Event(kind, now, run_id=self.id, agent=agent, mode=mode, detail=detail)
+        self.governor.record.write(event)
 
     def _opening(self) -> dict[str, object]:
         return {
