@@ -103,7 +103,7 @@ def _instrument(stack: contextlib.ExitStack, watch: _Watch, engine: Any) -> None
         PERFORM[phase] = watch.around(_WHAT[phase], PERFORM[phase])
     for owner, name, step in (
         (deciding, "input_document", _DOCUMENT),
-        (engine, "decide_made", _ENGINE),
+        (type(engine), "decide_made", _ENGINE),
     ):
         kept = getattr(owner, name)
         stack.callback(setattr, owner, name, kept)

@@ -44,7 +44,11 @@ class Clock(Protocol):
 
 @runtime_checkable
 class PolicyEngine(Protocol):
-    """Decides documents. Every exception it raises refuses the call."""
+    """Decides documents. Every exception it raises refuses the call.
+
+    One that waits for nothing may have a ``decide_made`` besides, which enforcement then asks; see
+    :meth:`guardrails.engines.in_process.InProcessEngine.decide_made`.
+    """
 
     @property
     def revision(self) -> str:

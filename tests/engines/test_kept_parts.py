@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
 from decimal import Decimal
@@ -15,7 +16,9 @@ from guardrails.enforcement.document import Constants
 from guardrails.engines.in_process import KEPT, InProcessEngine
 from guardrails.engines.input_shape import fits
 from guardrails.engines.source import Policies
+from guardrails.errors import Reason
 from guardrails.model.call import Step
+from guardrails.model.decision import Decision, Effect
 from guardrails.rego.emit.schemas import shape_of_schema
 from guardrails.resources import policies_directory
 
@@ -144,3 +147,60 @@ def test_nothing_changes_what_calls_share():
 def test_a_step_of_anything_but_strings_has_no_document(word):
     with pytest.raises(TypeError, match="strings"):
         assert Step("pay", "write", word, "ok").document
+
+
+class Stricter(InProcessEngine):
+    """An engine of somebody who adds a rule of their own."""
+
+    def decide(self, document: Any, decision_id: str) -> Any:
+        return Decision(Effect.DENY, (Reason("own", "not here"),), decision_id=decision_id)
+
+
+class Deny:
+    decide = Stricter.decide
+
+
+class Guarded(Deny, InProcessEngine):
+    """The same by way of a mixin."""
+
+
+class Before:
+    """The same by way of what stands before an engine."""
+
+    def __init__(self) -> None:
+        self._inner = InProcessEngine(Given(), dict, cache=None)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    decide = Stricter.decide
+
+
+class StricterAsync(InProcessEngine):
+    async def decide_async(self, document: Any, decision_id: str) -> Any:
+        return Stricter.decide(self, document, decision_id)  # type: ignore[arg-type]  # it needs none
+
+
+def test_an_engine_that_decides_otherwise_is_asked_its_own_way():
+    @gr.governed_tool(resource="orders")
+    def pay(amount: int) -> int:
+        return amount
+
+    @gr.governed_tool(resource="orders")
+    async def pay_async(amount: int) -> int:
+        return amount
+
+    for engine in (
+        Stricter(Given(), dict, cache=None),
+        Guarded(Given(), dict, cache=None),
+        Before(),
+    ):
+        with (
+            testing.governor(engine=engine).run("a"),
+            pytest.raises(gr.CallDenied, match="not here"),
+        ):
+            pay(1)
+    with testing.governor(engine=StricterAsync(Given(), dict, cache=None)).run("a"):
+        assert pay(1) == 1
+        with pytest.raises(gr.CallDenied, match="not here"):
+            asyncio.run(pay_async(1))

@@ -156,6 +156,12 @@ class InProcessEngine:
         self._loaded = self._load(self._source)
         begin_anew(self._after_fork)
 
+    def __init_subclass__(cls) -> None:
+        # Who decides otherwise is asked the way that it knows of.
+        ours = InProcessEngine
+        if cls.decide is not ours.decide or cls.decide_async is not ours.decide_async:
+            cls.decide_made = None  # type: ignore[assignment]  # as in engines that have none
+
     @property
     def revision(self) -> str:
         """What decides now; see :attr:`Loaded.revision`."""
