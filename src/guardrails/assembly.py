@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from guardrails import ports
-    from guardrails.approvals.approvers import Approvers
     from guardrails.config import Config
+    from guardrails.config.approvers import ApproversFile
     from guardrails.engines.layers import PolicyFiles
     from guardrails.engines.verified import Divergence
     from guardrails.model.budget import Budget
@@ -113,6 +113,7 @@ def load_governor(
             breakers=config.breakers,
             tokens=None if config.state is None else RunTokens(config.state),
             closing=[opened.pop_all().close],
+            approval_link="" if config.server is None else config.server.link,
         )
     return governor
 
@@ -145,17 +146,17 @@ def approval_service(config: Config, clock: ports.Clock) -> ApprovalService:
     return ApprovalService(table, clock, approvers=approvers, escalation=config.escalation)
 
 
-def approvers_of(config: Config) -> Approvers | None:
-    """The people who may answer; None where the program itself vouches for them.
+def approvers_of(config: Config) -> ApproversFile | None:
+    """The file of who may answer; None where the program itself vouches for them.
 
     Raises:
         ConfigError: their file is wrong.
     """
     if config.approvers is None:
         return None
-    from guardrails.config.approvers import read_approvers  # noqa: PLC0415  # as in load_governor
+    from guardrails.config.approvers import ApproversFile  # noqa: PLC0415  # as in load_governor
 
-    return read_approvers(config.approvers)
+    return ApproversFile(config.approvers)
 
 
 def kill_switch_of(config: Config) -> SharedKillSwitch | None:

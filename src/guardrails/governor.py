@@ -93,6 +93,7 @@ class Governor:
         closing: Called by :meth:`close`, as what ends the engine's threads and connections.
         budgets: The accounts that runs share; None for none but the runs' own. Configuration
             has defaults for them, a governor built by hand has what it is given.
+        approval_link: Where people see an approval request, with ``{id}``; it goes into notices.
 
     Raises:
         ConfigError: something does not fit, as two tools of one name.
@@ -119,6 +120,7 @@ class Governor:
         tokens: RunTokens | None = None,
         closing: Iterable[Callable[[], object]] = (),
         budgets: BudgetPlan | None = None,
+        approval_link: str = "",
     ) -> None:
         self.engine = engine
         self.register = register
@@ -138,6 +140,7 @@ class Governor:
             clock=self.clock,
             environment=environment,
             agent_of=self._agent_of,
+            link=approval_link,
         )
         self.notify = self._teller.tell  # tells people of anything else, as of a divergence
         self.ledger = self._ledger(ledger)

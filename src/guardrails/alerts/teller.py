@@ -20,7 +20,14 @@ if TYPE_CHECKING:
 
 _log: Final = logging.getLogger("guardrails")
 
-_TOLD_STEPS: Final = frozenset({"requested", "escalated"})
+_TOLD_STEPS: Final = {
+    "requested": NoticeKind.APPROVAL,
+    "escalated": NoticeKind.APPROVAL,
+    "answered": NoticeKind.ANSWER,
+    "approved": NoticeKind.ANSWER,
+    "rejected": NoticeKind.ANSWER,
+}
+_SECOND: Final = 1_000_000_000
 _GRAVE: Final = 80
 """Percent of a limit from which a notice is a warning."""
 
@@ -34,9 +41,10 @@ class Teller:
         clock: The time.
         environment: Where this is.
         agent_of: The agent of a run that this process knows, by the run's id.
+        link: Where people see an approval request, with ``{id}`` for its id; empty for nowhere.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # the services, each by its name
         self,
         alerts: Alerts | None,
         *,
@@ -44,12 +52,14 @@ class Teller:
         clock: Clock,
         environment: str,
         agent_of: Callable[[str], str | None],
+        link: str = "",
     ) -> None:
         self._alerts = alerts
         self._register = register
         self._clock = clock
         self._environment = environment
         self._agent_of = agent_of
+        self._link = link
 
     def tell(  # noqa: PLR0913  # what a notice states, each by its name
         self,
@@ -126,21 +136,44 @@ class Teller:
         )
 
     def asked(self, request: ApprovalRequest, step: str) -> None:
-        """Tell that a request waits for people, or is put to further ones; of no other step."""
-        if step not in _TOLD_STEPS:
+        """Tell that a request waits for people, is put to further ones, or was answered.
+
+        Of no other step. What the call is about stays out: arguments are for approvers alone, and
+        a receiver's answer is none to the request.
+        """
+        kind = _TOLD_STEPS.get(step)
+        if kind is None or self._alerts is None:
             return
-        groups = sorted({group for demand in request.demands for group in demand.approvers})
-        whose = ", ".join(groups)
+        last = request.steps[-1]
+        groups = {group for demand in request.demands for group in demand.approvers}
+        groups |= {
+            each.to
+            for each in request.escalation
+            if last.time >= request.created + each.after * _SECOND
+        }
+        whose = ", ".join(sorted(groups))
+        title = f"{request.agent} waits for approval of `{request.tool}` by {whose}"
+        if kind is NoticeKind.ANSWER:
+            title = f"{last.by} answered: `{request.tool}` of {request.agent} is {request.state}"
+        facts: dict[str, Fact] = {
+            "request_id": request.id,
+            "step": step,
+            "state": request.state.value,
+            "tool": request.tool,
+            "reasons": "; ".join(f"{each.rule}: {each.reason}" for each in request.demands),
+            "approvers": whose,
+            "expires_ns": request.expires,
+            "digest": request.digest,
+            "said": last.reason,
+        }
+        if kind is NoticeKind.ANSWER:
+            facts |= {"by": last.by, "channel": last.channel}
+        if self._link:
+            facts["link"] = self._link.replace("{id}", request.id)
         self.tell(
-            NoticeKind.APPROVAL,
-            f"{request.agent} waits for approval of `{request.tool}` by {whose}",
-            facts={
-                "request_id": request.id,
-                "tool": request.tool,
-                "approvers": whose,
-                "expires_ns": request.expires,
-                "said": request.steps[-1].reason,
-            },
+            kind,
+            title,
+            facts=facts,
             agent=request.agent,
             run_id=request.run_id,
         )

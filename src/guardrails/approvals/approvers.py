@@ -1,14 +1,14 @@
-"""Who may answer: the people of ``approvers.yaml``, their groups and keys.
+"""Who may answer: the people of ``approvers.yaml``, their groups and keys; and the servers.
 
-Where an approval service knows them, an answer counts only if its person signed it,
-and as long as that person is in the group: both when it is given and when the
-approval is used.
+Where an approval service knows them, an answer counts only if its person signed it, or a
+server that may vouch for this group did; and as long as that person is in the group: both when
+it is given and when the approval is used.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from guardrails.approvals.people import identity
 from guardrails.approvals.requests import is_own
@@ -27,15 +27,41 @@ class Approver:
     Attributes:
         name: Who, as an e-mail address.
         groups: The approver groups that the person belongs to.
-        key: The public half of the person's key, as ``ed25519:…``.
+        key: The public half of the person's key, as ``ed25519:…``; None for a person whom only a
+            server knows.
         os_user: The operating-system user that the person works as on this machine; None
             where any may be.
+        tokens: The SHA-256 of each token by which a server knows the person, as ``sha256:…``.
+    """
+
+    name: str
+    groups: frozenset[str]
+    key: str | None = None
+    os_user: str | None = None
+    tokens: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server that may sign in the place of people whom it knows.
+
+    Attributes:
+        name: Its name.
+        groups: The approver groups in whose name its word counts; no other does by it.
+        key: The public half of its key, as ``ed25519:…``.
     """
 
     name: str
     groups: frozenset[str]
     key: str
-    os_user: str | None = None
+
+
+class AnswerCheck(Protocol):
+    """Says which answers count; :class:`Approvers` does, and a file of them."""
+
+    def answer_of(self, request: ApprovalRequest, answer: Answer, now: int) -> Answer | None:
+        """See :meth:`Approvers.answer_of`."""
+        ...
 
 
 class Approvers:
@@ -43,12 +69,14 @@ class Approvers:
 
     Args:
         people: They.
+        servers: The servers that may vouch for people.
 
     Raises:
         ValueError: two of them are one person, or one's name identifies nobody.
     """
 
-    def __init__(self, people: Iterable[Approver]) -> None:
+    def __init__(self, people: Iterable[Approver], servers: Iterable[Server] = ()) -> None:
+        self.servers: Mapping[str, Server] = {each.name: each for each in servers}
         self._people: dict[str, Approver] = {}
         for each in people:
             who = identity(each.name)
@@ -72,21 +100,35 @@ class Approvers:
     def answer_of(self, request: ApprovalRequest, answer: Answer, now: int) -> Answer | None:
         """The answer with the groups that its person is in; None where it does not count.
 
-        It counts if that person signed it, is not the one who asks, and if the request, as
-        it is shown, is for the call that it is filed under.
+        It counts if that person signed it, or a server in the person's place, if the person is
+        not the one who asks, and if the request, as it is shown, is for the call that it is filed
+        under. The groups are those that the file gives the person today. By a server's word only
+        the groups of that server count; of a person who is not in the file they are those that
+        the server vouched for.
 
         Args:
             request: The request, as it was read from a store that is not trusted.
             answer: The answer, likewise.
             now: UTC nanoseconds; no answer was given later.
         """
-        person = self.find(answer.by)
+        groups, key = self._groups_and_key(answer)
         if (
-            person is None
+            key is None
             or answer.time > now
             or is_own(request, answer)
             or request.key_of_shown() != request.call_key
-            or not is_signed(person.key, request.digest, answer)
+            or not is_signed(key, request.digest, answer)
         ):
             return None
-        return replace(answer, groups=person.groups)
+        return replace(answer, groups=groups)
+
+    def _groups_and_key(self, answer: Answer) -> tuple[frozenset[str], str | None]:
+        """Whom the answer speaks for, if it is signed by the key that is given, too."""
+        person = self.find(answer.by)
+        if not answer.server:
+            return (frozenset(), None) if person is None else (person.groups, person.key)
+        server = self.servers.get(answer.server)
+        if server is None:
+            return frozenset(), None
+        member_of = answer.vouched if person is None else person.groups
+        return member_of & server.groups, server.key

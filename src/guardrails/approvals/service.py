@@ -20,7 +20,8 @@ from guardrails.model.approval import Answer, ApprovalRequest, ApprovalState, Es
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from guardrails.approvals.approvers import Approvers
+    from guardrails.approvals.approvers import AnswerCheck
+    from guardrails.approvals.signing import Voucher
     from guardrails.approvals.table import RequestTable
     from guardrails.model.approval import CallKey
     from guardrails.model.decision import ApprovalDemand
@@ -57,7 +58,7 @@ class ApprovalService:
         table: RequestTable,
         clock: Clock,
         *,
-        approvers: Approvers | None = None,
+        approvers: AnswerCheck | None = None,
         escalation: Iterable[Escalation] = (),
     ) -> None:
         self._table = table
@@ -247,6 +248,9 @@ class ApprovalService:
         reason: str = "",
         channel: str = "",
         signature: str = "",
+        digest: str | None = None,
+        voucher: Voucher | None = None,
+        vouched: Iterable[str] = (),
     ) -> ApprovalRequest:
         """The request after one person's answer.
 
@@ -259,6 +263,9 @@ class ApprovalService:
             reason: Why.
             channel: How the answer came.
             signature: By the person's key; see :mod:`guardrails.approvals.signing`.
+            digest: The digest of what the person was shown; another request's is refused.
+            voucher: Signs in the person's place: that of a server which has made sure who it is.
+            vouched: The groups that the server says the person is in.
 
         Raises:
             AnswerRefused: the answer does not count.
@@ -269,8 +276,13 @@ class ApprovalService:
             raise TypeError(msg)
         with self._changing():
             there = self.get(request_id)
+            if digest is not None and digest != there.digest:
+                msg = f"request `{there.id}` is not what was shown: its digest is `{there.digest}`"
+                raise requests.AnswerRefused(msg)
             now = self._clock.now_ns()
             said = Answer(by, frozenset(groups), approve, reason, now, channel, signature)
+            if voucher is not None:
+                said = voucher.vouch(there, replace(said, vouched=frozenset(vouched)))
             after = requests.answered(there, self._signed(there, said))
             self._put(after, after.steps[-1].kind)
             return after
@@ -343,7 +355,8 @@ class ApprovalService:
         if known is None:
             msg = (
                 f"the answer of `{answer.by[:80]}` to `{there.id}` is not signed by the key that "
-                "the approvers' file has for this person, or is to something else"
+                f"the approvers' file has for {answer.server or 'this person'}, or is to something "
+                "else"
             )
             raise requests.AnswerRefused(msg)
         return known

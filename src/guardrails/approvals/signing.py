@@ -1,7 +1,9 @@
 """An approver's key: what a person signs, and whether a signature is right (Ed25519, RFC 8032).
 
 A person signs the request's digest with the answer, so that whoever can write into the
-store of requests can neither make up an answer nor put another call under one. Needs the
+store of requests can neither make up an answer nor put another call under one. A server that
+has made sure who somebody is signs in that person's place, by a key of its own, and says so: the
+two kinds of signature are over different texts, and neither passes for the other. Needs the
 extra ``approvals``.
 """
 
@@ -11,6 +13,7 @@ import base64
 import binascii
 import os
 import stat
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from guardrails.errors import ConfigError
@@ -19,12 +22,13 @@ from guardrails.model.canonical import canonical
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from guardrails.model.approval import Answer
+    from guardrails.model.approval import Answer, ApprovalRequest
 
 PREFIX: Final = "ed25519:"
 """How a public key is written: this, and the 32 bytes of the key in base64."""
 
 _PURPOSE: Final = "guardrails approval answer 1"
+_SERVERS_PURPOSE: Final = "guardrails approval answer by a server 1"
 _SEED_BYTES: Final = 32
 
 
@@ -90,22 +94,50 @@ class ApproverKey:
         return base64.b64encode(self._key.sign(signed_text(request_digest, answer))).decode()
 
 
+@dataclass(frozen=True, slots=True)
+class Voucher:
+    """How a server signs answers in the place of those whom it knows.
+
+    Attributes:
+        server: Its name in ``approvers.yaml``.
+        key: Its key.
+    """
+
+    server: str
+    key: ApproverKey
+
+    def vouch(self, request: ApprovalRequest, answer: Answer) -> Answer:
+        """`answer`, signed in the place of its person."""
+        said = replace(answer, server=self.server)
+        return replace(said, signature=self.key.sign(request.digest, said))
+
+
 def signed_text(request_digest: str, answer: Answer) -> bytes:
-    """What a person signs: the request's digest, and all that the answer says of itself."""
-    return canonical(
-        {
-            "purpose": _PURPOSE,
-            "request_digest": request_digest,
-            "by": answer.by,
-            "approved": answer.approved,
-            "reason": answer.reason,
-            "channel": answer.channel,
-        }
-    )
+    """What is signed: the request's digest, and all that the answer says of itself.
+
+    Of a server also which groups it vouches for, and when: its clock says whether the request
+    had been put to a further group by then.
+    """
+    text: dict[str, Any] = {
+        "purpose": _PURPOSE,
+        "request_digest": request_digest,
+        "by": answer.by,
+        "approved": answer.approved,
+        "reason": answer.reason,
+        "channel": answer.channel,
+    }
+    if answer.server:
+        text.update(
+            purpose=_SERVERS_PURPOSE,
+            server=answer.server,
+            vouched=sorted(answer.vouched),
+            time=answer.time,
+        )
+    return canonical(text)
 
 
 def is_signed(public: str, request_digest: str, answer: Answer) -> bool:
-    """Whether the holder of `public` gave this answer to the request with that digest."""
+    """Whether the holder of `public` signed this answer to the request with that digest."""
     from cryptography.exceptions import InvalidSignature  # noqa: PLC0415  # an extra
 
     try:

@@ -14,20 +14,17 @@ from rich.table import Table
 
 from guardrails.approvals.display import plain as harmless
 from guardrails.approvals.display import render, value_text
-from guardrails.approvals.events import event_of
 from guardrails.approvals.signing import ApproverKey
-from guardrails.assembly import approval_service, approvers_of
-from guardrails.audit.jsonl import JsonLinesRecord
+from guardrails.approvals.tokens import digest_of, new_token
 from guardrails.cli.console import notices, output, plain, print_json
-from guardrails.clock import SystemClock
 from guardrails.config import Config
+from guardrails.desk import Desk
 from guardrails.errors import ConfigError
 from guardrails.model.approval import Answer, ApprovalState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from guardrails.approvals import ApprovalService
     from guardrails.model.approval import ApprovalRequest
 
 app = typer.Typer(
@@ -58,8 +55,8 @@ def list_(
     as_json: _Json = False,
 ) -> None:
     """List the requests that wait for an answer, the oldest first."""
-    service, _ = _service()
-    found = service.list(None if every else state)
+    with Desk(Config.find(), tell=False) as desk:
+        found = desk.service.list(None if every else state)
     if as_json:
         print_json([_document(each) for each in found])
         return
@@ -85,8 +82,8 @@ def list_(
 @app.command()
 def show(request_id: _Id, *, as_json: _Json = False) -> None:
     """Show one request whole: the call, why it needs a person, and what was said so far."""
-    service, _ = _service()
-    request = service.get(request_id)
+    with Desk(Config.find(), tell=False) as desk:
+        request = desk.service.get(request_id)
     if as_json:
         print_json(_document(request))
         return
@@ -116,15 +113,15 @@ def watch(
     interval: Annotated[float, typer.Option(help="Seconds between two looks.", min=0.1)] = 1.0,
 ) -> None:
     """Print each request as it comes, until interrupted."""
-    service, _ = _service()
     seen: set[str] = set()
-    while True:
-        for each in service.list(ApprovalState.PENDING):
-            if each.id not in seen:
-                seen.add(each.id)
-                call = render(each.tool, each.args)
-                output().print(plain(f"{each.id}  {each.agent}  {call}"), soft_wrap=True)
-        time.sleep(interval)
+    with Desk(Config.find()) as desk:
+        while True:
+            for each in desk.service.list(ApprovalState.PENDING):
+                if each.id not in seen:
+                    seen.add(each.id)
+                    call = render(each.tool, each.args)
+                    output().print(plain(f"{each.id}  {each.agent}  {call}"), soft_wrap=True)
+            time.sleep(interval)
 
 
 @app.command()
@@ -146,16 +143,51 @@ def enroll(
     output().print(plain("\n".join(lines)), soft_wrap=True)
 
 
+@app.command("enroll-server")
+def enroll_server(
+    name: Annotated[str, typer.Argument(help="The server's name, as `server.name` has it.")],
+    *,
+    group: Annotated[
+        list[str], typer.Option("--group", help="A group in whose name its word counts.")
+    ],
+    key: Annotated[Path, typer.Option("--key", help="Where its key is kept; `server.key_file`.")],
+) -> None:
+    """Make the key of `guardrails serve`, and print its entry for approvers.yaml."""
+    public = ApproverKey.make(key).public
+    notices().print(plain(f"its key is in {key}; add this to approvers.yaml, by review:"))
+    lines = ("servers:", f"  {name}:", f"    groups: [{', '.join(group)}]", f"    key: {public}")
+    output().print(plain("\n".join(lines)), soft_wrap=True)
+
+
+@app.command()
+def token() -> None:
+    """Make a token for `guardrails serve`, printed once; approvers.yaml has its digest."""
+    made = new_token()
+    notices().print(plain("keep this token; to your entry in approvers.yaml add, by review:"))
+    notices().print(plain(f"  tokens: [{digest_of(made)}]"))
+    output().print(plain(made), soft_wrap=True)
+
+
 def _answer(
     request_id: str, *, approved: bool, reason: str, as_: str | None, key: Path | None
 ) -> None:
-    service, config = _service()
-    approvers = approvers_of(config)
-    if approvers is None:
+    with Desk(Config.find()) as desk:
+        after = _answered(desk, request_id, approved=approved, reason=reason, as_=as_, key=key)
+    word = {True: "approved", False: "rejected"}[approved]
+    text = f"{after.id}: {word} by {after.steps[-1].by}; it is {after.state}"
+    output().print(plain(text, "green" if approved else "yellow"))
+
+
+def _answered(  # noqa: PLR0913  # what the person said, each by its name
+    desk: Desk, request_id: str, *, approved: bool, reason: str, as_: str | None, key: Path | None
+) -> ApprovalRequest:
+    config = desk.config
+    if desk.approvers is None:
         raise ConfigError(
             f"`{config.file}` names no `approvers:` file, so nobody can answer here; see "
             "`guardrails approvals enroll`"
         )
+    approvers = desk.approvers.current()
     mine = ApproverKey.load(key or _key_file())
     own = [each for each in approvers.people.values() if each.key == mine.public]
     own = [each for each in own if as_ is None or approvers.find(as_) == each]
@@ -165,34 +197,17 @@ def _answer(
     person = own[0]
     if person.os_user not in (None, _user()):
         raise ConfigError(f"`{person.name}` works as `{person.os_user}` here, not as `{_user()}`")
-    request = service.get(request_id)
+    request = desk.service.get(request_id)
     said = Answer(person.name, person.groups, approved, reason, 0, _CHANNEL)
-    after = service.answer(
+    return desk.answer(
         request.id,
         by=person.name,
         approve=approved,
         reason=reason,
         channel=_CHANNEL,
+        digest=request.digest,
         signature=mine.sign(request.digest, said),
     )
-    word = {True: "approved", False: "rejected"}[approved]
-    text = f"{after.id}: {word} by {person.name}; it is {after.state}"
-    output().print(plain(text, "green" if approved else "yellow"))
-
-
-def _service() -> tuple[ApprovalService, Config]:
-    config = Config.find()
-    if config.state is None:
-        raise ConfigError(
-            f"`{config.file}` keeps its state in memory (`state: null`), "
-            "which no other process sees"
-        )
-    clock = SystemClock()
-    service = approval_service(config, clock)
-    if config.record is not None:
-        record = JsonLinesRecord(config.record)
-        service.subscribe(lambda request, step: record.write(event_of(request, step)))
-    return service, config
 
 
 def _key_file() -> Path:

@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "tools": "List the governed and ungoverned callables of a package.",
     "agents": "Check, query, import and export the register of agents.",
     "approvals": "See what waits for people, and answer.",
+    "serve": "Serve the HTTP API for approvals.",
     "alerts": "List the ways by which people are told, and try them.",
     "budget": "Show and set what runs may spend together.",
     "runs": "List, show and follow the runs of this machine.",

@@ -20,13 +20,14 @@
     prices: {…}                  # what models cost; see `config/prices.py`
     budgets: {…}                 # what runs may spend together; see `config/budgets.py`
     breakers: {…}                # when a run that loops is stopped; see `config/breakers.py`
+    server: {…}                  # of `guardrails serve`; see `config/server.py`
 
 The engine's keys are in ``config/engine.py``. Environment variables may say where things are,
 and what the file leaves open: ``config/variables.py``.
 
 Only ``environment`` must be there; the other values above except ``presets``,
-``policies``, ``opa``, ``approvers``, ``escalation``, ``alerts`` and ``prices`` are what holds
-when they are not. Paths are relative to the file.
+``policies``, ``opa``, ``approvers``, ``escalation``, ``alerts``, ``prices`` and ``server`` are what
+holds when they are not. Paths are relative to the file.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ from guardrails.config.engine import (
 from guardrails.config.escalation import EscalationSteps, escalation_of
 from guardrails.config.kept_runs import DEFAULT_KEPT_RUNS, KeptRuns
 from guardrails.config.prices import WrittenPrices
+from guardrails.config.server import ServerConfig, WrittenServer, server_of, server_problems
 from guardrails.config.variables import Setting, overlaid
 from guardrails.errors import ConfigError
 from guardrails.model.breakers import DEFAULT_BREAKERS, Breakers
@@ -128,6 +130,7 @@ class Config:
         warnings: What else is to be said about the configuration.
         breakers: What stops a run that loops, fails or spends too fast; None where nothing is to.
         budgets: The accounts that runs share.
+        server: What ``guardrails serve`` is made of; None where nothing is served.
     """
 
     file: Path
@@ -152,6 +155,7 @@ class Config:
     warnings: tuple[str, ...] = ()
     breakers: Breakers | None = DEFAULT_BREAKERS
     budgets: BudgetPlan = field(default_factory=BudgetPlan)
+    server: ServerConfig | None = None
 
     @classmethod
     def find(cls, start: str | Path | None = None) -> Config:
@@ -263,6 +267,7 @@ class _Written(Mapped):
     reload: Reload = None
     breakers: BreakersSection | None = BreakersSection()
     budgets: Budgets = Field(default_factory=Budgets)
+    server: WrittenServer | None = None
 
 
 WRITTEN: Final[type[Mapped]] = _Written
@@ -294,6 +299,7 @@ def _resolved(written: _Written, source: Source, file: Path) -> Config:
         engine=engine_of(written, base),
         breakers=None if written.breakers is None else written.breakers.breakers(),
         budgets=written.budgets.plan(written.environment),
+        server=server_of(written.server, base),
     )
 
 
@@ -330,6 +336,7 @@ def _missing(written: _Written, source: Source, base: Path) -> Iterator[Problem]
         )
     yield from _unknown_presets(written, source)
     yield from alert_problems(written.alerts, source)
+    yield from server_problems(written.server, written.approvers, source)
     yield from engine_problems(written, source, base)
 
 

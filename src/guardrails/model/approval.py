@@ -39,8 +39,12 @@ class Answer:
         reason: Why.
         time: UTC nanoseconds.
         channel: How it came, as ``cli``; empty where the program itself gave it.
-        signature: By the person's own key over the request's digest and this answer, in base64;
-            empty where nobody asks for one.
+        signature: By the person's own key over the request's digest and this answer, in base64,
+            or by the server's; empty where nobody asks for one.
+        server: The server that knew the person and signed in the person's place; empty where it
+            took nobody's place.
+        vouched: The groups that the server says a person is in whom ``approvers.yaml`` does not
+            list.
     """
 
     by: str
@@ -50,6 +54,8 @@ class Answer:
     time: int
     channel: str = ""
     signature: str = ""
+    server: str = ""
+    vouched: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

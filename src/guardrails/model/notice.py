@@ -43,6 +43,7 @@ class NoticeKind(StrEnum):
     BREAKER = "breaker"
     DIVERGENCE = "divergence"
     APPROVAL = "approval.waiting"
+    ANSWER = "approval.answered"
     TEST = "test"
 
     @property

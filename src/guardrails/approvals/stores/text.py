@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from guardrails.model.approval import (
     Answer,
@@ -15,6 +15,8 @@ from guardrails.model.approval import (
 )
 from guardrails.model.canonical import canonical
 from guardrails.model.decision import ApprovalDemand
+
+_SETS: Final = frozenset({"groups", "vouched"})
 
 
 def text_of(request: ApprovalRequest) -> str:
@@ -58,7 +60,8 @@ def request_of(text: str) -> ApprovalRequest:
         )
         document["escalation"] = tuple(Escalation(**each) for each in document["escalation"])
         document["answers"] = tuple(
-            Answer(**{**each, "groups": frozenset(each["groups"])}) for each in document["answers"]
+            Answer(**{**each, **{name: frozenset(each[name]) for name in _SETS & each.keys()}})
+            for each in document["answers"]
         )
         document["steps"] = tuple(ApprovalStep(**each) for each in document["steps"])
         return ApprovalRequest(**document)

@@ -1,0 +1,115 @@
+"""Where people answer, on a machine: each step and each refused answer is recorded and told.
+
+The command line and the HTTP server are two doors to it; neither knows another way to answer.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Self
+
+from guardrails.alerts.dispatcher import Dispatcher
+from guardrails.alerts.teller import Teller
+from guardrails.approvals.events import event_of, refusal_of
+from guardrails.approvals.requests import AnswerRefused
+from guardrails.assembly import approval_service, approvers_of
+from guardrails.audit.jsonl import JsonLinesRecord
+from guardrails.audit.memory import MemoryRecord
+from guardrails.clock import SystemClock
+from guardrails.errors import ConfigError
+from guardrails.model.call import Event
+from guardrails.register import Register
+
+if TYPE_CHECKING:
+    from guardrails import ports
+    from guardrails.approvals import ApprovalService
+    from guardrails.config import Config
+    from guardrails.config.approvers import ApproversFile
+    from guardrails.model.approval import ApprovalRequest
+    from guardrails.model.notice import Undelivered
+
+
+class Desk:
+    """The requests of one machine, for people to look at and answer.
+
+    Args:
+        config: Where they are, who may answer, where it is recorded, and who is told.
+        clock: The time.
+        tell: Whether steps that are made here are told by the sinks of ``alerts``; what only looks
+            needs neither them nor their secrets.
+
+    Raises:
+        ConfigError: requests are in the memory of other processes, or a file is wrong.
+        StateUnavailable: requests or record cannot be used.
+    """
+
+    def __init__(
+        self, config: Config, *, clock: ports.Clock | None = None, tell: bool = True
+    ) -> None:
+        if config.state is None:
+            raise ConfigError(
+                f"`{config.file}` keeps its state in memory (`state: null`), "
+                "which no other process sees"
+            )
+        self.config = config
+        self.clock = clock if clock is not None else SystemClock()
+        with ExitStack() as opened:
+            self.service: ApprovalService = approval_service(config, self.clock)
+            opened.callback(self.service.close)
+            self.approvers: ApproversFile | None = approvers_of(config)
+            self._record: ports.Record = (
+                MemoryRecord() if config.record is None else JsonLinesRecord(config.record)
+            )
+            self.service.subscribe(self._record_step)
+            routes = [sink.route(self.clock) for sink in config.alerts] if tell else []
+            if routes:
+                alerts = Dispatcher(routes)
+                opened.callback(alerts.close)
+                alerts.subscribe(self._undelivered)
+                teller = Teller(
+                    alerts,
+                    register=Register.load(config.agents),
+                    clock=self.clock,
+                    environment=config.environment,
+                    agent_of=lambda _: None,
+                    link="" if config.server is None else config.server.link,
+                )
+                self.service.subscribe(teller.asked)
+            self._opened = opened.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Deliver the notices that wait, and let go of the requests."""
+        self._opened.close()
+
+    def answer(self, request_id: str, *, by: str, channel: str, **said: Any) -> ApprovalRequest:
+        """The request after one person's answer; one that is refused is recorded as such.
+
+        Everything is as :meth:`guardrails.approvals.ApprovalService.answer` says.
+        """
+        try:
+            return self.service.answer(request_id, by=by, channel=channel, **said)
+        except AnswerRefused as error:
+            self.refused(self.service.get(request_id), by=by, channel=channel, reason=str(error))
+            raise
+
+    def refused(self, request: ApprovalRequest, *, by: str, channel: str, reason: str) -> None:
+        """Record that an answer to `request` was refused."""
+        self._record.write(
+            refusal_of(request, self.clock.now_ns(), by=by, channel=channel, reason=reason)
+        )
+
+    def note(self, kind: str, **detail: Any) -> None:
+        """Record what else happened here, as that nobody knew who asked."""
+        self._record.write(Event(kind, self.clock.now_ns(), detail=detail))
+
+    def _record_step(self, request: ApprovalRequest, step: str) -> None:
+        self._record.write(event_of(request, step))
+
+    def _undelivered(self, undelivered: Undelivered) -> None:
+        self.note("alert.undelivered", **undelivered.document())

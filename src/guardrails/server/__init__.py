@@ -1,0 +1,1 @@
+"""``guardrails serve``: people answer approval requests over HTTP. Needs the extra ``server``."""

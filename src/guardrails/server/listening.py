@@ -1,0 +1,147 @@
+"""The server's process: a socket, TLS, what passes with time, and an orderly end."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import socket
+import ssl
+import threading
+from typing import TYPE_CHECKING, Final
+
+import uvicorn
+
+from guardrails.approvals.signing import ApproverKey, Voucher
+from guardrails.errors import ConfigError, GuardrailsError, StateUnavailable
+from guardrails.server.app import create_app
+from guardrails.server.callers import Callers
+from guardrails.server.failures import Failures
+from guardrails.webhooks.endpoint import is_loopback
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from guardrails.approvals.approvers import Approvers
+    from guardrails.config.server import ServerConfig
+    from guardrails.desk import Desk
+
+TICK: Final = 5.0
+"""Seconds between two looks at what passes with time: who is to be asked besides, what expired."""
+
+GRACE: Final = 10
+"""Seconds that requests under way have to end once the server is to stop."""
+
+_MOST_AT_ONCE: Final = 100
+_log: Final = logging.getLogger("guardrails")
+
+
+def serve(
+    desk: Desk,
+    config: ServerConfig,
+    *,
+    insecure: bool = False,
+    ready: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Answer HTTP requests until SIGINT or SIGTERM.
+
+    Args:
+        desk: Where people answer.
+        config: What the server is made of.
+        insecure: Whether another address than a loopback one is served without TLS.
+        ready: Called with the server's address once it listens.
+
+    Raises:
+        ConfigError: nobody could be known, the server may not vouch for anybody, or where it is
+            to listen is not safe.
+        StateUnavailable: the address cannot be listened on.
+    """
+    secure = config.certificate is not None
+    if not secure and not insecure and not is_loopback(config.host):
+        raise ConfigError(
+            f"`{config.host}` is not a loopback address: tokens would cross the network in clear. "
+            "Give `server.certificate`, or listen on 127.0.0.1 behind a proxy that does TLS"
+        )
+    voucher, callers = _trusted(desk, config)
+    settings = uvicorn.Config(
+        create_app(desk, voucher, callers, Failures(desk.clock)),
+        ssl_certfile=config.certificate,
+        ssl_keyfile=config.certificate_key,
+        http="h11",
+        ws="none",
+        lifespan="off",
+        # Who asks is who connects: a header that anybody can write says nothing.
+        proxy_headers=False,
+        server_header=False,
+        access_log=False,
+        log_config=None,
+        limit_concurrency=_MOST_AT_ONCE,
+        timeout_keep_alive=5,
+        timeout_graceful_shutdown=GRACE,
+    )
+    try:
+        settings.load()
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(
+            f"`{config.certificate}`: the certificate cannot be used: {error}"
+        ) from error
+    with _listening(config.host, config.port) as sock:
+        host, port = sock.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        stop = threading.Event()
+        watch = threading.Thread(target=_pass_time, args=(desk, stop), daemon=True)
+        watch.start()
+        ready(f"http{'s' if secure else ''}://{shown}:{port}")
+        try:
+            uvicorn.Server(settings).run(sockets=[sock])
+        finally:
+            stop.set()
+            watch.join()
+
+
+def _trusted(desk: Desk, config: ServerConfig) -> tuple[Voucher, Callers]:
+    """How the server signs, and whom it knows.
+
+    Raises:
+        ConfigError: it may not sign, or could know nobody.
+    """
+    if desk.approvers is None:
+        raise ConfigError("`server` needs `approvers`: the file of who may answer")
+    file, approvers = desk.approvers.path, desk.approvers.current()
+    key = ApproverKey.load(config.key_file)
+    known = approvers.servers.get(config.name)
+    if known is None or known.key != key.public:
+        raise ConfigError(
+            f"{file}: `servers` does not have the key `{config.key_file}` for `{config.name}`; "
+            "`guardrails approvals enroll-server` makes one and prints the entry"
+        )
+    if config.jwt is None and not _has_tokens(approvers):
+        raise ConfigError(
+            f"nobody could be known: {file} has no `tokens` (`guardrails approvals token` makes "
+            "one), and `server.jwt` is not configured"
+        )
+    return Voucher(config.name, key), Callers(config, desk.approvers)
+
+
+def _has_tokens(approvers: Approvers) -> bool:
+    return any(person.tokens for person in approvers.people.values())
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        family = (
+            socket.AF_INET6
+            if ":" in host and ipaddress.ip_address(host).version == 6  # noqa: PLR2004  # IPv6
+            else socket.AF_INET
+        )
+        return socket.create_server((host, port), family=family, backlog=128)
+    except (OSError, ValueError) as error:
+        raise StateUnavailable(f"`{host}:{port}` cannot be listened on: {error}") from error
+
+
+def _pass_time(desk: Desk, stop: threading.Event) -> None:
+    """Take the steps that time makes, so that further groups are told when they are due."""
+    while not stop.wait(TICK):
+        try:
+            desk.service.pass_time()
+        except GuardrailsError:
+            _log.exception("what passes with time could not be looked at; it is tried again")
