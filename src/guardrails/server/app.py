@@ -157,7 +157,7 @@ def _approvals(desk: Desk, voucher: Voucher) -> APIRouter:
     @router.post(
         "/approvals/{request_id}/approve",
         response_model=RequestDocument,
-        responses=problems.described(404, 409, 415),
+        responses=problems.described(400, 404, 409, 415),
     )
     def approve(request: Request, request_id: _Id, said: Approval) -> Response:
         """Say yes to exactly the call that was shown, once."""
@@ -166,7 +166,7 @@ def _approvals(desk: Desk, voucher: Voucher) -> APIRouter:
     @router.post(
         "/approvals/{request_id}/reject",
         response_model=RequestDocument,
-        responses=problems.described(404, 409, 415),
+        responses=problems.described(400, 404, 409, 415),
     )
     def reject(request: Request, request_id: _Id, said: Rejection) -> Response:
         """Say no; also to a request that is approved and was not used yet."""

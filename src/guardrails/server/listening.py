@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import signal
 import socket
 import ssl
 import threading
@@ -91,9 +92,14 @@ def serve(
         watch = threading.Thread(target=_pass_time, args=(desk, stop), daemon=True)
         watch.start()
         ready(f"http{'s' if secure else ''}://{shown}:{port}")
+        # uvicorn raises the signal that stopped it again, which must not end the process before
+        # what waits is delivered.
+        before = {each: signal.signal(each, _stopped) for each in (signal.SIGINT, signal.SIGTERM)}
         try:
             uvicorn.Server(settings).run(sockets=[sock])
         finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
             stop.set()
             watch.join()
 
@@ -136,6 +142,10 @@ def _listening(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=128)
     except (OSError, ValueError) as error:
         raise StateUnavailable(f"`{host}:{port}` cannot be listened on: {error}") from error
+
+
+def _stopped(*_: object) -> None:
+    """Take a signal that has had its effect."""
 
 
 def _pass_time(desk: Desk, stop: threading.Event) -> None:
