@@ -124,7 +124,7 @@ def test_without_an_approvers_file_nobody_answers_from_outside(project):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("lee@acme.example: {groups: [fin]}", "key"),
+        ("lee@acme.example: {groups: [fin], tokens: [x]}", "tokens"),
         ("lee@acme.example: {groups: [fin], key: x}", "a public key as `ed25519:"),
         ("lee@acme.example: {groups: [fin], key: 'ed25519:AAAA'}", "a public key as `ed25519:"),
         ("lee@acme.example: {groups: [], key: x}", "groups"),

@@ -6,6 +6,7 @@ import getpass
 import os
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +17,7 @@ from guardrails.approvals.display import plain as harmless
 from guardrails.approvals.display import render, value_text
 from guardrails.approvals.signing import ApproverKey
 from guardrails.approvals.tokens import digest_of, new_token
+from guardrails.cli.approvals_remote import SERVER_VARIABLE, RemoteDesk
 from guardrails.cli.console import notices, output, plain, print_json
 from guardrails.config import Config
 from guardrails.desk import Desk
@@ -25,6 +27,7 @@ from guardrails.model.approval import Answer, ApprovalState
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from guardrails.approvals import ApprovalService
     from guardrails.model.approval import ApprovalRequest
 
 app = typer.Typer(
@@ -35,6 +38,14 @@ _CHANNEL = "cli"
 _Id = Annotated[str, typer.Argument(help="The request's id, or its beginning.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 _Reason = Annotated[str, typer.Option("--reason", help="Why; it is recorded.")]
+_Server = Annotated[
+    str | None,
+    typer.Option(
+        "--server",
+        envvar=SERVER_VARIABLE,
+        help="Act through this `guardrails serve`, with the token of GUARDRAILS_TOKEN.",
+    ),
+]
 _As = Annotated[
     str | None,
     typer.Option("--as", help="Who you are, where approvers.yaml has several of your user."),
@@ -53,10 +64,11 @@ def list_(
     ] = ApprovalState.PENDING,
     every: Annotated[bool, typer.Option("--all", help="Those in every state.")] = False,
     as_json: _Json = False,
+    server: _Server = None,
 ) -> None:
     """List the requests that wait for an answer, the oldest first."""
-    with Desk(Config.find(), tell=False) as desk:
-        found = desk.service.list(None if every else state)
+    with _looking(server) as requests:
+        found = requests.list(None if every else state)
     if as_json:
         print_json([_document(each) for each in found])
         return
@@ -80,10 +92,10 @@ def list_(
 
 
 @app.command()
-def show(request_id: _Id, *, as_json: _Json = False) -> None:
+def show(request_id: _Id, *, as_json: _Json = False, server: _Server = None) -> None:
     """Show one request whole: the call, why it needs a person, and what was said so far."""
-    with Desk(Config.find(), tell=False) as desk:
-        request = desk.service.get(request_id)
+    with _looking(server) as requests:
+        request = requests.get(request_id)
     if as_json:
         print_json(_document(request))
         return
@@ -96,27 +108,42 @@ def show(request_id: _Id, *, as_json: _Json = False) -> None:
 
 
 @app.command()
-def approve(request_id: _Id, *, reason: _Reason = "", as_: _As = None, key: _Key = None) -> None:
+def approve(
+    request_id: _Id,
+    *,
+    reason: _Reason = "",
+    as_: _As = None,
+    key: _Key = None,
+    server: _Server = None,
+) -> None:
     """Say yes to exactly this call, once."""
-    _answer(request_id, approved=True, reason=reason, as_=as_, key=key)
+    _answer(request_id, approved=True, reason=reason, as_=as_, key=key, server=server)
 
 
 @app.command()
-def reject(request_id: _Id, *, reason: _Reason, as_: _As = None, key: _Key = None) -> None:
+def reject(
+    request_id: _Id,
+    *,
+    reason: _Reason,
+    as_: _As = None,
+    key: _Key = None,
+    server: _Server = None,
+) -> None:
     """Say no. An approved request that was not used yet can still be rejected."""
-    _answer(request_id, approved=False, reason=reason, as_=as_, key=key)
+    _answer(request_id, approved=False, reason=reason, as_=as_, key=key, server=server)
 
 
 @app.command()
 def watch(
     *,
     interval: Annotated[float, typer.Option(help="Seconds between two looks.", min=0.1)] = 1.0,
+    server: _Server = None,
 ) -> None:
     """Print each request as it comes, until interrupted."""
     seen: set[str] = set()
-    with Desk(Config.find()) as desk:
+    with _looking(server, tell=True) as requests:
         while True:
-            for each in desk.service.list(ApprovalState.PENDING):
+            for each in requests.list(ApprovalState.PENDING):
                 if each.id not in seen:
                     seen.add(each.id)
                     call = render(each.tool, each.args)
@@ -168,14 +195,37 @@ def token() -> None:
     output().print(plain(made), soft_wrap=True)
 
 
-def _answer(
-    request_id: str, *, approved: bool, reason: str, as_: str | None, key: Path | None
+def _answer(  # noqa: PLR0913  # what the person said, each by its name
+    request_id: str,
+    *,
+    approved: bool,
+    reason: str,
+    as_: str | None,
+    key: Path | None,
+    server: str | None,
 ) -> None:
-    with Desk(Config.find()) as desk:
-        after = _answered(desk, request_id, approved=approved, reason=reason, as_=as_, key=key)
+    if server is not None:
+        if as_ is not None or key is not None:
+            raise ConfigError("a server knows you by GUARDRAILS_TOKEN; leave out --as and --key")
+        with RemoteDesk(server) as remote:
+            after = remote.answer(request_id, approve=approved, reason=reason)
+    else:
+        with Desk(Config.find()) as desk:
+            after = _answered(desk, request_id, approved=approved, reason=reason, as_=as_, key=key)
     word = {True: "approved", False: "rejected"}[approved]
     text = f"{after.id}: {word} by {after.steps[-1].by}; it is {after.state}"
     output().print(plain(text, "green" if approved else "yellow"))
+
+
+@contextmanager
+def _looking(server: str | None, *, tell: bool = False) -> Iterator[ApprovalService | RemoteDesk]:
+    """The requests to look at: this machine's, or those of a server."""
+    if server is not None:
+        with RemoteDesk(server) as remote:
+            yield remote
+    else:
+        with Desk(Config.find(), tell=tell) as desk:
+            yield desk.service
 
 
 def _answered(  # noqa: PLR0913  # what the person said, each by its name
