@@ -102,11 +102,12 @@ class RemoteDesk:
             answer = self._session.request(
                 method, self._url + path, timeout=_TIMEOUT, allow_redirects=False, **given
             )
-            document = json.loads(answer.text, parse_float=Decimal)
         except requests.RequestException as error:
             raise StateUnavailable(
                 f"the server `{self._url}` cannot be reached: {type(error).__name__}"
             ) from error
+        try:
+            document = json.loads(answer.text, parse_float=Decimal)
         except ValueError:
             document = None
         if answer.ok and not answer.is_redirect and isinstance(document, dict):
