@@ -16,14 +16,17 @@
 from guardrails import testing
 from guardrails.assembly import default_governor, join_run, load_governor, run, run_token
 from guardrails.enforcement.arguments import Hidden
+from guardrails.enforcement.escalating import escalate
 from guardrails.enforcement.tools import budget, govern, governed_tool, requires_approval, tool_of
 from guardrails.errors import (
+    ApprovalEdited,
     ApprovalExpired,
     ApprovalPending,
     ApprovalRejected,
     BreakerTripped,
     BudgetExceeded,
     CallDenied,
+    CallEscalated,
     CallShadowed,
     ConfigError,
     DeliveryError,
@@ -63,6 +66,7 @@ from guardrails.usage_of import usage_of
 __version__ = "0.1.0"
 
 __all__ = [
+    "ApprovalEdited",
     "ApprovalExpired",
     "ApprovalPending",
     "ApprovalRejected",
@@ -70,6 +74,7 @@ __all__ = [
     "Budget",
     "BudgetExceeded",
     "CallDenied",
+    "CallEscalated",
     "CallShadowed",
     "ConfigError",
     "Decision",
@@ -103,6 +108,7 @@ __all__ = [
     "charge",
     "current_run",
     "default_governor",
+    "escalate",
     "for_model",
     "govern",
     "governed_tool",

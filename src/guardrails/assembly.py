@@ -18,7 +18,7 @@ from guardrails.runs.context import current_run
 from guardrails.runs.run_token import RunTokens
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from guardrails import ports
@@ -36,7 +36,10 @@ _log: Final = logging.getLogger("guardrails")
 
 
 def load_governor(
-    path: str | Path | None = None, *, data: Mapping[str, Any] | None = None
+    path: str | Path | None = None,
+    *,
+    data: Mapping[str, Any] | None = None,
+    tools: Iterable[Callable[..., Any]] = (),
 ) -> Governor:
     """The governor that a ``guardrails.yaml`` describes.
 
@@ -45,6 +48,8 @@ def load_governor(
             the working directory.
         data: What the program itself knows and policies read below ``data.guardrails_data``,
             as ``{"accounts": …}``; not ``agents``, which the register gives.
+        tools: Governed functions that are known from the start, as those that this process
+            resumes calls of.
 
     Raises:
         ConfigError: there is none, or it or the register is wrong.
@@ -112,6 +117,7 @@ def load_governor(
             directory=directory,
             breakers=config.breakers,
             tokens=None if config.state is None else RunTokens(config.state),
+            tools=tools,
             closing=[opened.pop_all().close],
             approval_link="" if config.server is None else config.server.link,
         )

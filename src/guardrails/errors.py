@@ -20,7 +20,9 @@
        ├─ BudgetExceeded            a limit would be passed
        ├─ BreakerTripped            the agent loops or fails too often
        ├─ ApprovalPending           a person has to answer first
+       │  └─ CallEscalated          the tool itself asks a person
        ├─ ApprovalRejected          a person said no
+       │  └─ ApprovalEdited         a person changed its arguments
        ├─ ApprovalExpired           nobody answered in time
        ├─ PolicyError               the decision is undefined, malformed or failed
        ├─ PolicyUnavailable         no policy engine can be reached
@@ -40,7 +42,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 REASON_LIMIT = 512
 """Longest reason, in characters, that is kept; policies may copy arguments into reasons."""
@@ -415,12 +417,77 @@ class ApprovalPending(Refusal):
         return f"{subject} waits for approval by {whom}. Do not retry; say that it is pending."
 
 
+class CallEscalated(ApprovalPending):
+    """The tool found something that a person has to say, and asked; the call has ended.
+
+    Attributes:
+        question: What it asks.
+    """
+
+    code = "escalated"
+
+    def __init__(self, message: str, *, question: str = "", **where: object) -> None:
+        super().__init__(message, **where)  # type: ignore[arg-type]  # passed on as they came
+        self.question = question
+
+    @property
+    def model_message(self) -> str:
+        """What a language model may read: whom the tool has asked, and not to guess."""
+        subject = f"`{self.tool}`" if self.tool else "The call"
+        whom = ", ".join(self.approvers) or "a person"
+        return (
+            f"{subject} stopped and asked {whom}. Do not guess an answer and do not retry; "
+            "say that it is pending."
+        )
+
+
 class ApprovalRejected(Refusal):
     """A person refused the call."""
 
     code = "approval_rejected"
     runbook = "docs/runbooks/approvals-waiting.md"
     advice = "A person refused it. Do not retry; choose another way."
+
+
+class ApprovalEdited(ApprovalRejected):
+    """A person changed the arguments: this call does not run, another one takes its place.
+
+    Attributes:
+        request_id: The request for the call with the new arguments.
+        arguments: All its arguments, as JSON values.
+        changed: Those parameters of it that differ, as JSON text, by name.
+        state: Where that request stands: ``pending``, ``approved``, ``consumed``, …
+    """
+
+    code = "approval_edited"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        request_id: str = "",
+        arguments: Mapping[str, object] | None = None,
+        changed: Mapping[str, str] | None = None,
+        state: str = "",
+        **where: object,
+    ) -> None:
+        super().__init__(message, **where)  # type: ignore[arg-type]  # passed on as they came
+        self.request_id = request_id
+        self.arguments = dict(arguments or {})
+        self.changed = dict(changed or {})
+        self.state = state
+
+    @property
+    def model_message(self) -> str:
+        """What a language model may read: what a person changed, and whether to make that call."""
+        subject = f"`{self.tool}`" if self.tool else "The call"
+        new = ", ".join(f"{name}={text}" for name, text in self.changed.items())
+        begins = f"{subject} was not executed: a person changed its arguments to {new}. "
+        if self.state in {"pending", "approved"}:
+            return begins + "Call it with these, all others as before; do not repeat the old call."
+        if self.state == "consumed":
+            return begins + "That call was made already. Do not call it again."
+        return begins + f"That call is {self.state}. Do not retry; choose another way."
 
 
 class ApprovalExpired(Refusal):
@@ -500,12 +567,14 @@ class RunKilled(BaseException):  # named for what happened, as asyncio.Cancelled
 
 __all__ = [
     "REASON_LIMIT",
+    "ApprovalEdited",
     "ApprovalExpired",
     "ApprovalPending",
     "ApprovalRejected",
     "BreakerTripped",
     "BudgetExceeded",
     "CallDenied",
+    "CallEscalated",
     "CallShadowed",
     "ConfigError",
     "DeliveryError",

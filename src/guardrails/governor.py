@@ -15,9 +15,10 @@ from guardrails.approvals.events import event_of
 from guardrails.approvals.stores.memory import MemoryRequests
 from guardrails.audit.memory import MemoryRecord
 from guardrails.clock import SystemClock
-from guardrails.enforcement import dry_run
+from guardrails.enforcement import dry_run, invoke, resuming
 from guardrails.enforcement.invoke import new_id
 from guardrails.enforcement.joining import joined_run, token_of
+from guardrails.enforcement.lineage import reopened
 from guardrails.enforcement.nursery import Nursery
 from guardrails.enforcement.opening import (
     budget_of,
@@ -50,8 +51,10 @@ from guardrails.runs.scope import RunScope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from contextlib import AbstractContextManager
 
     from guardrails import ports
+    from guardrails.enforcement.call import Call
     from guardrails.enforcement.definition import Tool
     from guardrails.model.approval import ApprovalRequest
     from guardrails.model.breakers import Breakers
@@ -259,6 +262,38 @@ class Governor:
         """
         return dry_run.decide(self._tool(tool), args, run if run is not None else current_run())
 
+    def resume_call(self, request_id: str, *, hidden: Mapping[str, Any] | None = None) -> Any:
+        """What an approved call gives, made here in the place of its agent; once, whoever tries.
+
+        Its run is opened again with the same agent, principal, labels and mode, and the call goes
+        the way of every call: a denial, a kill, a budget hold. Where its arguments were edited,
+        the call with the new ones is made. (:meth:`resume` lifts a kill.)
+
+        Args:
+            request_id: The approved request.
+            hidden: The values of hidden parameters, which are not stored.
+
+        Raises:
+            Refusal: it did not run; :class:`ApprovalRejected` where it was used before.
+            ConfigError: there is no such tool here, or it cannot be resumed; its run is open in
+                another process, or another one here; it is a coroutine function.
+        """
+        call = self._resumed(request_id, hidden)
+        if call.is_async:
+            name = call.tool.facts.name
+            msg = f"`{name}` is a coroutine function; await resume_call_async(…)"
+            raise ConfigError(msg)
+        with self._place_of(call):
+            return invoke.make(call)
+
+    async def resume_call_async(
+        self, request_id: str, *, hidden: Mapping[str, Any] | None = None
+    ) -> Any:
+        """As :meth:`resume_call`, for coroutine functions, and plain ones, on an event loop."""
+        call = self._resumed(request_id, hidden)
+        with self._place_of(call):
+            return (await invoke.make_async(call)) if call.is_async else invoke.make(call)
+
     def kill(self, target: str | Scope, *, reason: str, by: str = "operator") -> Kill:
         """Stop everything in `target`: no further call starts, async work in flight is cancelled.
 
@@ -409,6 +444,14 @@ class Governor:
         if self.breakers is None:
             return None
         return RunBreakers(run_id, self.breakers, self.clock.monotonic)
+
+    def _resumed(self, request_id: str, hidden: Mapping[str, Any] | None) -> Call:
+        request = self.approvals.latest(request_id)
+        resuming.check(request)
+        return resuming.call_of(self._tool(request.tool), request, hidden or {}, new_id())
+
+    def _place_of(self, call: Call) -> AbstractContextManager[None]:
+        return reopened(self, resuming.of(call), self._runs, self.directory)
 
     def _tool(self, tool: Callable[..., Any] | str) -> Tool:
         found = self._tools.get(tool) if isinstance(tool, str) else tool_of(tool)

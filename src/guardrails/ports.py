@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from guardrails.model.decision import ApprovalDemand, Decision
     from guardrails.model.kill import Kill, Reach, Scope, Subject
     from guardrails.model.limits import Limits
+    from guardrails.model.lineage import RunTerms
     from guardrails.model.model_usage import ModelUsage
     from guardrails.model.notice import Fact, Notice, NoticeKind, Severity, Undelivered
     from guardrails.model.registered import RegisteredAgent
@@ -287,11 +288,38 @@ class Approvals(Protocol):
         args: Mapping[str, Any],
         revision: str,
         about: str = "call",
+        question: str = "",
+        lineage: Sequence[RunTerms] = (),
     ) -> ApprovalRequest:
         """The open request for this call: the one that is there, or a new one.
 
-        `about` says what is asked: ``call``, that it may run; ``budget``, that a limit is raised.
+        `about` says what is asked: ``call``, that it may run; ``budget``, that a limit is raised;
+        ``escalation``, what the tool's `question` is. `lineage` is its run with the ancestors.
         """
+        ...
+
+    def propose(  # noqa: PLR0913  # what a person has to know, each by its name
+        self,
+        key: CallKey,
+        *,
+        demands: Sequence[ApprovalDemand],
+        tool: str,
+        agent: str,
+        run_id: str,
+        principal: str | None,
+        args: Mapping[str, Any],
+        revision: str,
+        lineage: Sequence[RunTerms],
+    ) -> ApprovalRequest | None:
+        """The proposal of a call that was withheld; None where a run has enough of them."""
+        ...
+
+    def latest(self, request_id: str) -> ApprovalRequest:
+        """The request, or what has come in its place by now, however often."""
+        ...
+
+    def tell(self, request_id: str) -> ApprovalRequest:
+        """The same; from now on the agent makes that call itself, if anybody."""
         ...
 
     def consume(
@@ -301,8 +329,11 @@ class Approvals(Protocol):
         demands: Sequence[ApprovalDemand],
         *,
         again: bool = False,
+        resumed: bool = False,
     ) -> ApprovalRequest:
         """Use an approval, once; `again`: also one that was used, if it was rightly approved.
+
+        `resumed`: somebody else than the agent makes the call.
 
         Raises:
             ApprovalRejected: the request is not approved, was used, or is for another call.

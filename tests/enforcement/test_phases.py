@@ -99,6 +99,8 @@ class Shell:
                 return call.request
             case Phase.REQUEST:
                 return request(ApprovalState.PENDING)
+            case Phase.TELL:
+                return request(ApprovalState.APPROVED)
             case Phase.WAIT:
                 return next(self.waited)
             case Phase.RELEASE | Phase.SETTLE:

@@ -26,7 +26,13 @@ def event_of(request: ApprovalRequest, step: str) -> Event:
             for answer in request.answers
         ],
     }
-    said = {"by": last.by, "reason": last.reason, "channel": last.channel}
+    said = {
+        "by": last.by,
+        "reason": last.reason,
+        "channel": last.channel,
+        "origin": request.origin,
+        "successor": request.successor,
+    }
     detail.update({name: word for name, word in said.items() if word})
     return Event(
         f"approval.{step}",

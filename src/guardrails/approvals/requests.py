@@ -4,11 +4,14 @@
 
     pending ──► approved ──► consumed
        │           │
-       └───────────┴──► rejected · expired · withdrawn
+       └───────────┴──► rejected · expired · withdrawn · edited
 
-``consumed``, ``rejected``, ``expired`` and ``withdrawn`` are final. An approved
-request that was not used can still be rejected by somebody who may answer it:
-whoever sees a mistake can stop it until the call starts.
+    proposed ──► accepted · rejected · expired
+
+All but ``pending``, ``approved`` and ``proposed`` are final. An approved request that was
+not used can still be rejected, or its arguments changed, by somebody who may answer it:
+whoever sees a mistake can stop it until the call starts. What takes the place of an edited or
+accepted one is a request of its own (``versions``).
 
 Each demand is met by its own approvers and its own quorum of distinct people. While it is
 not answered, it is put to further groups as time passes; at last the request expires.
@@ -40,14 +43,21 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from guardrails.model.decision import ApprovalDemand
+    from guardrails.model.lineage import RunTerms
 
 OPEN: Final = frozenset({ApprovalState.PENDING, ApprovalState.APPROVED})
-"""The states that are not final."""
+"""The states in which a call may still be made by this request."""
+
+ANSWERED: Final = OPEN | {ApprovalState.PROPOSED}
+"""The states in which somebody may answer; all others are final."""
 
 UNKNOWN: Final = "unknown"
 """The outcome of a call that used an approval and was never heard of again."""
 
 _WELL: Final = "ok"
+
+_USABLE: Final = OPEN | {ApprovalState.CONSUMED, ApprovalState.EXPIRED}
+"""The states of which :func:`consumed` has more to say than that they are wrong."""
 
 NEVER: Final = 2**63 - 1
 """A time that does not come, in nanoseconds."""
@@ -75,6 +85,9 @@ def opened(  # noqa: PLR0913  # each is one field of the request
     nonce: str = "",
     escalation: Sequence[Escalation] = (),
     previous: ApprovalRequest | None = None,
+    question: str = "",
+    lineage: Sequence[RunTerms] = (),
+    origin: str | None = None,
 ) -> ApprovalRequest:
     """A new request, pending until the earliest expiry of its demands.
 
@@ -115,6 +128,9 @@ def opened(  # noqa: PLR0913  # each is one field of the request
         steps=(ApprovalStep("requested", now, agent),),
         previous=used,
         previous_outcome=outcome,
+        question=question,
+        lineage=tuple(lineage),
+        origin=origin,
     )
 
 
@@ -131,12 +147,42 @@ def answered(request: ApprovalRequest, answer: Answer) -> ApprovalRequest:
     """The request with one more answer, and in the state that follows from it.
 
     Raises:
+        AnswerRefused: as :func:`check`.
+    """
+    check(request, answer)
+    if not answer.approved:
+        return with_answer(request, answer, ApprovalState.REJECTED)
+    if request.state is ApprovalState.PROPOSED:
+        msg = f"`{request.id}` is a proposal; accepting it makes a call of it, which is decided"
+        raise AnswerRefused(msg)
+    if request.about == "escalation" and not answer.reason.strip():
+        msg = f"`{request.id}` asks a question; what is answered goes with it as its reason"
+        raise AnswerRefused(msg)
+    if request.state is ApprovalState.APPROVED:
+        msg = (
+            f"request `{request.id}` is approved already; it can only be rejected until it is used"
+        )
+        raise AnswerRefused(msg)
+    if any(same_person(other.by, answer.by) for other in request.answers):
+        who = identity(answer.by)
+        msg = f"`{who}` has answered `{request.id}` already; another person is needed"
+        raise AnswerRefused(msg)
+    changed = with_answer(request, answer, ApprovalState.PENDING)
+    if satisfied(changed, changed.demands):
+        return with_answer(request, answer, ApprovalState.APPROVED)
+    return changed
+
+
+def check(request: ApprovalRequest, answer: Answer) -> None:
+    """Nothing, where who answers may answer the request now, whatever is said.
+
+    Raises:
         AnswerRefused: the request is in a final state or has expired; the person made the
             request, belongs to none of its groups, has answered already, or has a name
             that could pass for another's.
     """
-    if request.state not in OPEN or answer.time >= request.expires:
-        state = request.state if request.state not in OPEN else ApprovalState.EXPIRED
+    if request.state not in ANSWERED or answer.time >= request.expires:
+        state = request.state if request.state not in ANSWERED else ApprovalState.EXPIRED
         msg = f"request `{request.id}` is {state}; it takes no more answers"
         raise AnswerRefused(msg)
     try:
@@ -151,20 +197,6 @@ def answered(request: ApprovalRequest, answer: Answer) -> ApprovalRequest:
         groups = ", ".join(f"`{group}`" for group in dict.fromkeys(wanted))
         msg = f"`{who}` is in none of the groups that may answer `{request.id}`: {groups}"
         raise AnswerRefused(msg)
-    if not answer.approved:
-        return _with_answer(request, answer, ApprovalState.REJECTED)
-    if request.state is ApprovalState.APPROVED:
-        msg = (
-            f"request `{request.id}` is approved already; it can only be rejected until it is used"
-        )
-        raise AnswerRefused(msg)
-    if any(same_person(other.by, answer.by) for other in request.answers):
-        msg = f"`{who}` has answered `{request.id}` already; another person is needed"
-        raise AnswerRefused(msg)
-    changed = _with_answer(request, answer, ApprovalState.PENDING)
-    if satisfied(changed, changed.demands):
-        return _with_answer(request, answer, ApprovalState.APPROVED)
-    return changed
 
 
 def is_own(request: ApprovalRequest, answer: Answer) -> bool:
@@ -207,13 +239,14 @@ def covers(request: ApprovalRequest, demands: Sequence[ApprovalDemand]) -> bool:
     return not Counter(_terms(demand) for demand in demands) - asked
 
 
-def consumed(
+def consumed(  # noqa: PLR0913  # what it is used for, and how, each by its name
     request: ApprovalRequest,
     call_key: CallKey,
     demands: Sequence[ApprovalDemand],
     now: int,
     *,
     again: bool = False,
+    resumed: bool = False,
 ) -> ApprovalRequest:
     """The request once it is used for the call that it was given for.
 
@@ -224,9 +257,11 @@ def consumed(
         now: UTC nanoseconds.
         again: Whether one that was used already is taken, unchanged, if it was rightly approved:
             for what can only be done once in any case.
+        resumed: Whether somebody else than the agent makes the call.
 
     Raises:
-        ApprovalRejected: it is for another call, was rejected, withdrawn, or used already.
+        ApprovalRejected: it is for another call, was rejected, withdrawn, edited or used already,
+            or is resumed and the agent was told to make the call itself.
         ApprovalExpired: it has expired, or would have under `demands`.
         ApprovalPending: it lacks answers that `demands` need.
     """
@@ -237,8 +272,11 @@ def consumed(
     if request.state is ApprovalState.CONSUMED and not again:
         msg = f"approval `{request.id}` was used already; it counts once"
         raise ApprovalRejected(msg, **where)
-    if request.state in (ApprovalState.REJECTED, ApprovalState.WITHDRAWN):
+    if request.state not in _USABLE:
         msg = f"request `{request.id}` was {request.state}"
+        raise ApprovalRejected(msg, **where)
+    if resumed and request.told:
+        msg = f"the agent was told of `{request.id}` and makes that call itself; it runs once"
         raise ApprovalRejected(msg, **where)
     demands = demands or request.demands
     used = request.state is ApprovalState.CONSUMED
@@ -278,7 +316,7 @@ def aged(request: ApprovalRequest, now: int) -> ApprovalRequest:
 
     It is put to a further group, or expires, where nobody used it in time.
     """
-    if request.state not in OPEN or now < due(request):
+    if request.state not in ANSWERED or now < due(request):
         return request
     if now >= request.expires:
         return _ended(request, ApprovalState.EXPIRED, ApprovalStep("expired", request.expires))
@@ -291,7 +329,7 @@ def aged(request: ApprovalRequest, now: int) -> ApprovalRequest:
 
 def due(request: ApprovalRequest) -> int:
     """When time will do something to the request, in UTC nanoseconds; never is :data:`NEVER`."""
-    if request.state not in OPEN:
+    if request.state not in ANSWERED:
         return NEVER
     done = _escalated(request)
     if request.state is ApprovalState.PENDING and done < len(request.escalation):
@@ -316,7 +354,8 @@ def _of_those_asked(
     return tuple(steps)
 
 
-def _with_answer(request: ApprovalRequest, answer: Answer, state: ApprovalState) -> ApprovalRequest:
+def with_answer(request: ApprovalRequest, answer: Answer, state: ApprovalState) -> ApprovalRequest:
+    """The request with one more answer, in `state`, whatever the rules say."""
     kind = "answered" if state is ApprovalState.PENDING else state.value
     step = ApprovalStep(kind, answer.time, answer.by, answer.reason, answer.channel)
     answers, steps = (*request.answers, answer), (*request.steps, step)

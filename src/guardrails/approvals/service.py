@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from guardrails.approvals import requests
 from guardrails.approvals.table import UnknownRequest
+from guardrails.approvals.versions import Versions
 from guardrails.approvals.waiting import Waiting
 from guardrails.errors import BudgetExceeded
 from guardrails.forks import survive_forks
@@ -19,12 +20,14 @@ from guardrails.model.approval import Answer, ApprovalRequest, ApprovalState, Es
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from guardrails.approvals.approvers import AnswerCheck
     from guardrails.approvals.signing import Voucher
     from guardrails.approvals.table import RequestTable
     from guardrails.model.approval import CallKey
     from guardrails.model.decision import ApprovalDemand
+    from guardrails.model.lineage import RunTerms
     from guardrails.ports import Clock
 
 _SECOND: Final = 1_000_000_000
@@ -36,10 +39,11 @@ MOST_OPEN: Final = 100
 """Requests of one run that may be open at a time: an agent must not flood people with them."""
 
 _PREFIX: Final = "ap-"
-_KEPT: Final = frozenset({ApprovalState.REJECTED}) | requests.OPEN
+_ENDED: Final = frozenset({ApprovalState.REJECTED, ApprovalState.EDITED})
+"""What people have ended stays so: the same call is not put to them again."""
 
 
-class ApprovalService:
+class ApprovalService(Versions):
     """Requests to people and their answers; implements :class:`guardrails.ports.Approvals`.
 
     Every method is atomic and may be called from any thread; over a shared table also from
@@ -114,11 +118,13 @@ class ApprovalService:
         args: Mapping[str, Any],
         revision: str,
         about: str = "call",
+        question: str = "",
+        lineage: Sequence[RunTerms] = (),
     ) -> ApprovalRequest:
         """The request for this call: the one that stands, or a new one.
 
-        A rejected call stays rejected. An open request is given again where it covers
-        `demands`; where policy now demands something else it is withdrawn for a new one.
+        A rejected call stays rejected, an edited one edited. An open request is given again
+        where it covers `demands`; where policy now demands something else it is withdrawn.
         After an expired, withdrawn or used one there is a new one; it says so where the
         used one's call may have run, and nobody knows.
 
@@ -128,10 +134,10 @@ class ApprovalService:
         """
         with self._changing():
             there = self.find(call_key)
-            if there is not None and there.state in _KEPT:
-                if there.state is ApprovalState.REJECTED or requests.covers(
-                    self._vouched(there), demands
-                ):
+            if there is not None and there.state in _ENDED:
+                return there
+            if there is not None and there.state in requests.OPEN:
+                if requests.covers(self._vouched(there), demands):
                     return there
                 why = "policy demands something else by now"
                 self._put(requests.withdrawn(there, self._clock.now_ns(), why), "withdrawn")
@@ -166,6 +172,8 @@ class ApprovalService:
                 nonce=secrets.token_hex(16),
                 escalation=self._escalation,
                 previous=there,
+                question=question,
+                lineage=lineage,
             )
             self._put(new, "requested")
             return new
@@ -177,6 +185,7 @@ class ApprovalService:
         demands: Sequence[ApprovalDemand],
         *,
         again: bool = False,
+        resumed: bool = False,
     ) -> ApprovalRequest:
         """Use an approval, once.
 
@@ -186,6 +195,8 @@ class ApprovalService:
             demands: What the decision demands now.
             again: Whether one that was used already is taken, if it was rightly approved: for
                 what can only be done once in any case.
+            resumed: Whether somebody else than the agent makes the call: then it is refused where
+                the agent was told to make it.
 
         Raises:
             ApprovalRejected: the request is not approved, was used, or is for another call.
@@ -198,7 +209,7 @@ class ApprovalService:
             # Answers are looked at anew: the store is not trusted to hold what people said.
             there = self._vouched(there)
             now = self._clock.now_ns()
-            used = requests.consumed(there, call_key, demands, now, again=again)
+            used = requests.consumed(there, call_key, demands, now, again=again, resumed=resumed)
             if used is not there:
                 self._put(used, "consumed")
             return used
@@ -337,6 +348,9 @@ class ApprovalService:
             return tuple(map(self._aged, self._table.due(self._clock.now_ns())))
 
     # ------------------------------------------------------------------- inside
+
+    def _lock_held(self) -> AbstractContextManager[object]:
+        return self._lock
 
     @contextmanager
     def _changing(self) -> Iterator[None]:

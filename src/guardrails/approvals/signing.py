@@ -126,6 +126,8 @@ def signed_text(request_digest: str, answer: Answer) -> bytes:
         "reason": answer.reason,
         "channel": answer.channel,
     }
+    if answer.edit:
+        text["edit"] = answer.edit
     if answer.server:
         text.update(
             purpose=_SERVERS_PURPOSE,

@@ -60,6 +60,20 @@ class RequestTable(Protocol):
         """How many requests of a run are pending or approved."""
         ...
 
+    def count(self, run_id: str, state: ApprovalState) -> int:
+        """How many requests of a run are in a state."""
+        ...
+
+    def last(self, tool: str, agent: str, *, besides: str) -> ApprovalRequest | None:
+        """The newest consumed request for a call of this tool by this agent, but one.
+
+        Args:
+            tool: The tool's name.
+            agent: The agent's id.
+            besides: The id of a request that is not meant.
+        """
+        ...
+
     def close(self) -> None:
         """Give up what is held; every later call refuses where that matters."""
         ...

@@ -4,6 +4,8 @@
 gives, for each call, what the function will be called with and what policy sees
 of it. Both come from the same values: what the check returns is what is
 converted, and what the tool gets.
+
+These are more than 500 lines, so that what binds, reads and rewrites arguments is read together.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from guardrails.enforcement.plain_arguments import PlainParameters
 from guardrails.enforcement.predicates import bind_predicate
 from guardrails.enforcement.problems import Problems
 from guardrails.errors import ConfigError
+from guardrails.model.canonical import digest
 from guardrails.model.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
@@ -280,6 +283,54 @@ class Parameters:
                 problems.add(f"args.{parameter.name}: missing")
         problems.raise_any()
         return self._arguments((None,) * self.skip_first, read, limits)
+
+    def read_stored(
+        self,
+        document: Mapping[str, Any],
+        hidden: Mapping[str, Any],
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> Arguments:
+        """The arguments of a call of which only the document was kept.
+
+        Args:
+            document: The JSON value of every parameter that policy saw.
+            hidden: The values of hidden parameters, for those without a default.
+            limits: How large they may be.
+
+        Raises:
+            InvalidArguments: by the annotations as they are now it is no such call, or reads as
+                another one; or a hidden parameter has no value.
+        """
+        if self._pending:
+            self._settle_pending()
+        problems = Problems(self._title)
+        fixed = {
+            each.name: value for each, value in zip(self._positional, self._fixed, strict=False)
+        }
+        named: dict[str, Any] = dict.fromkeys(self._by_name)
+        for name, parameter in self._by_name.items():
+            if not parameter.hidden:
+                if name not in document:
+                    problems.add(f"args.{name}: missing from what was kept of the call")
+                named[name] = fixed.get(name)
+            elif name in hidden:
+                named[name] = hidden[name]
+                if self._validate:
+                    named[name] = parameter.accept(hidden[name], problems)
+            elif name in fixed or name in self._keywords or parameter.default is not EMPTY:
+                named[name] = fixed.get(name, self._keywords.get(name, parameter.default))
+            elif parameter is self._list or parameter is self._mapping:
+                named[name] = () if parameter is self._list else {}
+            else:
+                problems.add(f"args.{name}: hidden, so it was not kept; give it as hidden={{…}}")
+        problems.raise_any()
+        blank = Arguments((), {}, named, {}, limits)
+        changes = {name: value for name, value in document.items() if name not in fixed}
+        arguments = self.rewrite(blank, changes)
+        if digest(arguments.document) != digest(dict(document)):
+            problems.add("by its definition as it is now, they read as another call than was kept")
+        problems.raise_any()
+        return arguments
 
     def rewrite(self, arguments: Arguments, changes: Mapping[str, Any]) -> Arguments:
         """The arguments with some of them replaced by what JSON values stand for.

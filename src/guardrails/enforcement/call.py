@@ -27,6 +27,7 @@ class Call:
         arguments: The arguments as they would run now; set by ``READ``, replaced by ``REWRITE``.
         hold: The reservation, while one is held.
         key: Stands for its arguments as they came, for breakers; None before they saw it.
+        answers: The answers to its own questions that were used.
         breakers: What they have reached with it.
         decision: The latest decision, decorators included.
         decision_ns: How long it took, in nanoseconds.
@@ -35,6 +36,7 @@ class Call:
         consumed: The approval that was used, if one was.
         call_key: The digest that the approval is for.
         exhausted: Why its price could not be held, while people are asked to raise that limit.
+        resumed: The approved request that it is resumed by; None where its agent makes it.
         refusal: Why it did not run, or what went wrong after it ran.
         outcome: What came of its body.
         decision_id: The id under which it stands in the record.
@@ -55,6 +57,8 @@ class Call:
     would: Effect | None = None
     request: ApprovalRequest | None = None
     consumed: ApprovalRequest | None = None
+    answers: tuple[ApprovalRequest, ...] = ()
+    resumed: ApprovalRequest | None = None
     call_key: CallKey | None = None
     exhausted: BudgetExceeded | None = None
     refusal: Refusal | RunKilled | None = None

@@ -62,7 +62,7 @@ def wrapper_for(holder: Holder) -> Callable[..., Any]:
     if inspect.iscoroutinefunction(function):
 
         async def wrapper(*args: Any, **kwargs: Any) -> Any:
-            return await _run_async(Call(holder.tool, args, kwargs, new_id(), is_async=True))
+            return await make_async(Call(holder.tool, args, kwargs, new_id(), is_async=True))
 
     elif inspect.isgeneratorfunction(function):
 
@@ -75,7 +75,7 @@ def wrapper_for(holder: Holder) -> Callable[..., Any]:
     else:
 
         def wrapper(*args: Any, **kwargs: Any) -> Any:
-            return _run(Call(holder.tool, args, kwargs, new_id()))
+            return make(Call(holder.tool, args, kwargs, new_id()))
 
     functools.update_wrapper(wrapper, function)
     if isinstance(function, functools.partial):
@@ -178,7 +178,8 @@ def _resumed(call: Call, done: int, fault: BaseException | None) -> _Steps:
     return steps
 
 
-def _run(call: Call) -> Any:
+def make(call: Call) -> Any:
+    """Make a call of a plain function."""
     # Most calls go straight. They need no generator that names their phases; whatever turns
     # up on the way, the generator is led to where they are, and goes on from there.
     done = 0
@@ -209,7 +210,8 @@ def _run(call: Call) -> Any:
     return steps.result()
 
 
-async def _run_async(call: Call) -> Any:
+async def make_async(call: Call) -> Any:
+    """Make a call of a coroutine function."""
     done = 0
     outcome: Outcome | None = None
     try:

@@ -7,13 +7,15 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
-from guardrails.enforcement import breaking, deciding, events, top_up, workers
+from guardrails.enforcement import breaking, deciding, events, resuming, top_up, workers
 from guardrails.enforcement.definition import MISSING
+from guardrails.enforcement.lineage import lineage_of
 from guardrails.enforcement.lost_context import place_and_remedy
 from guardrails.enforcement.obligations import apply_transforms
 from guardrails.enforcement.phases import Outcome, Phase, caused
 from guardrails.errors import (
     CallDenied,
+    CallEscalated,
     CallShadowed,
     InvalidArguments,
     NoActiveRun,
@@ -60,6 +62,11 @@ def find_run(call: Call) -> None:
 def read_arguments(call: Call) -> None:
     """Bind, validate and convert the arguments."""
     args, kwargs = call.given
+    if call.resumed is not None:
+        call.original = call.arguments = call.tool.parameters.read_stored(
+            call.resumed.args, kwargs, call.run.governor.limits
+        )
+        return
     call.original = call.arguments = call.tool.parameters.read(
         args, kwargs, call.run.governor.limits
     )
@@ -102,7 +109,13 @@ def request_approval(call: Call) -> ApprovalRequest:
         principal=run.principal,
         args=call.arguments.document,
         revision=call.decision.revision,
+        lineage=lineage_of(run),
     )
+
+
+def tell(call: Call) -> ApprovalRequest:
+    """What took the place of the edited call, which from now on its agent makes itself."""
+    return call.run.governor.approvals.tell(_asked(call).id)
 
 
 def wait(call: Call) -> ApprovalRequest:
@@ -121,6 +134,9 @@ async def wait_async(call: Call) -> ApprovalRequest:
 
 def consume(call: Call) -> None:
     """Use the approval, for the arguments as they are now."""
+    if call.resumed is not None and call.request is call.resumed:
+        resuming.consume(call, _live_key(call))
+        return
     request = _asked(call)
     call.consumed = call.run.governor.approvals.consume(
         request.id, _live_key(call), call.decision.approvals
@@ -139,12 +155,32 @@ def stand_in(call: Call) -> Outcome:
     """What a withheld call gives in place of its result."""
     would = "" if call.would is None else call.would.value
     shadow = call.tool.shadow
+    proposal = _propose(call)
     if shadow is MISSING:
         message = f"`{call.tool.facts.name}` was recorded, not executed (shadow; it would: {would})"
         raise CallShadowed(message, would=would, reasons=call.decision.reasons)
     value = shadow(call.arguments) if callable(shadow) else shadow
-    events.write(call, "call.shadowed", would=would)
+    events.write(call, "call.shadowed", would=would, **proposal)
     return Outcome("shadowed", value)
+
+
+def _propose(call: Call) -> dict[str, Any]:
+    """Keep the withheld call as a proposal, for a person to accept; what its event says of that."""
+    if call.resumed is not None:  # it was accepted, and policy withholds it all the same
+        return {"request_id": call.resumed.id}
+    run = call.run
+    call.request = run.governor.approvals.propose(
+        _live_key(call),
+        demands=call.decision.approvals,
+        tool=call.tool.facts.name,
+        agent=run.agent.id,
+        run_id=run.id,
+        principal=run.principal,
+        args=call.arguments.document,
+        revision=call.decision.revision,
+        lineage=lineage_of(run),
+    )
+    return {} if call.request is None else {"request_id": call.request.id}
 
 
 def record_refusal(call: Call) -> None:
@@ -173,6 +209,10 @@ def record_intent(call: Call) -> None:
     if call.consumed is not None:
         detail["request_id"] = call.consumed.id
         detail["approved_by"] = [answer.by for answer in call.consumed.answers if answer.approved]
+        if call.consumed.origin is not None:
+            detail["origin"] = call.consumed.origin
+    if call.resumed is not None:
+        detail["resumed"] = True
     events.write(call, "call.started", **detail)
 
 
@@ -207,7 +247,7 @@ _NO_COROUTINES: Final = frozenset({str, type(None), dict, list, bool, int, float
 
 def frame_of(call: Call) -> Frame:
     """Where the body of the call runs: its run, its reservation, its tool, its key."""
-    return Frame(call.run, call.hold, call.tool.facts.name, call.idempotency_key)
+    return Frame(call.run, call.hold, call.tool.facts.name, call.idempotency_key, call)
 
 
 def abandoned_if_killed(call: Call, outcome: Outcome) -> Outcome:
@@ -229,6 +269,8 @@ def raised(call: Call, error: BaseException) -> Outcome:
     elif isinstance(error, asyncio.CancelledError):
         # A kill of several tasks also makes their group cancel those that are left.
         kind = "killed" if _kill_holds(call) else "cancelled"
+    elif isinstance(error, CallEscalated) and error.decision_id == call.decision_id:
+        kind = "escalated"
     return Outcome(kind, error=error)
 
 
@@ -257,8 +299,9 @@ def record_outcome(call: Call) -> None:
     if outcome is not None and outcome.error is not None:
         detail["error"] = type(outcome.error).__name__
     events.write(call, "call.finished", **detail)
-    if call.consumed is not None:
-        call.run.governor.approvals.settle(call.consumed.id, detail["outcome"] or "error")
+    for used in (call.consumed, *call.answers):
+        if used is not None:
+            call.run.governor.approvals.settle(used.id, detail["outcome"] or "error")
 
 
 def close_to_further_calls(call: Call) -> None:
@@ -280,6 +323,7 @@ PERFORM: Final[dict[Phase, Callable[[Call], Any]]] = {
     Phase.REQUEST: request_approval,
     Phase.WAIT: wait,
     Phase.CONSUME: consume,
+    Phase.TELL: tell,
     Phase.FIND_TOP_UP: top_up.find,
     Phase.ASK_TOP_UP: top_up.ask,
     Phase.RAISE: top_up.raise_limit,

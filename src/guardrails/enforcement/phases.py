@@ -14,7 +14,8 @@ sends back what came of it. What a phase raises is thrown back in here, after
                    │               ┌─ deny: CallDenied ◄─┤
                    │               ├─ shadow: STAND_IN ◄─┤
                    │               │                     ├─ ask: FIND ► REQUEST ► RELEASE ► WAIT ─┐
-                   │               │                     │         └► CONSUME                     │
+                   │               │                     │         ├► CONSUME                     │
+                   │               │                     │         └► (edited: TELL)              │
                    └───────────────┼─────────────────────┼────────────────┼───────────────────────┘
                                    ▼                     ▼                ▼
                              RELEASE, RECORD     KILL ► INTENT ► EXECUTE ► SETTLE ► OUTCOME
@@ -26,6 +27,7 @@ import contextlib
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from guardrails.enforcement.answers import demands_of, edited, pending, rejected
 from guardrails.enforcement.obligations import InapplicableObligation
 from guardrails.errors import (
     ApprovalExpired,
@@ -38,7 +40,6 @@ from guardrails.errors import (
     GuardrailsError,
     InvalidArguments,
     PolicyError,
-    Reason,
     Refusal,
     RunKilled,
     StateUnavailable,
@@ -82,6 +83,8 @@ class Phase(Enum):
     """Wait for its answer; gives the request as it stands then."""
     CONSUME = auto()
     """Use the approval."""
+    TELL = auto()
+    """Look up what took the place of an edited call, for its agent; gives that request."""
     FIND_TOP_UP = auto()
     """Look up the request to raise the limit that is used up; gives it or None."""
     ASK_TOP_UP = auto()
@@ -118,9 +121,9 @@ class Outcome(NamedTuple):
     """What came of a body that started.
 
     Attributes:
-        kind: ``ok``, ``error``, ``cancelled`` (by somebody else), ``killed``, ``abandoned`` (it
-            went on after a kill, and its result is discarded), ``closed`` (a generator left
-            early), ``shadowed``.
+        kind: ``ok``, ``error``, ``escalated`` (it asked people, and ended), ``cancelled`` (by
+            somebody else), ``killed``, ``abandoned`` (it went on after a kill, and its result is
+            discarded), ``closed`` (a generator left early), ``shadowed``.
         value: What it returned.
         error: What it raised, to be raised unchanged.
     """
@@ -211,6 +214,8 @@ def goes_straight(call: Call) -> bool:
         decision.effect is Effect.ALLOW
         and not decision.obligations
         and call.run.mode is Mode.ENFORCE
+        # The request by which it is resumed has to be used: that is what makes it run once.
+        and call.resumed is None
     )
 
 
@@ -240,6 +245,9 @@ def _admit(call: Call) -> Generator[Phase, Any, Verdict]:
             if _transforms(call):
                 raise _second_transform()
         verdict = judge(call)
+        if _is_due(call, verdict):
+            yield from _resume(call)
+            return Verdict.RUN
         if verdict is not Verdict.ASK:
             return verdict
         if (yield from _approve(call)):
@@ -261,23 +269,23 @@ def _top_up(call: Call, exhausted: BudgetExceeded) -> Generator[Phase, Any, None
         request = call.request = yield Phase.ASK_TOP_UP
         if request.state is ApprovalState.PENDING:
             if not call.may_wait:
-                raise _pending(request, exhausted.message)
+                raise pending(request, exhausted.message)
             request = yield Phase.WAIT
     match request.state:
         case ApprovalState.APPROVED | ApprovalState.CONSUMED:
             call.request = request
             yield Phase.RAISE
         case ApprovalState.PENDING:
-            raise _pending(request, exhausted.message)
+            raise pending(request, exhausted.message)
         case ApprovalState.EXPIRED:
             message = f"{exhausted.message}; the request {request.id} to raise it expired"
-            raise ApprovalExpired(message, reasons=_demands(request))
+            raise ApprovalExpired(message, reasons=demands_of(request))
         case ApprovalState.REJECTED:
             said = next((answer for answer in request.answers if not answer.approved), None)
             who = f" by {said.by}: {said.reason}" if said is not None else ""
             exhausted.hint = f"a higher limit was refused{who} (request {request.id})"
             raise exhausted
-        case ApprovalState.WITHDRAWN:  # by a kill, which the kill check will tell
+        case _:  # withdrawn by a kill, which the kill check will tell
             yield Phase.KILL
             raise exhausted
 
@@ -341,29 +349,66 @@ def _approve(call: Call) -> Generator[Phase, Any, bool]:
             pass  # policy demands more by now than was answered: people are asked anew
         else:
             return True
-    if request is not None and request.state is ApprovalState.REJECTED:
-        raise _rejected(request)
+    if request is not None:
+        yield from _ended_by_people(request)
     request = call.request = yield Phase.REQUEST
     if not call.may_wait:
-        raise _pending(request)
+        raise pending(request)
     yield Phase.RELEASE
     request = yield Phase.WAIT
     if request.state is ApprovalState.PENDING:
-        raise _pending(request)
-    if request.state is ApprovalState.REJECTED:
-        raise _rejected(request)
+        raise pending(request)
+    yield from _ended_by_people(request)
     if request.state is ApprovalState.EXPIRED:
         message = f"approval request {request.id} expired unanswered"
-        raise ApprovalExpired(message, reasons=_demands(request))
+        raise ApprovalExpired(message, reasons=demands_of(request))
     if request.state is ApprovalState.CONSUMED:  # by the same call, made twice at a time
         call.request = yield Phase.REQUEST
-        raise _pending(call.request)
+        raise pending(call.request)
     # Approved, or withdrawn by a kill, which the kill check will tell.
     if request.state is not ApprovalState.APPROVED:
         yield Phase.KILL
         message = f"approval request {request.id} was {request.state}"
-        raise ApprovalRejected(message, reasons=_demands(request))
+        raise ApprovalRejected(message, reasons=demands_of(request))
     return False
+
+
+def _is_due(call: Call, verdict: Verdict) -> bool:
+    """Whether the request by which a call is resumed has to be used now.
+
+    Also where policy asks nobody any more: it is what makes the call run once. The answer to
+    a tool's question is no approval, so where policy asks, that comes first.
+    """
+    if call.resumed is None or verdict is Verdict.WITHHOLD:
+        return False
+    return call.resumed.about == "call" or verdict is Verdict.RUN
+
+
+def _resume(call: Call) -> Generator[Phase, Any, None]:
+    """Use the approval by which the call is resumed, and no other.
+
+    Raises:
+        ApprovalPending: policy demands more by now than was answered; people are asked anew.
+        ApprovalRejected: it was used, or ended otherwise, meanwhile.
+        ApprovalExpired: likewise.
+    """
+    call.request = call.resumed
+    try:
+        yield Phase.CONSUME
+    except ApprovalPending:
+        if call.resumed is not None and call.resumed.about != "call":
+            raise
+        request = call.request = yield Phase.REQUEST
+        yield from _ended_by_people(request)
+        raise pending(request) from None
+
+
+def _ended_by_people(request: ApprovalRequest) -> Generator[Phase, Any, None]:
+    """Raises where somebody rejected the call or changed its arguments."""
+    if request.state is ApprovalState.REJECTED:
+        raise rejected(request)
+    if request.state is ApprovalState.EDITED:
+        raise edited(request, (yield Phase.TELL))
 
 
 def refusal_for(phase: Phase, fault: BaseException) -> BaseException:
@@ -422,6 +467,7 @@ _FAULTS: dict[Phase, tuple[type[Refusal], str]] = {
     Phase.REQUEST: _APPROVAL,
     Phase.WAIT: _APPROVAL,
     Phase.CONSUME: _APPROVAL,
+    Phase.TELL: _APPROVAL,
     Phase.FIND_TOP_UP: _APPROVAL,
     Phase.ASK_TOP_UP: _APPROVAL,
     Phase.RAISE: (StateUnavailable, "the limit cannot be raised"),
@@ -458,39 +504,6 @@ def _second_transform() -> PolicyError:
         "good case first, so that it does not fire on its own result"
     )
     return PolicyError(message, hint="in Rego: obligations contains {…} if input.args.limit > 100")
-
-
-def _demands(request: ApprovalRequest) -> tuple[Reason, ...]:
-    return tuple(Reason(demand.rule, demand.reason) for demand in request.demands)
-
-
-def _groups(request: ApprovalRequest) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(group for demand in request.demands for group in demand.approvers))
-
-
-def _pending(request: ApprovalRequest, why: str = "") -> ApprovalPending:
-    groups = _groups(request)
-    message = f"`{request.tool}` waits for approval by {', '.join(groups)} (request {request.id})"
-    if why:
-        whom = ", ".join(groups)
-        message = f"{why}; whether it is raised waits for {whom} (request {request.id})"
-    elif request.previous_outcome == "unknown":
-        message += (
-            f"; it was approved before (request {request.previous}), and whether it ran is unknown"
-        )
-    return ApprovalPending(
-        message,
-        request_id=request.id,
-        approvers=groups,
-        reasons=_demands(request),
-        hint="make the same call again once it is approved",
-    )
-
-
-def _rejected(request: ApprovalRequest) -> ApprovalRejected:
-    said = next((answer for answer in request.answers if not answer.approved), None)
-    words = f" by {said.by}: {said.reason}" if said is not None else ""
-    return ApprovalRejected(f"`{request.tool}` was rejected{words}", reasons=_demands(request))
 
 
 __all__ = ["Outcome", "Phase", "Verdict", "caused", "judge", "phases", "refusal_for", "text_of"]

@@ -12,13 +12,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from guardrails.model.decision import ApprovalDemand
+    from guardrails.model.lineage import RunTerms
 
 CallKey: TypeAlias = str
 """``sha256:`` and 64 hex digits: the digest of tool, arguments, agent, principal and run."""
 
 
 class ApprovalState(StrEnum):
-    """Where a request stands. All but ``pending`` and ``approved`` are final."""
+    """Where a request stands. All but ``pending``, ``approved`` and ``proposed`` are final."""
 
     PENDING = "pending"
     APPROVED = "approved"
@@ -26,6 +27,12 @@ class ApprovalState(StrEnum):
     EXPIRED = "expired"
     WITHDRAWN = "withdrawn"
     CONSUMED = "consumed"
+    EDITED = "edited"
+    """Somebody changed the arguments: another request took its place."""
+    PROPOSED = "proposed"
+    """A call was withheld; somebody may accept it."""
+    ACCEPTED = "accepted"
+    """Somebody did: another request is for the call that is made of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +52,8 @@ class Answer:
             took nobody's place.
         vouched: The groups that the server says a person is in whom ``approvers.yaml`` does not
             list.
+        edit: Where the arguments were changed, the key of the call that is to take the place of
+            this one; empty else.
     """
 
     by: str
@@ -56,6 +65,7 @@ class Answer:
     signature: str = ""
     server: str = ""
     vouched: frozenset[str] = frozenset()
+    edit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +74,8 @@ class ApprovalStep:
 
     Attributes:
         kind: ``requested``, ``answered``, ``escalated``, ``approved``, ``rejected``,
-            ``expired``, ``withdrawn``, ``consumed``, ``settled``.
+            ``expired``, ``withdrawn``, ``consumed``, ``settled``, ``edited``, ``told``,
+            ``proposed``, ``accepted``.
         time: UTC nanoseconds.
         by: Who: a person, the agent, or empty where only time passed.
         reason: Why.
@@ -110,7 +121,9 @@ class ApprovalRequest:
         revision: The policy revision that asked.
         created: UTC nanoseconds.
         expires: UTC nanoseconds; the earliest expiry of its demands.
-        about: ``call``: this call may run; ``budget``: a limit may be raised, as `args` say.
+        about: ``call``: this call may run; ``budget``: a limit may be raised, as `args` say;
+            ``proposal``: this call was withheld and may be made; ``escalation``: the tool asks
+            `question` about this call.
         nonce: Random, so that no two requests have one digest.
         idempotency_key: What the tool may hand on, so that the act is done once: the request's
             id, or the key of the request whose place it takes after an unknown outcome.
@@ -121,6 +134,12 @@ class ApprovalRequest:
         previous_outcome: What came of it; ``unknown`` where nobody could say.
         outcome: What came of the call that used it: a word of ``call.finished``; None
             until that is known.
+        question: What the tool asks, where it is about that.
+        lineage: The run and its ancestors as they were, outermost first, to resume the call.
+        origin: The request in whose place this one came: its arguments were changed, or its
+            proposal was accepted.
+        successor: The request that came in the place of this one.
+        told: Whether the agent was told of these arguments, so that it makes the call itself.
     """
 
     id: str
@@ -144,6 +163,11 @@ class ApprovalRequest:
     previous: str | None = None
     previous_outcome: str | None = None
     outcome: str | None = None
+    question: str = ""
+    lineage: tuple[RunTerms, ...] = ()
+    origin: str | None = None
+    successor: str | None = None
+    told: bool = False
 
     @property
     def digest(self) -> str:
@@ -163,10 +187,11 @@ class ApprovalRequest:
 
     def key_of_shown(self) -> CallKey:
         """The key of what is shown: another one than `call_key` where a store was written to."""
-        if self.about == "call":
-            args = dict(self.args)
-            return call_key(self.tool, args, self.agent, self.principal, self.run_id)
-        return digest({"about": self.about, "args": dict(self.args)})
+        args = dict(self.args)
+        if self.about == "budget":
+            return digest({"about": self.about, "args": args})
+        key = call_key(self.tool, args, self.agent, self.principal, self.run_id)
+        return key_about(self.about, key, self.question)
 
     def shown(self) -> dict[str, Any]:
         """What an approver is shown, as exact JSON."""
@@ -194,6 +219,14 @@ class ApprovalRequest:
             ],
             "created": self.created,
             "expires": self.expires,
+            "question": self.question,
+            "lineage": [each.document() for each in self.lineage],
+            "origin": self.origin,
             "previous": self.previous,
             "previous_outcome": self.previous_outcome,
         }
+
+
+def key_about(about: str, key: CallKey, question: str = "") -> CallKey:
+    """The key of a request that is `about` the call with `key`: that itself where it may run."""
+    return key if about == "call" else digest({"about": about, "call": key, "question": question})

@@ -45,12 +45,14 @@ class Frame(NamedTuple):
         hold: The hold of the governed call whose body runs; None between calls.
         tool: That call's tool.
         key: That call's idempotency key; see :func:`idempotency_key`.
+        call: The call itself, as enforcement knows it.
     """
 
     run: Run
     hold: Hold | None = None
     tool: str | None = None
     key: str | None = None
+    call: object = None
 
 
 class _Current(ContextVarsRegistry):  # type: ignore[misc]  # untyped base class

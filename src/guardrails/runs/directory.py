@@ -213,6 +213,11 @@ class RunDirectory:
             )
         return begins[0]
 
+    def is_lost(self, id: str) -> bool:
+        """Whether the newest run with exactly this id was never left, and its process is gone."""
+        newest = self._listed("WHERE id = ? ORDER BY n DESC LIMIT 1", (id,))
+        return bool(newest) and newest[0].state is State.LOST
+
     def tools(self) -> tuple[str, ...]:
         """The names of the tools that runs have called, sorted."""
         with self._lock, self._database.read() as connection:

@@ -8,12 +8,13 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from guardrails.approvals.requests import OPEN, due
+from guardrails.model.approval import ApprovalState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
-    from guardrails.model.approval import ApprovalRequest, ApprovalState, CallKey
+    from guardrails.model.approval import ApprovalRequest, CallKey
 
 _FINISHED_KEPT: Final = 10_000
 
@@ -21,8 +22,8 @@ _FINISHED_KEPT: Final = 10_000
 class MemoryRequests:
     """A table in memory; implements :class:`guardrails.approvals.table.RequestTable`.
 
-    Of requests in a final state the newest 10,000 are kept, so that a long-lived process
-    does not grow; open ones all are. Its user's lock is its lock.
+    Of requests in a final state, and of proposals, the newest 10,000 are kept, so that a
+    long-lived process does not grow; open ones all are. Its user's lock is its lock.
     """
 
     is_shared: Final = False
@@ -62,6 +63,25 @@ class MemoryRequests:
     def open_of_run(self, run_id: str) -> int:
         """How many requests of a run are pending or approved."""
         return sum(each.run_id == run_id and each.state in OPEN for each in self._requests.values())
+
+    def count(self, run_id: str, state: ApprovalState) -> int:
+        """How many requests of a run are in a state."""
+        return sum(
+            each.run_id == run_id and each.state is state for each in self._requests.values()
+        )
+
+    def last(self, tool: str, agent: str, *, besides: str) -> ApprovalRequest | None:
+        """The newest consumed request for a call of this tool by this agent, but one."""
+        return next(
+            (
+                each
+                for each in reversed(self._requests.values())
+                if (each.tool, each.agent, each.about) == (tool, agent, "call")
+                and each.state is ApprovalState.CONSUMED
+                and each.id != besides
+            ),
+            None,
+        )
 
     def close(self) -> None:
         """Nothing is held."""

@@ -96,6 +96,23 @@ class SqliteRequests:
         with self._database.read() as connection:
             return int(connection.execute(query, (run_id,)).fetchone()[0])
 
+    def count(self, run_id: str, state: ApprovalState) -> int:
+        """How many requests of a run are in a state."""
+        query = "SELECT COUNT(*) FROM requests WHERE run_id = ? AND state = ?"
+        with self._database.read() as connection:
+            return int(connection.execute(query, (run_id, state.value)).fetchone()[0])
+
+    def last(self, tool: str, agent: str, *, besides: str) -> ApprovalRequest | None:
+        """The newest consumed request for a call of this tool by this agent, but one."""
+        # The newest first, one by one: who looks is a person, and most often it is near.
+        query = (
+            "SELECT request FROM requests WHERE state = 'consumed' AND id <> ? "
+            "AND json_extract(request, '$.about') = 'call' "
+            "AND json_extract(request, '$.tool') = ? AND json_extract(request, '$.agent') = ? "
+            "ORDER BY number DESC LIMIT 1"
+        )
+        return self._one(query, besides, tool, agent)
+
     def put(self, request: ApprovalRequest) -> None:
         """Write the request: a new one, or one in the place of that with its id."""
         with self._database.transaction() as connection:
@@ -118,9 +135,9 @@ class SqliteRequests:
         """Close the file."""
         self._database.close()
 
-    def _one(self, query: str, value: str) -> ApprovalRequest | None:
+    def _one(self, query: str, *given: object) -> ApprovalRequest | None:
         with self._database.read() as connection:
-            row = connection.execute(query, (value,)).fetchone()
+            row = connection.execute(query, given).fetchone()
         return None if row is None else self._read(row[0])
 
     def _all(self, query: str, *given: object) -> Sequence[ApprovalRequest]:

@@ -15,6 +15,7 @@ from guardrails.model.approval import (
 )
 from guardrails.model.canonical import canonical
 from guardrails.model.decision import ApprovalDemand
+from guardrails.model.lineage import terms_of
 
 _SETS: Final = frozenset({"groups", "vouched"})
 
@@ -42,6 +43,7 @@ def text_of(request: ApprovalRequest) -> str:
         {name: getattr(each, name) for name in ApprovalStep.__dataclass_fields__}
         for each in request.steps
     ]
+    document["lineage"] = [each.document() for each in request.lineage]
     return canonical(document).decode()
 
 
@@ -64,6 +66,7 @@ def request_of(text: str) -> ApprovalRequest:
             for each in document["answers"]
         )
         document["steps"] = tuple(ApprovalStep(**each) for each in document["steps"])
+        document["lineage"] = tuple(map(terms_of, document.get("lineage", ())))
         return ApprovalRequest(**document)
     except (TypeError, KeyError, AttributeError, ValueError) as error:
         raise ValueError(f"this is no approval request: {error}") from error
