@@ -5,7 +5,7 @@ The command line and the HTTP server are two doors to it; neither knows another 
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 from guardrails.alerts.dispatcher import Dispatcher
@@ -21,6 +21,8 @@ from guardrails.model.call import Event
 from guardrails.register import Register
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from guardrails import ports
     from guardrails.approvals import ApprovalService
     from guardrails.config import Config
@@ -92,8 +94,31 @@ class Desk:
 
         Everything is as :meth:`guardrails.approvals.ApprovalService.answer` says.
         """
-        try:
+        with self._recording_refusals(request_id, by, channel):
             return self.service.answer(request_id, by=by, channel=channel, **said)
+
+    def edit(
+        self, request_id: str, args: Mapping[str, Any], *, by: str, channel: str, **said: Any
+    ) -> ApprovalRequest:
+        """The request that takes the place of one whose arguments a person changed.
+
+        As :meth:`guardrails.approvals.ApprovalService.edit`; a refused edit is recorded as such.
+        """
+        with self._recording_refusals(request_id, by, channel):
+            return self.service.edit(request_id, args, by=by, channel=channel, **said)
+
+    def accept(self, request_id: str, *, by: str, channel: str, **said: Any) -> ApprovalRequest:
+        """The request for the call that a withheld one becomes.
+
+        As :meth:`guardrails.approvals.ApprovalService.accept`; a refused one is recorded as such.
+        """
+        with self._recording_refusals(request_id, by, channel):
+            return self.service.accept(request_id, by=by, channel=channel, **said)
+
+    @contextmanager
+    def _recording_refusals(self, request_id: str, by: str, channel: str) -> Iterator[None]:
+        try:
+            yield
         except AnswerRefused as error:
             self.refused(self.service.get(request_id), by=by, channel=channel, reason=str(error))
             raise

@@ -344,7 +344,7 @@ def test_who_writes_another_run_into_the_store_loses_the_answers(keyed):
         store.consume(old.id, old.call_key, [FIN])
 
 
-# ------------------------------------------------------------------------------- similar, and what differs
+# ------------------------------------------------------------------------------- what differs
 
 
 def test_the_last_similar_call_is_one_of_the_same_agent_and_tool_that_was_made(store):

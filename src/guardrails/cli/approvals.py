@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from guardrails.approvals.changes import ABSENT, changes
 from guardrails.approvals.display import plain as harmless
 from guardrails.approvals.display import render, value_text
 from guardrails.approvals.signing import ApproverKey
 from guardrails.approvals.tokens import digest_of, new_token
+from guardrails.approvals.versions import edited_key
 from guardrails.cli.approvals_remote import SERVER_VARIABLE, RemoteDesk
 from guardrails.cli.console import notices, output, plain, print_json
+from guardrails.cli.edited_arguments import from_editor, from_file, from_settings
 from guardrails.config import Config
 from guardrails.desk import Desk
 from guardrails.errors import ConfigError
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from guardrails.approvals import ApprovalService
+    from guardrails.approvals.approvers import Approver
     from guardrails.model.approval import ApprovalRequest
 
 app = typer.Typer(
@@ -63,12 +67,15 @@ def list_(
         ApprovalState | None, typer.Option("--state", help="Only those in this state.")
     ] = ApprovalState.PENDING,
     every: Annotated[bool, typer.Option("--all", help="Those in every state.")] = False,
+    proposals: Annotated[
+        bool, typer.Option("--proposals", help="Calls that were withheld, to be accepted.")
+    ] = False,
     as_json: _Json = False,
     server: _Server = None,
 ) -> None:
     """List the requests that wait for an answer, the oldest first."""
     with _looking(server) as requests:
-        found = requests.list(None if every else state)
+        found = requests.list(None if every else ApprovalState.PROPOSED if proposals else state)
     if as_json:
         print_json([_document(each) for each in found])
         return
@@ -96,6 +103,7 @@ def show(request_id: _Id, *, as_json: _Json = False, server: _Server = None) -> 
     """Show one request whole: the call, why it needs a person, and what was said so far."""
     with _looking(server) as requests:
         request = requests.get(request_id)
+        similar = None if isinstance(requests, RemoteDesk) else requests.similar(request)
     if as_json:
         print_json(_document(request))
         return
@@ -104,6 +112,10 @@ def show(request_id: _Id, *, as_json: _Json = False, server: _Server = None) -> 
     table.add_column(overflow="fold")
     for name, text in _lines(request):
         table.add_row(plain(name, "bold"), plain(text))
+    if similar is not None:
+        table.add_row(plain("last similar", "bold"), plain(f"{similar.id}, {similar.outcome}"))
+        for text in _differences(similar, request):
+            table.add_row(plain("  differs"), plain(text))
     output().print(table)
 
 
@@ -131,6 +143,96 @@ def reject(
 ) -> None:
     """Say no. An approved request that was not used yet can still be rejected."""
     _answer(request_id, approved=False, reason=reason, as_=as_, key=key, server=server)
+
+
+@app.command()
+def answer(
+    request_id: _Id,
+    text: Annotated[str, typer.Argument(help="What the tool gets to know; it is recorded.")],
+    *,
+    as_: _As = None,
+    key: _Key = None,
+    server: _Server = None,
+) -> None:
+    """Answer the question of a tool, which goes on with your words when it is called again."""
+    _answer(request_id, approved=True, reason=text, as_=as_, key=key, server=server)
+
+
+@app.command()
+def edit(  # noqa: PLR0913  # an option each
+    request_id: _Id,
+    *,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="NAME=VALUE; JSON, or text where the argument is a text."),
+    ] = None,
+    args: Annotated[
+        Path | None, typer.Option("--args", help="A file with all arguments as one JSON object.")
+    ] = None,
+    approve: Annotated[
+        bool, typer.Option(help="Approve the call with the new arguments, too.")
+    ] = True,
+    reason: _Reason = "",
+    as_: _As = None,
+    key: _Key = None,
+) -> None:
+    """Change the arguments: another call takes the place of this one, and is decided anew.
+
+    Without --set and --args an editor ($VISUAL, $EDITOR) opens with them.
+    """
+    if settings and args is not None:
+        raise ConfigError("--set or --args, not both")
+    with Desk(Config.find()) as desk:
+        person, mine = _me(desk, as_, key)
+        request = desk.service.get(request_id)
+        if settings:
+            new = from_settings(request.args, settings)
+        else:
+            new = from_file(args) if args is not None else from_editor(request.args)
+        said = Answer(
+            person.name,
+            person.groups,
+            approved=False,
+            reason=reason,
+            time=0,
+            channel=_CHANNEL,
+            edit=edited_key(request, new),
+        )
+        version = desk.edit(
+            request.id,
+            new,
+            by=person.name,
+            reason=reason,
+            channel=_CHANNEL,
+            signature=mine.sign(request.digest, said),
+        )
+        text = f"{request.id}: edited by {person.name}; {version.id} takes its place"
+        output().print(plain(text))
+        for line in _differences(request, version):
+            output().print(plain(f"  {line}"), soft_wrap=True)
+        if approve:
+            _tell(_answered(desk, version.id, approved=True, reason=reason, as_=as_, key=key))
+
+
+@app.command()
+def accept(request_id: _Id, *, reason: _Reason = "", as_: _As = None, key: _Key = None) -> None:
+    """Let a withheld call be made: in a run that enforces, decided anew. It approves it, too."""
+    with Desk(Config.find()) as desk:
+        person, mine = _me(desk, as_, key)
+        request = desk.service.get(request_id)
+        said = Answer(
+            person.name, person.groups, approved=True, reason=reason, time=0, channel=_CHANNEL
+        )
+        new = desk.accept(
+            request.id,
+            by=person.name,
+            reason=reason,
+            channel=_CHANNEL,
+            signature=mine.sign(request.digest, said),
+        )
+        text = f"{request.id}: accepted by {person.name}; {new.id} is for its call"
+        output().print(plain(text))
+        _tell(_answered(desk, new.id, approved=True, reason=reason, as_=as_, key=key))
 
 
 @app.command()
@@ -212,6 +314,10 @@ def _answer(  # noqa: PLR0913  # what the person said, each by its name
     else:
         with Desk(Config.find()) as desk:
             after = _answered(desk, request_id, approved=approved, reason=reason, as_=as_, key=key)
+    _tell(after, approved=approved)
+
+
+def _tell(after: ApprovalRequest, *, approved: bool = True) -> None:
     word = {True: "approved", False: "rejected"}[approved]
     text = f"{after.id}: {word} by {after.steps[-1].by}; it is {after.state}"
     output().print(plain(text, "green" if approved else "yellow"))
@@ -231,10 +337,25 @@ def _looking(server: str | None, *, tell: bool = False) -> Iterator[ApprovalServ
 def _answered(  # noqa: PLR0913  # what the person said, each by its name
     desk: Desk, request_id: str, *, approved: bool, reason: str, as_: str | None, key: Path | None
 ) -> ApprovalRequest:
-    config = desk.config
+    person, mine = _me(desk, as_, key)
+    request = desk.service.get(request_id)
+    said = Answer(person.name, person.groups, approved, reason, 0, _CHANNEL)
+    return desk.answer(
+        request.id,
+        by=person.name,
+        approve=approved,
+        reason=reason,
+        channel=_CHANNEL,
+        digest=request.digest,
+        signature=mine.sign(request.digest, said),
+    )
+
+
+def _me(desk: Desk, as_: str | None, key: Path | None) -> tuple[Approver, ApproverKey]:
+    """Who answers here, and the key that proves it."""
     if desk.approvers is None:
         raise ConfigError(
-            f"`{config.file}` names no `approvers:` file, so nobody can answer here; see "
+            f"`{desk.config.file}` names no `approvers:` file, so nobody can answer here; see "
             "`guardrails approvals enroll`"
         )
     approvers = desk.approvers.current()
@@ -247,17 +368,17 @@ def _answered(  # noqa: PLR0913  # what the person said, each by its name
     person = own[0]
     if person.os_user not in (None, _user()):
         raise ConfigError(f"`{person.name}` works as `{person.os_user}` here, not as `{_user()}`")
-    request = desk.service.get(request_id)
-    said = Answer(person.name, person.groups, approved, reason, 0, _CHANNEL)
-    return desk.answer(
-        request.id,
-        by=person.name,
-        approve=approved,
-        reason=reason,
-        channel=_CHANNEL,
-        digest=request.digest,
-        signature=mine.sign(request.digest, said),
-    )
+    return person, mine
+
+
+def _differences(before: ApprovalRequest, after: ApprovalRequest) -> Iterator[str]:
+    """What differs in the arguments of two requests, a line each, safe to show."""
+    for place, old, new in changes(dict(before.args), dict(after.args)):
+        words = (
+            "(nothing)" if value is ABSENT else value_text(value, longest=500)
+            for value in (old, new)
+        )
+        yield f"{harmless(place[1:])}: {' → '.join(words)}"
 
 
 def _key_file() -> Path:
@@ -285,6 +406,8 @@ def _left(request: ApprovalRequest) -> str:
 def _lines(request: ApprovalRequest) -> Iterator[tuple[str, str]]:
     yield "request", request.id
     yield "state", request.state.value
+    if request.question:
+        yield "asks", harmless(request.question)
     yield "tool", harmless(request.tool)
     for name, value in request.args.items():
         yield f"  {harmless(name)}", value_text(value, longest=2_000)
@@ -294,6 +417,18 @@ def _lines(request: ApprovalRequest) -> Iterator[tuple[str, str]]:
     for demand in request.demands:
         needed = f"{demand.quorum} of {', '.join(demand.approvers)}"
         yield "asked by", f"{demand.rule}: {harmless(demand.reason)} ({needed})"
+    if request.lineage:
+        labels = ", ".join(request.lineage[-1].labels) or "none"
+        yield "run", f"mode {request.lineage[-1].mode}, labels {labels}"
+        left = {**request.lineage[-1].left}
+        if "usd" in left:
+            yield "  left, usd", f"{left['usd'] / 1_000_000:,.6f}"
+        if "calls" in left:
+            yield "  left, calls", f"{left['calls']:,}"
+    if request.origin is not None:
+        yield "in place of", request.origin
+    if request.successor is not None:
+        yield "gave way to", request.successor
     if request.previous is not None:
         ended = request.previous_outcome
         yield "before", f"{request.previous} was approved for the same call; it ended: {ended}"
@@ -315,6 +450,7 @@ def _document(request: ApprovalRequest) -> dict[str, Any]:
         "state": request.state.value,
         "digest": request.digest,
         "outcome": request.outcome,
+        "successor": request.successor,
         "steps": [
             {"step": s.kind, "time": s.time, "by": s.by, "reason": s.reason, "channel": s.channel}
             for s in request.steps

@@ -92,9 +92,7 @@ def reopened(
             run = stack.enter_context(
                 governor.run(
                     terms.agent,
-                    budget=_budget(
-                        terms, continues=lost
-                    ),
+                    budget=_budget(terms, continues=lost),
                     principal=None if index else request.principal,  # a child inherits it
                     labels=terms.labels,
                     # Only shadow and observe are asked for: a run enforces by itself.
