@@ -58,15 +58,7 @@ def escalate(
         NoActiveRun: no governed call is at work here.
         ConfigError: an argument is wrong.
     """
-    frame = current_frame()
-    call = None if frame is None else frame.call
-    if not isinstance(call, Call):
-        message = "no governed call is at work here that could escalate"
-        if frame is not None and frame.tool is not None:
-            message = f"`{frame.tool}` runs in a process of its own, from which it cannot escalate"
-        raise NoActiveRun(
-            message, hint="gr.escalate() is called inside the body of a governed tool"
-        )
+    call = _call_here()
     if type(question) is not str or not question.strip() or len(question) > _LONGEST_QUESTION:
         msg = f"escalate: a question of 1 to {_LONGEST_QUESTION} characters is needed"
         raise ConfigError(msg)
@@ -87,6 +79,18 @@ def escalate(
     except Exception as error:
         message = f"people cannot be asked: {type(error).__name__}"
         raise StateUnavailable(message, tool=call.tool.facts.name) from error
+
+
+def _call_here() -> Call:
+    # A frame holds its reservation: it must not live as long as what is raised here.
+    frame = current_frame()
+    call = None if frame is None else frame.call
+    if isinstance(call, Call):
+        return call
+    message = "no governed call is at work here that could escalate"
+    if frame is not None and frame.tool is not None:
+        message = f"`{frame.tool}` runs in a process of its own, from which it cannot escalate"
+    raise NoActiveRun(message, hint="gr.escalate() is called inside the body of a governed tool")
 
 
 def _answer(call: Call, question: str, demand: ApprovalDemand) -> str:
