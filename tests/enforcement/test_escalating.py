@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ DEMAND = ApprovalDemand("money", "all", ("fin",))
 
 class Desk:
     def __init__(self, decide=None):
-        self.did = []
+        self.did: list[int] = []
 
         @gr.governed_tool(name="pay")
         def pay(amount: int | None) -> str:
@@ -26,7 +27,7 @@ class Desk:
 
         self.pay = pay
         self.governor = gr.testing.governor(decide, tools=[pay])
-        self.approvals = self.governor.approvals
+        self.approvals: Any = self.governor.approvals
 
     def call(self, amount=None):
         with self.governor.run("billing", id="r", principal="ann"):

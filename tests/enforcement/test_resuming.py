@@ -46,7 +46,7 @@ class Desk:
 
         self.pay = pay
         self.decide = decide
-        self.governor = gr.testing.governor(
+        self.governor: Any = gr.testing.governor(
             lambda document: self.decide(document),  # noqa: PLW0108  # tests replace it
             tools=[pay],
             **services,
@@ -228,8 +228,13 @@ def test_a_child_is_resumed_in_its_parent():
     ):
         desk.pay(5000)
     desk.yes(asked.value.request_id)
-    seen = []
-    desk.decide = lambda document: (seen.append(document["run"]), limited(document))[1]
+    seen: list[Any] = []
+
+    def see(document):
+        seen.append(document["run"])
+        return limited(document)
+
+    desk.decide = see
     desk.governor.resume_call(asked.value.request_id)
     assert seen[0]["ancestry"] == [{"run": "top", "agent": "billing"}]
 
@@ -416,9 +421,10 @@ def test_who_calls_again_hears_what_was_changed():
         assert edited.value.arguments == {"amount": 2000, "to": "B"}
         assert isinstance(edited.value, gr.ApprovalRejected)
         said = gr.for_model(edited.value)
+        again: Any = desk.pay
         assert "amount=2000" in said
         assert "Call it with these" in said
-        assert desk.pay(**edited.value.arguments) == "paid 2000 to B"
+        assert again(**edited.value.arguments) == "paid 2000 to B"
         with pytest.raises(gr.ApprovalEdited, match="consumed") as later:
             desk.pay(5000)
         assert "was made already" in gr.for_model(later.value)

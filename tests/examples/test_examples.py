@@ -49,6 +49,20 @@ INV-2077  $4,180.00: not covered, asked anew
         "started again: stopped before its first call",
     ],
     "shadow_triage": ["200 tickets: 0 written, 186 as humans decided"],
+    "approvals_queue_worker": [
+        "agent: INV-1 asked",
+        """\
+worker: paid $4,180 for INV-1
+worker: paid $4,500 for INV-2
+worker: not made (approval_rejected)
+""",
+    ],
+    "approvals_web_handler": [
+        "before anybody answered: 409 approval_pending",
+        "approved: 200 released INV-2077 to Helvig",
+        "clicked twice: 409 approval_rejected",
+        "made up: 404 not found",
+    ],
     "contract_renewal": [
         "research, summary and draft ran alone",
         "sending waits for a person",

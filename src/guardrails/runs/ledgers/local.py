@@ -66,7 +66,9 @@ class LocalLedger(Books):
             RunClosed: the parent, or one of its own, has ended.
         """
         with self._lock:
-            if run_id in self._known:
+            known = self._known.get(run_id)
+            # One that has ended, and of which nothing is in flight, may only not be collected yet.
+            if known is not None and (not known.closed or any(known.in_flight())):
                 raise ConfigError(f"a run `{run_id}` is there already; a run's id is used once")
             parent = None if parent_id is None else self._find_open(parent_id)
             account = RunAccount(self, run_id, budget, parent, terms)
