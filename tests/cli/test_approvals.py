@@ -136,3 +136,20 @@ def test_a_wrong_file_of_approvers_says_where(project, text, said):
     told = cli("list", code=2)
     assert said in told
     assert "approvers.yaml:1:" in told
+
+
+def test_an_edit_is_signed_shown_and_lets_the_changed_call_run(project):
+    agent(5000)
+    (waiting,) = json.loads(cli("list", "--json"))
+    assert "no argument" in cli("edit", waiting["id"], "--set", "x=1", code=2)
+    assert "no JSON" in cli("edit", waiting["id"], "--set", "amount=much", code=2)
+    assert "no terminal" in cli("edit", waiting["id"], code=2)
+    told = cli("edit", waiting["id"], "--set", "amount=20", "--reason", "half")
+    assert "amount: 5000 → 20" in told
+    assert "approved by lee@acme.example" in told
+    assert agent(5000) == "ApprovalEdited"
+    assert agent(20) == "refunded 20"
+    assert "gave way to" in cli("show", waiting["id"])
+    agent(30)
+    (next_one,) = json.loads(cli("list", "--json"))
+    assert "amount: 20 → 30" in cli("show", next_one["id"])
