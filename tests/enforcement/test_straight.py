@@ -238,7 +238,7 @@ def test_an_interrupt_at_any_line_of_the_straight_way_leaves_no_hold():
         ran.clear()
 
         def trace(frame, event, _, countdown=countdown):
-            if frame.f_code is not invoke._run.__code__:
+            if frame.f_code is not invoke.make.__code__:
                 return None
             if event == "line":
                 countdown[0] -= 1
