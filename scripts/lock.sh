@@ -32,7 +32,7 @@ lock() { # lock NAME SOURCE_OR_OPTION... : requirements/NAME.in and SOURCEs -> r
 }
 
 options=("$@")
-lock dev pyproject.toml --extra cli --extra approvals --extra jwt --extra jsonschema --extra graphql \
+lock dev pyproject.toml --extra cli --extra approvals --extra audit --extra jwt --extra jsonschema --extra graphql \
   --extra prices --extra server
 # what two of them hold, they hold in one version
 lock agentdojo pyproject.toml --extra cli --extra agentdojo --constraint requirements/dev.txt

@@ -1,48 +1,139 @@
-"""Reading a record back, with what a crash has left in it."""
+"""Reading a record back: a directory of segments or a file of JSON lines, damage included.
+
+============== ==================================================================================
+:func:`read`    Every event that is there, merged over the streams of all processes.
+:func:`batches` The same as raw lines, for whoever wants to look before parsing.
+:func:`follow`  What is closed from a cursor on, and what comes; survives restarts of the reader.
+============== ==================================================================================
+
+Nothing is verified here: ``verification.verify`` does that.
+"""
 
 from __future__ import annotations
 
+import heapq
 import json
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+import msgspec
+
+from guardrails.audit.following import Cursor, follow_blocks
+from guardrails.audit.streams import Block, blocks_of, streams_in
 from guardrails.errors import StateUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
+
+    from guardrails.audit.layout import SegmentName
+
+__all__ = ["TORN", "Cursor", "batches", "event_of_line", "follow", "read"]
 
 TORN: Final = "record.torn"
 """The kind of what stands for a line that is no event."""
 
+_LINES: Final = 512
+"""Lines of a plain file that make a batch."""
+
+_decode: Final = msgspec.json.Decoder(float_hook=Decimal).decode
+
 
 def read(path: str | Path) -> Iterator[dict[str, Any]]:
-    """The events of a record of JSON lines, in its order, numbers exact.
+    """The events of a record, numbers exact; the streams of a directory merged by time.
 
-    A line that is no whole event (cut short by a crash, still being written, or
-    tampered with) comes as ``{"kind": "record.torn", "line": N, "bytes": B}``.
+    A stream's own order is kept. A line that is no whole event (cut short by a crash, still being
+    written, or tampered with) comes as ``{"kind": "record.torn", "line": N, "bytes": B}``, in a
+    directory with the ``file`` it stands in. A file of JSON lines is read as it is.
 
     Raises:
-        StateUnavailable: the file cannot be read.
+        StateUnavailable: it cannot be read.
     """
+    path = Path(path)
     try:
-        with Path(path).open("rb") as file:
-            for number, line in enumerate(file, 1):
-                if line == b"\n":
-                    continue
-                yield _event(line) or {"kind": TORN, "line": number, "bytes": len(line)}
+        if not path.is_dir():
+            yield from _plain(path)
+            return
+        streams = [_events(path, segments) for segments in streams_in(path).values()]
+        for _, _, event in heapq.merge(*map(_timed, range(len(streams)), streams)):
+            yield event
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise StateUnavailable(f"the record `{path}` cannot be read: {reason}") from error
+        raise _unreadable(path, error) from error
 
 
-def _event(line: bytes) -> dict[str, Any] | None:
+def batches(path: str | Path, *, last: int | None = None) -> Iterator[list[bytes]]:
+    """The lines of the events, as they were written together, each with its newline.
+
+    The batches of a directory's streams are merged by the time of their first events.
+
+    Args:
+        path: A directory of segments, or a file of JSON lines.
+        last: Bytes from the end of each stream that are enough; None for all.
+
+    Raises:
+        StateUnavailable: it cannot be read.
+    """
+    path = Path(path)
+    try:
+        if not path.is_dir():
+            yield from _plain_batches(path, last)
+            return
+        streams = [
+            _timed_batches(number, path, segments, last)
+            for number, segments in enumerate(streams_in(path).values())
+        ]
+        for _, _, lines in heapq.merge(*streams):
+            yield lines
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def follow(
+    directory: str | Path,
+    cursor: Cursor | None = None,
+    *,
+    go_on: Callable[[], bool] = lambda: True,
+    poll: float = 0.2,
+) -> Iterator[tuple[Cursor, dict[str, Any]]]:
+    """Each closed event after `cursor`, with the cursor behind it; and those to come.
+
+    Keep the cursor once its event is dealt with: whoever begins from a kept cursor misses nothing,
+    and sees again at most what was not kept. Streams that begin meanwhile are found; each stream
+    is in its order, and the streams are not merged by time.
+
+    Args:
+        directory: The record's directory.
+        cursor: Where to begin; None for the beginning.
+        go_on: Asked before each look; what is there by then is still given.
+        poll: Seconds between two looks.
+
+    Raises:
+        StateUnavailable: it cannot be read.
+    """
+    path = Path(directory)
+    try:
+        for behind, block in follow_blocks(path, cursor or Cursor(), go_on=go_on, poll=poll):
+            last = len(block.lines) - 1
+            for index, line in enumerate(block.lines):
+                event = event_of_line(line) or _torn(0, line, str(block.segment))
+                # Inside a block the cursor stands before it: it is given again, as a whole.
+                yield (behind.after if index == last else behind.before), event
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def event_of_line(line: bytes) -> dict[str, Any] | None:
+    """The event that `line` is, with its newline; None where it is no whole event."""
     if not line.endswith(b"\n"):
         return None
     try:
-        event = json.loads(line, parse_float=Decimal, parse_constant=_no_number)
+        event = _decode(line)
     except (ValueError, RecursionError):
-        return None
+        # Also what msgspec alone does not read: half of a surrogate pair, which a text may hold.
+        try:
+            event = json.loads(line, parse_float=Decimal, parse_constant=_no_number)
+        except (ValueError, RecursionError):
+            return None
     if not isinstance(event, dict) or not isinstance(event.get("kind"), str):
         return None
     return event
@@ -50,3 +141,101 @@ def _event(line: bytes) -> dict[str, Any] | None:
 
 def _no_number(word: str) -> NoReturn:
     raise ValueError(word)
+
+
+def _plain(path: Path) -> Iterator[dict[str, Any]]:
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if line != b"\n":
+                yield event_of_line(line) or {"kind": TORN, "line": number, "bytes": len(line)}
+
+
+def _plain_batches(path: Path, last: int | None) -> Iterator[list[bytes]]:
+    with path.open("rb") as file:
+        if last is not None:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - last))
+            if size > last:
+                file.readline()  # the rest of a line
+        lines: list[bytes] = []
+        for line in file:
+            lines.append(line)
+            if len(lines) == _LINES:
+                yield lines
+                lines = []
+        if lines:
+            yield lines
+
+
+def _events(directory: Path, segments: Iterable[SegmentName]) -> Iterator[dict[str, Any]]:
+    for name in segments:
+        number = 0
+        for block in _blocks(directory, name):
+            for line in block.lines:
+                number += 1
+                yield event_of_line(line) or _torn(number, line, str(name))
+            number += 1
+
+
+def _timed(
+    stream: int, events: Iterator[dict[str, Any]]
+) -> Iterator[tuple[int, tuple[int, int], dict[str, Any]]]:
+    # A time never goes back within a stream here: its own order is what is kept.
+    latest = 0
+    for index, event in enumerate(events):
+        time = event.get("time")
+        if isinstance(time, int):
+            latest = max(latest, time)
+        yield latest, (stream, index), event
+
+
+def _timed_batches(
+    stream: int, directory: Path, segments: list[SegmentName], last: int | None
+) -> Iterator[tuple[int, tuple[int, int], list[bytes]]]:
+    latest = index = 0
+    for name, begin in _from(directory, segments, last):
+        skip = begin > 0
+        for block in _blocks(directory, name, begin):
+            lines = block.lines
+            if skip:  # the rest of a line
+                lines, skip = lines[1:], False
+            first = event_of_line(lines[0]) if lines else None
+            time = first.get("time") if first is not None else None
+            if isinstance(time, int):
+                latest = max(latest, time)
+            if lines:
+                yield latest, (stream, index), lines
+            index += 1
+
+
+def _from(
+    directory: Path, segments: list[SegmentName], last: int | None
+) -> Iterator[tuple[SegmentName, int]]:
+    """Where to begin in each segment that is needed for the last bytes of the stream."""
+    if last is None:
+        yield from ((name, 0) for name in segments)
+        return
+    needed: list[tuple[SegmentName, int]] = []
+    for name in reversed(segments):
+        size = (directory / str(name)).stat().st_size
+        needed.append((name, max(0, size - last)))
+        last -= size
+        if last <= 0:
+            break
+    yield from reversed(needed)
+
+
+def _blocks(directory: Path, name: SegmentName, begin: int = 0) -> Iterator[Block]:
+    try:
+        yield from blocks_of(directory, name, begin)
+    except FileNotFoundError:  # deleted meanwhile, as retention wants it
+        return
+
+
+def _torn(number: int, line: bytes, file: str) -> dict[str, Any]:
+    return {"kind": TORN, "line": number, "bytes": len(line), "file": file}
+
+
+def _unreadable(path: Path, error: OSError) -> StateUnavailable:
+    reason = error.strerror or type(error).__name__
+    return StateUnavailable(f"the record `{path}` cannot be read: {reason}")

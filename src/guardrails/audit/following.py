@@ -1,0 +1,106 @@
+"""A reader that goes on where it was: a cursor for every stream, and the blocks behind it."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from guardrails.audit.streams import Block, blocks_of, size_of, streams_in
+from guardrails.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from guardrails.audit.layout import SegmentName
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """A place in every stream of a record.
+
+    Attributes:
+        places: The segment and the byte in it up to which each stream was read.
+    """
+
+    places: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        """The cursor as JSON, to be kept."""
+        return json.dumps({"record": 1, "places": self.places}, separators=(",", ":"))
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The cursor that `text` is, as ``str(cursor)`` gives it.
+
+        Raises:
+            ConfigError: it is none.
+        """
+        try:
+            document: Any = json.loads(text)
+            if document["record"] != 1:
+                raise ValueError  # noqa: TRY301  # as anything else that is wrong
+            places = {
+                str(stream): (int(segment), int(place))
+                for stream, (segment, place) in document["places"].items()
+            }
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise ConfigError(f"`{text[:80]}` is no cursor of a record") from None
+        return cls(places)
+
+    def moved(self, segment: SegmentName, place: int) -> Self:
+        """The cursor behind the byte `place` of a segment."""
+        return type(self)({**self.places, segment.stream: (segment.number, place)})
+
+
+class Passed(NamedTuple):
+    """The cursors around a block."""
+
+    before: Cursor
+    after: Cursor
+
+
+def follow_blocks(
+    directory: Path, cursor: Cursor, *, go_on: Callable[[], bool], poll: float
+) -> Iterator[tuple[Passed, Block]]:
+    """Each closed block of events after `cursor`, stream by stream; see :func:`reading.follow`.
+
+    Raises:
+        OSError: the directory cannot be read.
+    """
+    while True:
+        more = go_on()  # before looking: what was written until then is still given
+        streams = streams_in(directory)
+        # What was deleted is forgotten, or a cursor would only ever grow.
+        places = {stream: at for stream, at in cursor.places.items() if stream in streams}
+        cursor = Cursor(places)
+        seen = False
+        for stream, segments in streams.items():
+            for name in segments:
+                number, place = cursor.places.get(stream, (0, 0))
+                if name.number < number:
+                    continue
+                begin = place if name.number == number else 0
+                if size_of(directory, name) <= begin:
+                    continue
+                for block in _closed(directory, name, begin):
+                    after = cursor.moved(name, block.end)
+                    seen = True
+                    if block.lines:
+                        yield Passed(cursor, after), block
+                    cursor = after
+        if not more and not seen:
+            return
+        if not seen:
+            time.sleep(poll)
+
+
+def _closed(directory: Path, name: SegmentName, begin: int) -> Iterator[Block]:
+    try:
+        for block in blocks_of(directory, name, begin):
+            if block.closing:
+                yield block
+    except FileNotFoundError:  # deleted meanwhile, as retention wants it
+        return

@@ -1,0 +1,75 @@
+"""Many events as JSON lines at once: what `exact_json` writes, in a tenth of its time.
+
+msgspec encodes whole batches. What it writes otherwise than :mod:`.exact_json` (numbers that are
+none, texts that are no Unicode, what JSON cannot hold at all) is found, and goes the exact way.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from decimal import Decimal
+from json.encoder import encode_basestring_ascii
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from guardrails.audit.exact_json import exact_json
+from guardrails.audit.jsonl import as_document
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from guardrails.model.call import Event
+
+_CHUNK: Final = 64
+"""Events that are encoded in one go, without another thread running."""
+
+_encode: Final = msgspec.json.Encoder(decimal_format="number").encode_lines
+
+_BEYOND_ASCII: Final = re.compile("[^\n -~]+")
+
+_DOUBTS: Final = (b"null", b"NaN", b"Infinity")
+"""What stands in a line where a number is none; and elsewhere, so that it is looked at."""
+
+
+def lines_of(events: Sequence[Event]) -> bytes:
+    """The events as JSON lines, in printable ASCII, each with its newline."""
+    chunks = range(0, len(events), _CHUNK)
+    return b"".join(_chunk(events[begin : begin + _CHUNK]) for begin in chunks)
+
+
+def _chunk(events: Sequence[Event]) -> bytes:
+    documents = [as_document(event) for event in events]
+    try:
+        text = _encode(documents)
+    except Exception:  # noqa: BLE001  # whatever it is: the exact way has a form for every value
+        return _exactly(documents)
+    if any(doubt in text for doubt in _DOUBTS) and not _is_finite(documents):
+        return _exactly(documents)
+    if not text.isascii() or b"\x7f" in text:
+        return _BEYOND_ASCII.sub(_escaped, text.decode()).encode("ascii")
+    return text
+
+
+def _exactly(documents: list[dict[str, Any]]) -> bytes:
+    return "".join(f"{exact_json(document)}\n" for document in documents).encode("ascii")
+
+
+def _escaped(found: re.Match[str]) -> str:
+    # Outside of texts all is ASCII, so what is found stands in one.
+    return encode_basestring_ascii(found[0])[1:-1].replace("\x7f", "\\u007f")
+
+
+def _is_finite(value: object) -> bool:
+    match value:
+        case float():
+            return math.isfinite(value)
+        case Decimal():
+            return value.is_finite()
+        case dict():
+            return all(map(_is_finite, value.values()))
+        case list() | tuple():
+            return all(map(_is_finite, value))
+        case _:
+            return True
