@@ -57,7 +57,7 @@ def load_governor(
     """
     # Only here, since a program that builds its own governor needs neither YAML nor Rego.
     from guardrails.alerts.dispatcher import Dispatcher  # noqa: PLC0415  # as above
-    from guardrails.audit.jsonl import JsonLinesRecord  # noqa: PLC0415  # as above
+    from guardrails.audit.opening import open_record  # noqa: PLC0415  # as above
     from guardrails.config import Config  # noqa: PLC0415  # as above
     from guardrails.decider import make_decider  # noqa: PLC0415  # as above
     from guardrails.divergences import notice_of, recorder  # noqa: PLC0415  # as above
@@ -72,7 +72,7 @@ def load_governor(
         raise ConfigError(msg)
     _require_known_agents(config, register)
     _tell(config)
-    record = MemoryRecord() if config.record is None else JsonLinesRecord(config.record)
+    record = MemoryRecord() if config.record is None else open_record(config.record)
     write = recorder(record, clock)
 
     def diverged(found: Divergence) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from concurrent.futures import Future
     from contextlib import AbstractContextManager
     from socket import socket
 
@@ -403,11 +404,30 @@ class Record(Protocol):
     """Where every decision and act is written down."""
 
     def write(self, event: Event) -> None:
-        """Take one event; it is safe with the record when this returns."""
+        """Take one event, which nobody changes any more; the record sees to it from here on.
+
+        Raises:
+            StateUnavailable: it is not taken.
+        """
+        ...
+
+    def write_ahead(self, event: Event) -> Future[None] | None:
+        """Take the intent of a call with side effects.
+
+        Returns:
+            What is done once it is on the disk; None where the call need not wait for that.
+
+        Raises:
+            StateUnavailable: it is not taken. The future raises it, too.
+        """
         ...
 
     def close(self) -> None:
-        """Write out what is still held, and stop."""
+        """Write out what is still held, and stop.
+
+        Raises:
+            StateUnavailable: not all of it could be written.
+        """
         ...
 
 

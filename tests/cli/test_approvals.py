@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from guardrails.audit.reading import read
 from guardrails.cli import app
 from guardrails.cli.approvals import _user
 
@@ -81,9 +82,7 @@ def test_a_person_s_word_lets_exactly_that_call_run_once(project):
     assert agent(50) == "ApprovalPending", "other arguments are another call"
     assert agent() == "refunded 5"
     assert agent() == "ApprovalPending", "it counts once"
-    record = [
-        json.loads(line) for line in Path(".guardrails/record.jsonl").read_text().splitlines()
-    ]
+    record = list(read(".guardrails/record"))
     said = next(each for each in record if each["kind"] == "approval.approved")
     assert said["detail"]["by"] == "lee@acme.example"
     assert said["detail"]["channel"] == "cli"

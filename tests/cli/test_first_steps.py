@@ -44,7 +44,7 @@ def test_init_policy_test_and_the_agent_work_at_once(tmp_path):
     assert lines[2].startswith("PASS: ")
 
     assert_runs(step(project, "agent.py"))
-    assert len((project / ".guardrails" / "record.jsonl").read_text().splitlines()) > 3
+    assert len(list(read(project / ".guardrails" / "record"))) > 3
 
     looked = step(project, "-c", GUARDRAILS, "doctor")
     assert looked.returncode == 0, looked.stdout + looked.stderr

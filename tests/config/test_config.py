@@ -10,6 +10,7 @@ from guardrails.config import FILE_NAME, VARIABLE, Config
 from guardrails.config.budgets import Budgets
 from guardrails.errors import ConfigError
 from guardrails.model.approval import Escalation
+from guardrails.model.record_plan import RecordPlan
 from guardrails.model.limits import Limits
 from guardrails.register.source import SourceError
 
@@ -39,7 +40,7 @@ def test_the_least_that_must_be_said_gives_the_defaults(project):
         modes=("enforce", "shadow"),
         planner="regopy",
         opa=None,
-        record=project / ".guardrails" / "record.jsonl",
+        record=RecordPlan(project / ".guardrails" / "record"),
         state=project / ".guardrails",
         limits=Limits(depth=64, nodes=10_000, text=1_048_576),
         budgets=Budgets().plan("dev"),

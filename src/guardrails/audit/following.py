@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import heapq
 import json
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+from guardrails.audit.lines import time_of
 from guardrails.audit.streams import Block, blocks_of, size_of, streams_in
 from guardrails.errors import ConfigError
 
@@ -65,7 +67,7 @@ class Passed(NamedTuple):
 def follow_blocks(
     directory: Path, cursor: Cursor, *, go_on: Callable[[], bool], poll: float
 ) -> Iterator[tuple[Passed, Block]]:
-    """Each closed block of events after `cursor`, stream by stream; see :func:`reading.follow`.
+    """Each closed block of events after `cursor`; see :func:`reading.follow`.
 
     Raises:
         OSError: the directory cannot be read.
@@ -74,33 +76,40 @@ def follow_blocks(
         more = go_on()  # before looking: what was written until then is still given
         streams = streams_in(directory)
         # What was deleted is forgotten, or a cursor would only ever grow.
-        places = {stream: at for stream, at in cursor.places.items() if stream in streams}
-        cursor = Cursor(places)
+        cursor = Cursor({name: at for name, at in cursor.places.items() if name in streams})
         seen = False
-        for stream, segments in streams.items():
-            for name in segments:
-                number, place = cursor.places.get(stream, (0, 0))
-                if name.number < number:
-                    continue
-                begin = place if name.number == number else 0
-                if size_of(directory, name) <= begin:
-                    continue
-                for block in _closed(directory, name, begin):
-                    after = cursor.moved(name, block.end)
-                    seen = True
-                    if block.lines:
-                        yield Passed(cursor, after), block
-                    cursor = after
-        if not more and not seen:
-            return
+        found = [
+            _timed(number, directory, segments, cursor.places.get(stream, (0, 0)))
+            for number, (stream, segments) in enumerate(streams.items())
+        ]
+        for _, _, block in heapq.merge(*found):
+            seen = True
+            after = cursor.moved(block.segment, block.end)
+            if block.lines:
+                yield Passed(cursor, after), block
+            cursor = after
         if not seen:
+            if not more:
+                return
             time.sleep(poll)
 
 
-def _closed(directory: Path, name: SegmentName, begin: int) -> Iterator[Block]:
-    try:
-        for block in blocks_of(directory, name, begin):
-            if block.closing:
-                yield block
-    except FileNotFoundError:  # deleted meanwhile, as retention wants it
-        return
+def _timed(
+    stream: int, directory: Path, segments: list[SegmentName], begin: tuple[int, int]
+) -> Iterator[tuple[int, tuple[int, int], Block]]:
+    """The closed blocks of a stream behind a place, each with a time that never goes back."""
+    latest = index = 0
+    for name in segments:
+        if name.number < begin[0]:
+            continue
+        place = begin[1] if name.number == begin[0] else 0
+        if size_of(directory, name) <= place:
+            continue
+        try:
+            for block in blocks_of(directory, name, place):
+                if block.closing:
+                    latest = max(latest, time_of(block.lines))
+                    index += 1
+                    yield latest, (stream, index), block
+        except FileNotFoundError:  # deleted meanwhile, as retention wants it
+            continue

@@ -1,4 +1,4 @@
-"""Many events as JSON lines at once: what `exact_json` writes, in a tenth of its time.
+"""Events as JSON lines and back: what `exact_json` writes, many at once, in a tenth of its time.
 
 msgspec encodes whole batches. What it writes otherwise than :mod:`.exact_json` (numbers that are
 none, texts that are no Unicode, what JSON cannot hold at all) is found, and goes the exact way.
@@ -6,11 +6,12 @@ none, texts that are no Unicode, what JSON cannot hold at all) is found, and goe
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from decimal import Decimal
 from json.encoder import encode_basestring_ascii
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import msgspec
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _CHUNK: Final = 64
 """Events that are encoded in one go, without another thread running."""
 
+_decode: Final = msgspec.json.Decoder(float_hook=Decimal).decode
 _encode: Final = msgspec.json.Encoder(decimal_format="number").encode_lines
 
 _BEYOND_ASCII: Final = re.compile("[^\n -~]+")
@@ -37,6 +39,30 @@ def lines_of(events: Sequence[Event]) -> bytes:
     """The events as JSON lines, in printable ASCII, each with its newline."""
     chunks = range(0, len(events), _CHUNK)
     return b"".join(_chunk(events[begin : begin + _CHUNK]) for begin in chunks)
+
+
+def event_of_line(line: bytes) -> dict[str, Any] | None:
+    """The event that `line` is, with its newline; None where it is no whole event."""
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        event = _decode(line)
+    except (ValueError, RecursionError):
+        # Also what msgspec alone does not read: half of a surrogate pair, which a text may hold.
+        try:
+            event = json.loads(line, parse_float=Decimal, parse_constant=_no_number)
+        except (ValueError, RecursionError):
+            return None
+    if not isinstance(event, dict) or not isinstance(event.get("kind"), str):
+        return None
+    return event
+
+
+def time_of(lines: Sequence[bytes]) -> int:
+    """The time of the first event of a batch; 0 where it has none."""
+    event = event_of_line(lines[0]) if lines else None
+    time = None if event is None else event.get("time")
+    return time if isinstance(time, int) else 0
 
 
 def _chunk(events: Sequence[Event]) -> bytes:
@@ -73,3 +99,7 @@ def _is_finite(value: object) -> bool:
             return all(map(_is_finite, value))
         case _:
             return True
+
+
+def _no_number(word: str) -> NoReturn:
+    raise ValueError(word)

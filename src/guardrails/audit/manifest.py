@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from guardrails.audit.keys import RecordKey
+
 _BLOCK: Final = 64 << 10
 """Bytes from the end in which the last line is looked for; a line has some hundred."""
 
@@ -29,12 +31,13 @@ class Manifest:
 
     Args:
         directory: The record's directory.
-        sign: Signs its lines; None where there is no key.
+        key: Signs its lines; None for lines without signatures.
     """
 
-    def __init__(self, directory: Path, sign: Callable[[bytes], bytes] | None) -> None:
+    def __init__(self, directory: Path, key: RecordKey | None) -> None:
         self._path = directory / MANIFEST
-        self._sign = sign
+        self._sign = None if key is None else key.sign
+        self._by = None if key is None else key.public.id
         self._own: tuple[int, bytes] | None = None  # where our last line is, and what it says
         self.head = GENESIS
 
@@ -54,7 +57,7 @@ class Manifest:
 
                 def append(facts: Mapping[str, Any]) -> None:
                     nonlocal end
-                    line, head = closing_line(facts, self.head, sign=self._sign)
+                    line, head = closing_line({**facts, "by": self._by}, self.head, sign=self._sign)
                     _write(fd, line, end)
                     sync_data(fd)
                     self._own = (end, line)

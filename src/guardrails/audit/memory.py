@@ -36,5 +36,9 @@ class MemoryRecord:
         """Keep the event."""
         self._events.append(event)
 
+    def write_ahead(self, event: Event) -> None:
+        """Keep the event; there is no disk to wait for."""
+        self.write(event)
+
     def close(self) -> None:
         """Do nothing: the events stay readable."""

@@ -4,23 +4,21 @@
 :func:`read`    Every event that is there, merged over the streams of all processes.
 :func:`batches` The same as raw lines, for whoever wants to look before parsing.
 :func:`follow`  What is closed from a cursor on, and what comes; survives restarts of the reader.
+:func:`verify`  Whether all of that is what was written (:mod:`.verification`).
 ============== ==================================================================================
-
-Nothing is verified here: ``verification.verify`` does that.
 """
 
 from __future__ import annotations
 
 import heapq
-import json
-from decimal import Decimal
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn
-
-import msgspec
+from typing import TYPE_CHECKING, Any, Final
 
 from guardrails.audit.following import Cursor, follow_blocks
+from guardrails.audit.lines import event_of_line, time_of
 from guardrails.audit.streams import Block, blocks_of, streams_in
+from guardrails.audit.verification import verify
 from guardrails.errors import StateUnavailable
 
 if TYPE_CHECKING:
@@ -28,15 +26,22 @@ if TYPE_CHECKING:
 
     from guardrails.audit.layout import SegmentName
 
-__all__ = ["TORN", "Cursor", "batches", "event_of_line", "follow", "read"]
+__all__ = [
+    "TORN",
+    "Cursor",
+    "batches",
+    "event_of_line",
+    "follow",
+    "raw_lines",
+    "read",
+    "verify",
+]
 
 TORN: Final = "record.torn"
 """The kind of what stands for a line that is no event."""
 
 _LINES: Final = 512
 """Lines of a plain file that make a batch."""
-
-_decode: Final = msgspec.json.Decoder(float_hook=Decimal).decode
 
 
 def read(path: str | Path) -> Iterator[dict[str, Any]]:
@@ -98,8 +103,8 @@ def follow(
     """Each closed event after `cursor`, with the cursor behind it; and those to come.
 
     Keep the cursor once its event is dealt with: whoever begins from a kept cursor misses nothing,
-    and sees again at most what was not kept. Streams that begin meanwhile are found; each stream
-    is in its order, and the streams are not merged by time.
+    and sees again at most what was not kept. Streams that begin meanwhile are found. Each stream is
+    in its order; what one look finds in several is merged by time, batch by batch.
 
     Args:
         directory: The record's directory.
@@ -122,25 +127,42 @@ def follow(
         raise _unreadable(path, error) from error
 
 
-def event_of_line(line: bytes) -> dict[str, Any] | None:
-    """The event that `line` is, with its newline; None where it is no whole event."""
-    if not line.endswith(b"\n"):
-        return None
+def raw_lines(
+    path: str | Path, *, go_on: Callable[[], bool] = lambda: False, poll: float = 0.2
+) -> Iterator[bytes]:
+    """The lines of the events, and, as long as `go_on` says so, those to come.
+
+    Of a directory those that are closed, merged by time as :func:`follow` does.
+
+    Raises:
+        StateUnavailable: it cannot be read.
+    """
+    path = Path(path)
     try:
-        event = _decode(line)
-    except (ValueError, RecursionError):
-        # Also what msgspec alone does not read: half of a surrogate pair, which a text may hold.
-        try:
-            event = json.loads(line, parse_float=Decimal, parse_constant=_no_number)
-        except (ValueError, RecursionError):
-            return None
-    if not isinstance(event, dict) or not isinstance(event.get("kind"), str):
-        return None
-    return event
+        if not path.is_dir():
+            yield from _plain_lines(path, go_on, poll)
+            return
+        for _, block in follow_blocks(path, Cursor(), go_on=go_on, poll=poll):
+            yield from block.lines
+    except OSError as error:
+        raise _unreadable(path, error) from error
 
 
-def _no_number(word: str) -> NoReturn:
-    raise ValueError(word)
+def _plain_lines(path: Path, go_on: Callable[[], bool], poll: float) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        whole = b""
+        while True:
+            more = go_on()  # before reading: what was written until then is still read
+            part = file.readline()
+            if part:
+                whole += part
+                if whole.endswith(b"\n"):
+                    yield whole
+                    whole = b""
+            elif not more:
+                return
+            else:
+                time.sleep(poll)
 
 
 def _plain(path: Path) -> Iterator[dict[str, Any]]:
@@ -183,9 +205,9 @@ def _timed(
     # A time never goes back within a stream here: its own order is what is kept.
     latest = 0
     for index, event in enumerate(events):
-        time = event.get("time")
-        if isinstance(time, int):
-            latest = max(latest, time)
+        at = event.get("time")
+        if isinstance(at, int):
+            latest = max(latest, at)
         yield latest, (stream, index), event
 
 
@@ -199,10 +221,7 @@ def _timed_batches(
             lines = block.lines
             if skip:  # the rest of a line
                 lines, skip = lines[1:], False
-            first = event_of_line(lines[0]) if lines else None
-            time = first.get("time") if first is not None else None
-            if isinstance(time, int):
-                latest = max(latest, time)
+            latest = max(latest, time_of(lines))
             if lines:
                 yield latest, (stream, index), lines
             index += 1

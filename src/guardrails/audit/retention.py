@@ -10,11 +10,15 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from guardrails.audit.layout import SegmentName
-from guardrails.audit.manifest import manifest_lines
+from guardrails.audit.manifest import Manifest, manifest_lines
+from guardrails.audit.recovery import end_dead_streams
+from guardrails.errors import StateUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
+
+    from guardrails.audit.keys import RecordKey
 
 
 def prune_sealed(
@@ -53,7 +57,7 @@ def prune_sealed(
                 "total": facts["total"],
                 "head": facts["head"],
                 "ended": facts["time"],
-                "by": by,
+                "wanted_by": by,
                 "time": time.time_ns(),
             }
         )
@@ -61,3 +65,18 @@ def prune_sealed(
             (directory / str(name)).unlink()
         deleted.append(name)
     return deleted
+
+
+def prune(directory: Path, key: RecordKey | None, *, before_ns: int, by: str) -> list[SegmentName]:
+    """The same, from outside of the processes that write.
+
+    Raises:
+        StateUnavailable: it could not be done.
+    """
+    try:
+        with Manifest(directory, key).open() as tell:
+            end_dead_streams(directory, tell)
+            return prune_sealed(directory, tell, before_ns=before_ns, by=by)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StateUnavailable(f"the record `{directory}` cannot be pruned: {reason}") from error

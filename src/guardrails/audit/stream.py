@@ -64,7 +64,7 @@ class Stream:
         self._segment_size = segment_size
         self._retention = retention
         self._anchor = anchor
-        self._manifest = Manifest(directory, self._sign)
+        self._manifest = Manifest(directory, key)
         self._file: SegmentFile | None = None
         self._is_sealed = False
         self._number = self._n = self._total = 0

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 from rich.table import Table
 
-from guardrails.audit.jsonl import JsonLinesRecord
+from guardrails.audit.opening import open_record
 from guardrails.cli.console import notices, output, plain, print_json
 from guardrails.config import Config
 from guardrails.errors import ConfigError
@@ -205,7 +205,7 @@ def _record(config: Config, change: Change) -> None:
     if config.record is None:
         notices().print(plain("note: `record` is null; only `budget history` has this"))
         return
-    record = JsonLinesRecord(config.record)
+    record = open_record(config.record)
     try:
         detail = _change(change, None)
         record.write(Event("budget.set", change.at, detail=detail))

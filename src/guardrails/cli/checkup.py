@@ -15,7 +15,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from guardrails.audit.jsonl import JsonLinesRecord
+from guardrails.audit.opening import open_record
+from guardrails.audit.segments import SegmentRecord
 from guardrails.cli.engine_checkup import engine_findings
 from guardrails.cli.finding import Finding, Status
 from guardrails.cli.policy_sources import nearby
@@ -243,19 +244,31 @@ def _modes(config: Config) -> Finding:
 def _record(config: Config) -> Finding:
     if config.record is None:
         status = Status.WARN if config.environment in PRODUCTION else Status.OK
-        mend = "" if status is Status.OK else "name a file: `record: .guardrails/record.jsonl`"
+        mend = "" if status is Status.OK else "name a directory: `record: .guardrails/record`"
         return Finding("record", status, "in memory: lost when the process ends", mend)
-    file = nearby(config.record)
+    path = config.record.path
+    file = nearby(path)
     try:
-        if not os.path.lexists(config.record):
-            return _record_to_come(config.record, file)
+        if not os.path.lexists(path):
+            return _record_to_come(path, file)
         # Opening appends nothing; it makes the checks that the first run would.
-        JsonLinesRecord(config.record).close()
-        size = config.record.stat().st_size
+        record = open_record(config.record)
+        record.close()
+        size = _size_of(path)
     except (StateUnavailable, OSError) as error:
-        mend = "name another file as `record`, or make it writable; without it no call runs"
+        mend = "name another place as `record`, or make it writable; without it no call runs"
         return Finding("record", Status.FAIL, str(error), mend, out_of_reach=True)
+    except ConfigError as error:
+        return Finding("record", Status.FAIL, str(error), "see docs/audit.md")
+    if isinstance(record, SegmentRecord) and not record.is_signed:
+        said = f"{file}, {_size(size)}, can be written; not signed"
+        return Finding("record", Status.WARN, said, "pip install 'guardrails-opa[audit]'")
     return Finding("record", Status.OK, f"{file}, {_size(size)}, can be written")
+
+
+def _size_of(path: Path) -> int:
+    files = path.iterdir() if path.is_dir() else (path,)
+    return sum(each.stat().st_size for each in files)
 
 
 def _alerts(config: Config) -> Iterator[Finding]:
@@ -283,7 +296,7 @@ def _record_to_come(path: Path, shown: Path) -> Finding:
         "record",
         Status.FAIL,
         f"{shown} cannot be made: `{parent}` is no directory that can be written",
-        "name another file as `record`, or make it writable; without it no call runs",
+        "name another place as `record`, or make it writable; without it no call runs",
         out_of_reach=True,
     )
 

@@ -336,12 +336,12 @@ def _undecided(server: SidecarEngine) -> str | None:
 
 def _divergences(config: Config, revision: str | None) -> dict[str, Any]:
     """What the record says of divergences, and how many are of `revision`, if that is known."""
-    if config.record is None or not config.record.exists():
+    if config.record is None or not config.record.path.exists():
         return {}
     number = of_revision = 0
     last: dict[str, Any] = {}
     try:
-        for event in read(config.record):
+        for event in read(config.record.path):
             if event["kind"] == KIND:
                 last = event
                 number += 1

@@ -170,10 +170,10 @@ def _silent(
     """The calls at work in the covered runs of processes that gave no answer."""
     answered = {answer.pid for answer in answers if answer.reach is not None}
     ids = {run.id for run in covered if run.process.pid not in answered}
-    if machine.record_file is None or not ids:
+    if machine.record_path is None or not ids:
         return Counter()
     try:
-        return at_work(machine.record_file, ids)
+        return at_work(machine.record_path, ids)
     except StateUnavailable as error:
         say(f"warning: {error}")
         return Counter()

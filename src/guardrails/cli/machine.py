@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from guardrails.audit.jsonl import JsonLinesRecord
+from guardrails.audit.opening import open_record
 from guardrails.cli.console import notices, plain
 from guardrails.config import Config
 from guardrails.errors import ConfigError, GuardrailsError, StateUnavailable
@@ -26,6 +26,7 @@ from guardrails.runs.kill_shared import SharedKillSwitch
 from guardrails.runs.kill_store import TABLE
 
 if TYPE_CHECKING:
+    from guardrails.ports import Record
     from guardrails.runs.directory import ListedRun
 
 StateOption = Annotated[
@@ -129,27 +130,32 @@ class Machine:
             return None
 
     @property
-    def record_file(self) -> Path | None:
-        """The file of the record; None where there is none that others can read."""
-        return None if self.config is None else self.config.record
+    def record_path(self) -> Path | None:
+        """Where the record is; None where there is none that others can read."""
+        return (
+            None if self.config is None or self.config.record is None else self.config.record.path
+        )
 
-    def record(self) -> JsonLinesRecord | None:
+    def record(self) -> Record | None:
         """The record, to write to; None where there is none.
 
         Raises:
             StateUnavailable: it cannot be written.
         """
-        return None if self.record_file is None else JsonLinesRecord(self.record_file)
+        if self.config is None or self.config.record is None:
+            return None
+        return open_record(self.config.record)
 
 
-def write_act(record: JsonLinesRecord | None, kind: str, **detail: Any) -> None:
-    """Write a kill or resume to the record, if there is one.
+def write_act(record: Record | None, kind: str, **detail: Any) -> None:
+    """Write a kill or resume to the record, if there is one, and close it.
 
     Raises:
         StateUnavailable: it cannot be written.
     """
     if record is not None:
         record.write(Event(kind, time.time_ns(), detail=detail))
+        record.close()  # which says whether it is on the disk
 
 
 def operator(by: str | None) -> str:

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
-from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from guardrails.errors import StateUnavailable
+from guardrails.audit.reading import batches, event_of_line, raw_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
+    from pathlib import Path
 
 _TAIL: Final = 16 << 20
-"""Bytes from the end of a record that are looked through for calls at work."""
-
-_POLL: Final = 0.2
+"""Bytes from the end of a record, or of each process's, that are looked through for such calls."""
 
 
 def lines_of(
@@ -30,8 +26,8 @@ def lines_of(
     """
     # Most lines are about other runs; they are not parsed.
     mark = json.dumps(run_id).encode()
-    for line in _lines(path, 0, go_on):
-        event = _event(line) if mark in line else None
+    for line in raw_lines(path, go_on=go_on):
+        event = event_of_line(line) if mark in line else None
         if event is not None and event.get("run_id") == run_id:
             yield event
 
@@ -45,57 +41,15 @@ def at_work(path: Path, run_ids: Collection[str]) -> Counter[tuple[str, str]]:
         StateUnavailable: the record cannot be read.
     """
     started: dict[str, tuple[str, str]] = {}
-    try:
-        begin = max(0, path.stat().st_size - _TAIL)
-    except FileNotFoundError:
+    if not path.exists():
         return Counter()
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    for line in _lines(path, begin, lambda: False):
-        if b'"call.' not in line:
-            continue
-        event = _event(line)
-        if event is None or event.get("run_id") not in run_ids:
-            continue
-        if event["kind"] == "call.started":
-            started[event["decision_id"]] = (event["run_id"], event["tool"])
-        elif event["kind"] == "call.finished":
-            started.pop(event.get("decision_id", ""), None)
+    for lines in batches(path, last=_TAIL):
+        for line in lines:
+            event = event_of_line(line) if b'"call.' in line else None
+            if event is None or event.get("run_id") not in run_ids:
+                continue
+            if event["kind"] == "call.started":
+                started[event["decision_id"]] = (event["run_id"], event["tool"])
+            elif event["kind"] == "call.finished":
+                started.pop(event.get("decision_id", ""), None)
     return Counter(started.values())
-
-
-def _lines(path: Path, begin: int, go_on: Callable[[], bool]) -> Iterator[bytes]:
-    try:
-        with path.open("rb") as file:
-            if begin:
-                file.seek(begin)
-                file.readline()  # the rest of a line
-            whole = b""
-            while True:
-                more = go_on()  # before reading: what was written until then is still read
-                part = file.readline()
-                if part:
-                    whole += part
-                    if whole.endswith(b"\n"):
-                        yield whole
-                        whole = b""
-                elif not more:
-                    return
-                else:
-                    time.sleep(_POLL)
-    except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-def _event(line: bytes) -> dict[str, Any] | None:
-    try:
-        event = json.loads(line, parse_float=Decimal)
-    except (ValueError, RecursionError):
-        return None
-    return event if isinstance(event, dict) and isinstance(event.get("kind"), str) else None
-
-
-def _unreadable(path: Path, error: OSError) -> StateUnavailable:
-    return StateUnavailable(
-        f"the record `{path}` cannot be read: {error.strerror or type(error).__name__}"
-    )

@@ -82,7 +82,7 @@ def show(run_id: _Id, *, state: StateOption = None, as_json: JsonOption = False)
         (*(id for id, _ in run.ancestors), run.id), run.agent, run.version, run.environment
     )
     kill = None if switch is None else switch.find(subject)
-    record = machine.record_file
+    record = machine.record_path
     there = record is not None and record.exists()
     calls: Counter[tuple[str, str]] = Counter()
     working: Counter[tuple[str, str]] = Counter()
@@ -136,7 +136,7 @@ def tail(
     machine = Machine.find(state)
     directory = _directory(machine)
     run = directory.find(run_id)
-    record = machine.record_file
+    record = machine.record_path
     if record is None:
         raise ConfigError(
             "there is no record to read: it is kept in memory, or `--state` was given"

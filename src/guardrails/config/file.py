@@ -10,7 +10,7 @@
     modes: [enforce, shadow]     # `observe` lets denied calls run, so it has to be named
     planner: regopy              # or opa
     opa: .tools/opa              # the binary, where it is not on PATH
-    record: .guardrails/record.jsonl    # null: kept in memory alone
+    record: .guardrails/record   # null: kept in memory alone; see `config/record.py`
     approvers: approvers.yaml    # who may answer; else the program vouches for them
     escalation: {finance-ops: [{after: 30m, to: finance-leads}]}    # of unanswered requests
     state: .guardrails           # what the processes of this machine share; null: nothing
@@ -56,6 +56,7 @@ from guardrails.config.engine import (
 from guardrails.config.escalation import EscalationSteps, escalation_of
 from guardrails.config.kept_runs import DEFAULT_KEPT_RUNS, KeptRuns
 from guardrails.config.prices import WrittenPrices
+from guardrails.config.record import Record, record_problem
 from guardrails.config.server import ServerConfig, WrittenServer, server_of, server_problems
 from guardrails.config.variables import Setting, overlaid
 from guardrails.errors import ConfigError
@@ -89,6 +90,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from guardrails.model.approval import Escalation
+    from guardrails.model.record_plan import RecordPlan
     from guardrails.register.source import KeyPath
 
 FILE_NAME: Final = "guardrails.yaml"
@@ -115,7 +117,7 @@ class Config:
         modes: The modes that runs may have.
         planner: ``regopy`` or ``opa``.
         opa: The OPA binary; None to look on ``PATH``.
-        record: The file of the record; None to keep it in memory alone.
+        record: Where the record is, and how safe; None to keep it in memory alone.
         approvers: The people who may answer requests, with their keys; None where the program
             itself vouches for whoever answers.
         escalation: Whom an unanswered request is put to besides, and when.
@@ -142,7 +144,7 @@ class Config:
     modes: tuple[str, ...] = ("enforce", "shadow")
     planner: Literal["regopy", "opa"] = "regopy"
     opa: Path | None = None
-    record: Path | None = None
+    record: RecordPlan | None = None
     approvers: Path | None = None
     escalation: tuple[Escalation, ...] = ()
     state: Path | None = None
@@ -251,7 +253,7 @@ class _Written(Mapped):
     )
     planner: Annotated[Literal["regopy", "opa"], BeforeValidator(_planner)] = "regopy"
     opa: Text | None = None
-    record: Text | None = ".guardrails/record.jsonl"
+    record: Record | None = Field(default=".guardrails/record", validate_default=True)
     approvers: Text | None = None
     escalation: EscalationSteps = Field(default={}, validate_default=True)
     state: Text | None = ".guardrails"
@@ -288,7 +290,7 @@ def _resolved(written: _Written, source: Source, file: Path) -> Config:
         modes=written.modes,
         planner=written.planner,
         opa=None if written.opa is None else base / written.opa,
-        record=None if written.record is None else base / written.record,
+        record=None if written.record is None else written.record.plan(base),
         approvers=None if written.approvers is None else base / written.approvers,
         escalation=escalation_of(written.escalation),
         state=None if written.state is None else base / written.state,
@@ -313,6 +315,9 @@ def _missing(written: _Written, source: Source, base: Path) -> Iterator[Problem]
         yield source.problem(
             ("agents",), f"the register `{base / written.agents}` is no file", of_key=True
         )
+    wrong = None if written.record is None else record_problem(written.record)
+    if wrong is not None:
+        yield source.problem(("record", "directory"), wrong)
     if written.approvers is not None and not (base / written.approvers).is_file():
         yield source.problem(("approvers",), f"`{base / written.approvers}` is no file")
     for index, each in enumerate(written.policies):

@@ -12,6 +12,7 @@ from guardrails.model.call import Event
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from concurrent.futures import Future
 
     from guardrails.enforcement.call import Call
     from guardrails.errors import RunKilled
@@ -21,6 +22,12 @@ def write(call: Call, kind: str, **detail: Any) -> None:
     """Write one event of `call` to its run's record."""
     governor = call.run.governor
     governor.record.write(_event(call, kind, governor.clock.now_ns(), detail))
+
+
+def write_ahead(call: Call, kind: str, **detail: Any) -> Future[None] | None:
+    """Write one event of `call`; what is done once it is on the disk, if that is to be awaited."""
+    governor = call.run.governor
+    return governor.record.write_ahead(_event(call, kind, governor.clock.now_ns(), detail))
 
 
 def write_refusal(call: Call, refusal: Refusal | RunKilled) -> None:

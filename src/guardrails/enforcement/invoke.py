@@ -1,7 +1,7 @@
 """The shells: they perform what `phases` names, for each kind of function.
 
-The sync and the async shell differ in three phases only: deciding, waiting for
-people, and running the body. They hold no rule.
+The sync and the async shell differ in four phases only: deciding, waiting for
+people, recording the intent, and running the body. They hold no rule.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _AWAIT: Final[dict[Phase, Callable[[Call], Awaitable[Any]]]] = {
     Phase.DECIDE: deciding.decide_async,
     Phase.WAIT: perform.wait_async,
+    Phase.INTENT: perform.record_intent_async,
     Phase.EXECUTE: execute_async,
 }
 

@@ -30,12 +30,16 @@ from guardrails.runs.context import Frame, current_run, enter, leave
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from concurrent.futures import Future
 
     from guardrails.enforcement.call import Call
     from guardrails.model.approval import ApprovalRequest, CallKey
     from guardrails.model.budget import Usage
     from guardrails.model.kill import Kill
     from guardrails.ports import Hold
+
+_DISK: Final = 30.0
+"""Seconds that a call waits until its intent is on the disk; then it is refused."""
 
 _log: Final = logging.getLogger("guardrails")
 
@@ -201,6 +205,22 @@ def record_refusal(call: Call) -> None:
 
 def record_intent(call: Call) -> None:
     """Record that the call is about to run, after a last look at what was agreed to."""
+    written = _intent(call)
+    if written is not None:
+        try:
+            written.result(_DISK)
+        finally:  # nobody waits any more: what is not written yet is not to be
+            written.cancel()
+
+
+async def record_intent_async(call: Call) -> None:
+    """The same, without blocking the event loop."""
+    written = _intent(call)
+    if written is not None:
+        await asyncio.wait_for(asyncio.wrap_future(written), _DISK)
+
+
+def _intent(call: Call) -> Future[None] | None:
     if call.arguments.can_change:
         _live_document(call)
     detail: dict[str, Any] = {}
@@ -213,7 +233,10 @@ def record_intent(call: Call) -> None:
             detail["origin"] = call.consumed.origin
     if call.resumed is not None:
         detail["resumed"] = True
-    events.write(call, "call.started", **detail)
+    if call.tool.facts.operation == "read":  # it has no effect that could be missing
+        events.write(call, "call.started", **detail)
+        return None
+    return events.write_ahead(call, "call.started", **detail)
 
 
 def execute(call: Call) -> Outcome:

@@ -1,0 +1,48 @@
+"""The record that a configuration names, opened."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from guardrails.audit.heads import anchor_file
+from guardrails.audit.jsonl import JsonLinesRecord
+from guardrails.audit.keys import RecordKey, can_sign
+from guardrails.audit.segments import SegmentRecord
+
+if TYPE_CHECKING:
+    from guardrails.model.record_plan import RecordPlan
+
+_log: Final = logging.getLogger("guardrails")
+
+
+def open_record(plan: RecordPlan) -> JsonLinesRecord | SegmentRecord:
+    """The record of `plan`; its key is made where there is none.
+
+    Without the extra ``audit`` it is not signed, which is logged as a warning.
+
+    Raises:
+        StateUnavailable: it cannot be written.
+        ConfigError: its key cannot be used.
+    """
+    if plan.is_plain:
+        return JsonLinesRecord(plan.path)
+    key = None
+    # A key that somebody names is wanted: where it cannot be used, that is an error.
+    if plan.key is not None or can_sign():
+        key = RecordKey.load_or_make(plan.key_file)
+    else:
+        _log.warning(
+            "the record `%s` is chained and not signed: whoever can write there can write all of "
+            "it anew; pip install 'guardrails-opa[audit]'",
+            plan.path,
+        )
+    return SegmentRecord(
+        plan.path,
+        key=key,
+        durability=plan.durability,
+        window=plan.window,
+        segment_size=plan.segment_size,
+        retention=plan.retention,
+        anchor=None if plan.anchor is None else anchor_file(plan.anchor),
+    )
