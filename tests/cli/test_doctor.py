@@ -183,7 +183,7 @@ def test_a_needed_opa_that_is_not_there_is_out_of_reach(project):
     assert found["opa"]["out_of_reach"]
 
 
-@pytest.mark.parametrize("name", ["file/record.jsonl", "open.jsonl", "policies"])
+@pytest.mark.parametrize("name", ["file/record.jsonl", "open.jsonl", "policies", "file/record"])
 def test_a_record_that_cannot_be_written_is_out_of_reach(project, name):
     (project / "file").write_text("")
     (project / "open.jsonl").write_text("")

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import guardrails
+from guardrails.audit.reading import read
 
 SOURCE = Path(guardrails.__file__).resolve().parent.parent
 README = Path(__file__).resolve().parents[2] / "README.md"

@@ -45,7 +45,9 @@ def project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("GUARDRAILS_CONFIG", raising=False)
     monkeypatch.setenv("COLUMNS", "140")
-    (tmp_path / "guardrails.yaml").write_text("environment: test\n")
+    (tmp_path / "guardrails.yaml").write_text(
+        "environment: test\nrecord: .guardrails/record.jsonl\n"
+    )
     (tmp_path / "agents.yaml").write_text(REGISTER)
     return tmp_path
 

@@ -98,7 +98,7 @@ def test_calls_are_decided_by_the_library_and_the_project_s_own_rules(project: P
             pay(Decimal(1))
         assert "access.rego:" in str(denied.value)
     governor.close()
-    kinds = [event["kind"] for event in read(project / ".guardrails" / "record.jsonl")]
+    kinds = [event["kind"] for event in read(project / ".guardrails" / "record")]
     assert kinds.count("call.refused") == 2
     assert kinds.count("call.finished") == 2
 

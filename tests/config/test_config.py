@@ -10,8 +10,8 @@ from guardrails.config import FILE_NAME, VARIABLE, Config
 from guardrails.config.budgets import Budgets
 from guardrails.errors import ConfigError
 from guardrails.model.approval import Escalation
-from guardrails.model.record_plan import RecordPlan
 from guardrails.model.limits import Limits
+from guardrails.model.record_plan import RecordPlan
 from guardrails.register.source import SourceError
 
 
@@ -107,7 +107,7 @@ def test_observe_is_never_permitted_unless_it_is_named(project):
         ("environment: dev\nplanner: opa\nopa: absent\n", ":3:6: opa: `"),
         ("environment: dev\nlibrary: 1\n", ":2:10: library: "),
         ("environment: dev\nlibrary: false\n", ":2:10: library: without the library"),
-        ("environment: dev\nrecord: 5\n", ":2:9: record: a text is needed"),
+        ("environment: dev\nrecord: 5\n", ":2:9: record: a path is needed"),
         ("environment: dev\nlimits: {depth: 0}\n", ":2:17: limits.depth: should be greater"),
         ("environment: dev\nlimits: {size: 1}\n", ":2:10: limits.size: unknown key"),
     ],

@@ -47,7 +47,7 @@ def test_a_place_is_where_the_variable_says_and_that_is_told(project):
     )
     assert config.engine.sidecar.url == "unix:///b"
     assert config.engine.sidecar.deadline == 0.5
-    assert str(config.record) == "/var/log/there.jsonl"
+    assert str(config.record.path) == "/var/log/there.jsonl"
     assert [str(each) for each in config.settings] == [
         "record is `/var/log/there.jsonl` by GUARDRAILS_RECORD",
         "sidecar.url is `unix:///b` by GUARDRAILS_SIDECAR__URL, not `unix:///a`",

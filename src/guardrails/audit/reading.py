@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from guardrails.audit.following import Cursor, follow_blocks
+from guardrails.audit.layout import MANIFEST, segments_in
 from guardrails.audit.lines import event_of_line, time_of
 from guardrails.audit.streams import Block, blocks_of, streams_in
 from guardrails.audit.verification import verify
@@ -56,7 +57,7 @@ def read(path: str | Path) -> Iterator[dict[str, Any]]:
     """
     path = Path(path)
     try:
-        if not path.is_dir():
+        if not _is_directory(path):
             yield from _plain(path)
             return
         streams = [_events(path, segments) for segments in streams_in(path).values()]
@@ -80,7 +81,7 @@ def batches(path: str | Path, *, last: int | None = None) -> Iterator[list[bytes
     """
     path = Path(path)
     try:
-        if not path.is_dir():
+        if not _is_directory(path):
             yield from _plain_batches(path, last)
             return
         streams = [
@@ -117,6 +118,7 @@ def follow(
     """
     path = Path(directory)
     try:
+        _is_directory(path)
         for behind, block in follow_blocks(path, cursor or Cursor(), go_on=go_on, poll=poll):
             last = len(block.lines) - 1
             for index, line in enumerate(block.lines):
@@ -139,7 +141,7 @@ def raw_lines(
     """
     path = Path(path)
     try:
-        if not path.is_dir():
+        if not _is_directory(path):
             yield from _plain_lines(path, go_on, poll)
             return
         for _, block in follow_blocks(path, Cursor(), go_on=go_on, poll=poll):
@@ -163,6 +165,15 @@ def _plain_lines(path: Path, go_on: Callable[[], bool], poll: float) -> Iterator
                 return
             else:
                 time.sleep(poll)
+
+
+def _is_directory(path: Path) -> bool:
+    """Whether `path` is a directory of segments; an error where it is one of something else."""
+    if not path.is_dir():
+        return False
+    if not (path / MANIFEST).exists() and not segments_in(path):
+        raise OSError(0, "it is no directory of segments")
+    return True
 
 
 def _plain(path: Path) -> Iterator[dict[str, Any]]:
@@ -256,5 +267,5 @@ def _torn(number: int, line: bytes, file: str) -> dict[str, Any]:
 
 
 def _unreadable(path: Path, error: OSError) -> StateUnavailable:
-    reason = error.strerror or type(error).__name__
+    reason = error.strerror or str(error) or type(error).__name__
     return StateUnavailable(f"the record `{path}` cannot be read: {reason}")

@@ -138,6 +138,8 @@ class SegmentRecord:
         self._begin()
         try:
             make_directory(self.path)
+            if not (self.path / MANIFEST).exists() and any(self.path.iterdir()):
+                raise OSError(0, "it is a directory of other files")  # noqa: TRY301  # as below
             os.close(open_ours(self.path / MANIFEST, os.O_RDWR | os.O_CREAT))
         except OSError as error:
             self._is_closed = True
@@ -327,11 +329,12 @@ class SegmentRecord:
                 return self._write_some()
         except Exception as error:  # noqa: BLE001  # whatever the disk or an anchor raises refuses
             reason = _reason(error)
-            with self.fork_lock:
-                self._taken = self._settle(self._taken, error)
             if self._refusal is None:
                 _log.critical("the record `%s` cannot be written: %s", self.path, reason)
-            self._refusal = self._refusal if self._is_closed else reason
+            if not self._is_closed:
+                self._refusal = reason  # before anybody hears of it, and hands over more
+            with self.fork_lock:
+                self._taken = self._settle(self._taken, error)
             return False
 
     def _write_some(self) -> bool:

@@ -249,7 +249,7 @@ def _record(config: Config) -> Finding:
     path = config.record.path
     file = nearby(path)
     try:
-        if not os.path.lexists(path):
+        if not os.path.lexists(path) or (path.is_dir() and not any(path.iterdir())):
             return _record_to_come(path, file)
         # Opening appends nothing; it makes the checks that the first run would.
         record = open_record(config.record)

@@ -89,7 +89,12 @@ class _OrPath:
 
 
 def _section(value: object) -> object:
-    return {"directory": value} if isinstance(value, str) else value
+    if isinstance(value, str):
+        return {"directory": value}
+    if value is not None and not isinstance(value, dict | WrittenRecord):
+        msg = f"a path is needed, or keys as `directory` and `durability`, not {shown(value)}"
+        raise ValueError(msg)
+    return value
 
 
 Record: TypeAlias = Annotated[WrittenRecord, BeforeValidator(_section), _OrPath()]
