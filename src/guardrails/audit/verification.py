@@ -94,6 +94,7 @@ class _Verification:
         self._signatures = signatures
         self._findings: list[Finding] = []
         self._events = 0
+        self._empty: set[SegmentName] = set()  # segments without events
         self._before = _Listed()
         self._named: dict[str, list[_Named]] = {}  # closing lines that somebody names, by stream
         self._tips: list[tuple[str, int, str]] = []  # lines of the list that somebody names
@@ -262,9 +263,12 @@ class _Verification:
     ) -> tuple[_Place, bool, tuple[str, int, int]]:
         file = str(name)
         number, byte, key = 1, 0, None
+        self._empty.add(name)
         sealed, is_first = False, True
         try:
             for block in blocks_of(self._directory, name):
+                if block.lines:
+                    self._empty.discard(name)
                 if sealed:
                     self._say(file, number, byte, "stands behind the seal")
                 if not block.closing:
@@ -357,8 +361,15 @@ class _Verification:
         still = set(heads_in(self._directory))
         for stream, segments in streams.items():
             for name in segments:
-                if name not in listed.opened:
-                    self._say(str(name), 0, 0, f"is not in `{MANIFEST}`")
+                if name in listed.opened:
+                    continue
+                # A segment is listed before its first event: one without any is of a process that
+                # died just then.
+                is_problem = name not in self._empty
+                what = f"is not in `{MANIFEST}`"
+                if not is_problem:
+                    what += ", and holds no event: its process died as it began"
+                self._say(str(name), 0, 0, what, is_problem=is_problem)
             if not segments or segments[-1] in listed.ends:
                 continue
             if stream not in heads | still and segments[-1] in listed.opened:
