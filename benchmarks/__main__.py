@@ -16,6 +16,7 @@ from benchmarks.imports import NAME as IMPORTS
 from benchmarks.imports import kept_bytes, measure_imports
 from benchmarks.loading import measure_loads
 from benchmarks.policies import scaling
+from benchmarks.record import measure_record
 from benchmarks.run import run
 from benchmarks.self_check import self_check
 from benchmarks.suite import benchmarks
@@ -34,13 +35,14 @@ _QUICK_LOADS: Final = 3
 _LOAD: Final = "load"
 _CHECK: Final = "self-check"
 _ACCOUNTS: Final = "accounts"
+_RECORD: Final = "record"
 _LINES: Final = 5000
 
 
-def main() -> int:  # noqa: C901  # one branch a part
+def main() -> int:  # noqa: C901, PLR0912  # one branch a part
     """0, or 1 where a gate fails."""
     suite = {each.name: each for each in benchmarks()}
-    names = [_CHECK, *suite, _ACCOUNTS, CALLS.name, IMPORTS, _LOAD]
+    names = [_CHECK, *suite, _ACCOUNTS, CALLS.name, IMPORTS, _RECORD, _LOAD]
     options = _options(names)
     chosen = options.only or names
     rounds = _QUICK_ROUNDS if options.quick else _ROUNDS
@@ -68,6 +70,11 @@ def main() -> int:  # noqa: C901  # one branch a part
         if not options.gates:
             kept = (f"{what} keeps {size:,} bytes" for what, size in kept_bytes().items())
             _say(f"memory: {', '.join(kept)}")
+    if _RECORD in chosen:
+        recorded, figures = measure_record(rounds=rounds)
+        outcomes += recorded
+        if not options.gates:
+            _say("\n".join(f"record: {name}: {value:,.1f}" for name, value in figures.items()))
     if _LOAD in chosen:
         policy = scaling.lines(_LINES)
         repeats = _QUICK_LOADS if options.quick else _LOADS

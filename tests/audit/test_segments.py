@@ -114,7 +114,7 @@ def test_events_come_back_in_order_over_segments_and_streams(opened, tmp_path):
     assert sum(map(len, batches(tmp_path / "record"))) == 100
     assert len(list(raw_lines(tmp_path / "record"))) == 100
     assert str(next(read(tmp_path / "record"))["args"]["amount"]) == "0.10"
-    assert verify(tmp_path / "record", key=str(one._stream._key.public)).is_whole
+    assert verify(tmp_path / "record", key=tmp_path / "record.pub").is_whole
 
 
 def test_files_are_their_owners_alone_and_links_and_foreign_directories_are_refused(
@@ -147,9 +147,9 @@ def test_files_are_their_owners_alone_and_links_and_foreign_directories_are_refu
 def test_a_process_that_is_killed_leaves_what_its_durability_promises(tmp_path, durability):
     chosen = random.Random(3)
     window = 0.1
+    record = tmp_path / "record"
     for run in range(KILLS):
         notes = tmp_path / f"notes-{run}"
-        record = tmp_path / "record"
         with subprocess.Popen(
             [sys.executable, WORKER, record, notes, durability, str(window)],
             stdout=subprocess.PIPE,
@@ -380,32 +380,30 @@ def test_a_call_with_side_effects_waits_for_the_disk_and_a_read_does_not(
     def look(name):
         found[name] = [each["tool"] for each in read(tmp_path / "record") if "tool" in each]
 
+    @gr.governed_tool(operation="read")
+    def peek() -> None:
+        look("peek")
+
+    @gr.governed_tool(operation="write")
+    def pay() -> None:
+        look("pay")
+
+    @gr.governed_tool(name="peek", operation="read")
+    async def peek_async() -> None:
+        look("peek")
+
+    @gr.governed_tool(name="pay", operation="write")
+    async def pay_async() -> None:
+        look("pay")
+
+    async def work():
+        async with its.run("agent"):
+            await peek_async()
+            await pay_async()
+
     if is_async:
-
-        @gr.governed_tool(operation="read")
-        async def peek() -> None:
-            look("peek")
-
-        @gr.governed_tool(operation="write")
-        async def pay() -> None:
-            look("pay")
-
-        async def work():
-            async with its.run("agent"):
-                await peek()
-                await pay()
-
         asyncio.run(work())
     else:
-
-        @gr.governed_tool(operation="read")
-        def peek() -> None:
-            look("peek")
-
-        @gr.governed_tool(operation="write")
-        def pay() -> None:
-            look("pay")
-
         with its.run("agent"):
             peek()
             pay()

@@ -267,8 +267,6 @@ class _Verification:
         sealed, is_first = False, True
         try:
             for block in blocks_of(self._directory, name):
-                if block.lines:
-                    self._empty.discard(name)
                 if sealed:
                     self._say(file, number, byte, "stands behind the seal")
                 if not block.closing:
@@ -318,6 +316,8 @@ class _Verification:
         *,
         is_first: bool,
     ) -> None:
+        if block.lines:
+            self._empty.discard(block.segment)
         said = self._objections(closing, place.hash, key, b"".join(block.lines))
         if not said:
             facts = closing.facts
@@ -338,6 +338,7 @@ class _Verification:
         """What stands after the last closing line."""
         text = b"".join(block.lines)
         name = block.segment
+        self._empty.discard(name)
         end = self._before.ends.get(name)
         if end is not None and "rest" in end:
             if end["bytes"] == block.end and hashlib.sha256(text).hexdigest() == end["rest"]:
