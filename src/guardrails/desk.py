@@ -13,7 +13,7 @@ from guardrails.alerts.teller import Teller
 from guardrails.approvals.events import event_of, refusal_of
 from guardrails.approvals.requests import AnswerRefused
 from guardrails.assembly import approval_service, approvers_of
-from guardrails.audit.jsonl import JsonLinesRecord
+from guardrails.audit.opening import open_record
 from guardrails.audit.memory import MemoryRecord
 from guardrails.clock import SystemClock
 from guardrails.errors import ConfigError
@@ -60,7 +60,7 @@ class Desk:
             opened.callback(self.service.close)
             self.approvers: ApproversFile | None = approvers_of(config)
             self._record: ports.Record = (
-                MemoryRecord() if config.record is None else JsonLinesRecord(config.record)
+                MemoryRecord() if config.record is None else open_record(config.record, waits=True)
             )
             self.service.subscribe(self._record_step)
             routes = [sink.route(self.clock) for sink in config.alerts] if tell else []
@@ -134,7 +134,9 @@ class Desk:
         self._record.write(Event(kind, self.clock.now_ns(), detail=detail))
 
     def _record_step(self, request: ApprovalRequest, step: str) -> None:
-        self._record.write(event_of(request, step))
+        written = self._record.write_ahead(event_of(request, step))
+        if written is not None:  # what is not on the disk does not happen
+            written.result(_DISK)
 
     def _undelivered(self, undelivered: Undelivered) -> None:
         self.note("alert.undelivered", **undelivered.document())

@@ -343,6 +343,41 @@ def test_what_retention_deletes_is_said_and_verifies_and_nothing_else_may_go(ope
     assert report.deleted > len(before)
 
 
+def test_a_record_is_whole_at_any_moment_while_processes_write_rotate_and_delete(opened, tmp_path):
+    ends = threading.Event()
+    records = [
+        opened(
+            segment_size=4000, window=0.002, retention=0.2, anchor=anchor_file(tmp_path / "heads")
+        )
+        for _ in range(3)
+    ]
+
+    def work(record):
+        number = 0
+        while not ends.is_set():
+            number += 1
+            record.write(event(number))
+            time.sleep(0.0005)
+
+    threads = [threading.Thread(target=work, args=(record,)) for record in records]
+    for thread in threads:
+        thread.start()
+    try:
+        until = time.monotonic() + (60 if SOAK else 4)
+        while time.monotonic() < until:
+            if (tmp_path / "heads").exists():
+                report = verify(
+                    tmp_path / "record", key=tmp_path / "record.pub", anchor=tmp_path / "heads"
+                )
+                assert report.is_whole, report.problems
+                assert not [each for each in read(tmp_path / "record") if each["kind"] == "x"]
+    finally:
+        ends.set()
+        for thread in threads:
+            thread.join()
+    assert verify(tmp_path / "record", key=tmp_path / "record.pub").deleted
+
+
 def test_an_anchor_that_fails_refuses_until_it_works(opened, tmp_path):
     works = threading.Event()
     keep = anchor_file(tmp_path / "heads")

@@ -16,10 +16,14 @@ if TYPE_CHECKING:
 _log: Final = logging.getLogger("guardrails")
 
 
-def open_record(plan: RecordPlan) -> JsonLinesRecord | SegmentRecord:
+def open_record(plan: RecordPlan, *, waits: bool = False) -> JsonLinesRecord | SegmentRecord:
     """The record of `plan`; its key is made where there is none.
 
     Without the extra ``audit`` it is not signed, which is logged as a warning.
+
+    Args:
+        plan: What the configuration says.
+        waits: Whether ``write_ahead`` gives what to wait for, whatever the configuration says.
 
     Raises:
         StateUnavailable: it cannot be written.
@@ -40,7 +44,7 @@ def open_record(plan: RecordPlan) -> JsonLinesRecord | SegmentRecord:
     return SegmentRecord(
         plan.path,
         key=key,
-        durability=plan.durability,
+        durability="write_ahead" if waits else plan.durability,
         window=plan.window,
         segment_size=plan.segment_size,
         retention=plan.retention,

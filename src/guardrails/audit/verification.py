@@ -19,11 +19,11 @@ from guardrails.audit.keys import PublicKey, can_sign
 from guardrails.audit.layout import HEAD, MANIFEST, SegmentName, heads_in
 from guardrails.audit.manifest import manifest_lines
 from guardrails.audit.signatures import Signatures
-from guardrails.audit.streams import Block, blocks_of, streams_in
+from guardrails.audit.streams import Block, blocks_of, size_of, streams_in
 from guardrails.errors import StateUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
 
     from guardrails.audit.chain import Closing
 
@@ -231,23 +231,27 @@ class _Verification:
         where = (MANIFEST, 0, 0)
         for number in sorted(there):
             name = SegmentName(stream, number)
-            pruned = listed.pruned.get(name)
             if number in numbers:
-                if pruned is not None:
-                    self._say(str(name), 0, 0, "was to be deleted", is_problem=False)
-                place, sealed, where = self._segment(name, place, wanted, is_last=number == last)
-            elif pruned is not None:
+                try:
+                    place, sealed, where = self._segment(
+                        name, place, wanted, is_last=number == last
+                    )
+                except FileNotFoundError:  # deleted meanwhile, or it is missing
+                    pass
+                else:
+                    if name in listed.pruned:
+                        self._say(str(name), 0, 0, "was to be deleted", is_problem=False)
+                    continue
+            pruned = listed.pruned.get(name) or self._list(say=False).pruned.get(name)
+            if pruned is not None:
                 place = _Place(bytes.fromhex(pruned["head"]), pruned["n"], pruned["total"])
-                for n in [n for n in wanted if n <= place.n]:
-                    del wanted[n]
+                gone: Container[int] = range(place.n + 1)
             else:
-                after = self._list(say=False).pruned.get(name)
-                if after is None:
-                    self._say(str(name), 0, 0, "the segment is not there, and nobody deleted it")
-                gone = _within(name, listed)
-                for n in [n for n in wanted if n in gone]:
-                    del wanted[n]
+                self._say(str(name), 0, 0, "the segment is not there, and nobody deleted it")
                 place = _Place(b"", 0, 0)  # what comes next says itself what it follows
+                gone = _within(name, listed)
+            for n in [n for n in wanted if n in gone]:
+                del wanted[n]
         for n in sorted(wanted):
             who = wanted[n][0].who
             self._say(*where, _AT_THE_END.format(who=who, n=n))
@@ -265,43 +269,39 @@ class _Verification:
         number, byte, key = 1, 0, None
         self._empty.add(name)
         sealed, is_first = False, True
-        try:
-            for block in blocks_of(self._directory, name):
-                if sealed:
-                    self._say(file, number, byte, "stands behind the seal")
-                if not block.closing:
-                    self._rest(block, (number, byte), is_last=is_last)
-                    number += len(block.lines)
-                    byte = block.end
-                    continue
-                closing = read_closing(block.closing)
-                at = (file, number, byte)
-                if closing is None:
-                    self._say(
-                        file,
-                        number + len(block.lines),
-                        block.end - len(block.closing),
-                        "is damaged",
-                    )
-                else:
-                    if is_first:
-                        key = closing.facts.get("key")
-                        self._tips.append((file, 1, str(closing.facts.get("manifest"))))
-                    if not place.hash and is_first:  # after a segment that is not there
-                        place = _Place(closing.prev, _int(closing, "n") - 1, _int(closing, "total"))
-                    self._block(block, closing, place, at, key, is_first=is_first)
-                    self._events += len(block.lines)
-                    place = _Place(closing.hash, _int(closing, "n"), _int(closing, "total"))
-                    for each in wanted.pop(place.n, ()):
-                        if each.head != closing.hash.hex():
-                            self._say(*at, _ANOTHER.format(who=each.who, n=each.n))
-                    sealed = closing.kind == "record.seal"
-                is_first = False
-                number += len(block.lines) + 1
+        for block in blocks_of(self._directory, name):
+            if sealed:
+                self._say(file, number, byte, "stands behind the seal")
+            if not block.closing:
+                self._rest(block, (number, byte), is_last=is_last)
+                number += len(block.lines)
                 byte = block.end
-        except FileNotFoundError:
-            if name not in self._list(say=False).pruned:
-                raise
+                continue
+            closing = read_closing(block.closing)
+            at = (file, number, byte)
+            if closing is None:
+                self._say(
+                    file,
+                    number + len(block.lines),
+                    block.end - len(block.closing),
+                    "is damaged",
+                )
+            else:
+                if is_first:
+                    key = closing.facts.get("key")
+                    self._tips.append((file, 1, str(closing.facts.get("manifest"))))
+                if not place.hash and is_first:  # after a segment that is not there
+                    place = _Place(closing.prev, _int(closing, "n") - 1, _int(closing, "total"))
+                self._block(block, closing, place, at, key, is_first=is_first)
+                self._events += len(block.lines)
+                place = _Place(closing.hash, _int(closing, "n"), _int(closing, "total"))
+                for each in wanted.pop(place.n, ()):
+                    if each.head != closing.hash.hex():
+                        self._say(*at, _ANOTHER.format(who=each.who, n=each.n))
+                sealed = closing.kind == "record.seal"
+            is_first = False
+            number += len(block.lines) + 1
+            byte = block.end
         if not is_last and not sealed:
             self._say(file, number, byte, "the segment was cut off: it goes on, and has no seal")
         return place, sealed, (file, number, byte)
@@ -378,8 +378,8 @@ class _Verification:
                 self._say(str(segments[-1]), 0, 0, f"the stream's {what}")
         for name, end in listed.ends.items():
             if "bytes" in end and name in streams.get(name.stream, ()):
-                size = (self._directory / str(name)).stat().st_size
-                if size != end["bytes"]:
+                size = size_of(self._directory, name)
+                if size not in {end["bytes"], 0}:  # 0: deleted meanwhile
                     what = f"has {size} bytes; {end['bytes']} were found after the process died"
                     self._say(str(name), 0, min(size, end["bytes"]), what)
 
