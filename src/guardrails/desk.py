@@ -6,15 +6,15 @@ The command line and the HTTP server are two doors to it; neither knows another 
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from guardrails.alerts.dispatcher import Dispatcher
 from guardrails.alerts.teller import Teller
 from guardrails.approvals.events import event_of, refusal_of
 from guardrails.approvals.requests import AnswerRefused
 from guardrails.assembly import approval_service, approvers_of
-from guardrails.audit.opening import open_record
 from guardrails.audit.memory import MemoryRecord
+from guardrails.audit.opening import open_record
 from guardrails.clock import SystemClock
 from guardrails.errors import ConfigError
 from guardrails.model.call import Event
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from guardrails.config.approvers import ApproversFile
     from guardrails.model.approval import ApprovalRequest
     from guardrails.model.notice import Undelivered
+
+_DISK: Final = 30.0
+"""Seconds that an answer waits until it is recorded; then it does not happen."""
 
 
 class Desk:

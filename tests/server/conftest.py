@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import re
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from guardrails.approvals.signing import ApproverKey
 from guardrails.approvals.tokens import digest_of, new_token
+from guardrails.audit.reading import read
 from guardrails.config import Config
 from guardrails.desk import Desk
 from guardrails.model.canonical import call_key
@@ -88,9 +88,8 @@ class Project:
         return jwt.encode(whole, self.issuer if key is None else key, alg)
 
     def record(self, kind: str) -> list[dict[str, Any]]:
-        file = self.folder / ".guardrails" / "record.jsonl"
-        lines = file.read_text().splitlines() if file.exists() else []
-        return [event for event in map(json.loads, lines) if event["kind"] == kind]
+        record = self.folder / ".guardrails" / "record"
+        return [event for event in read(record) if event["kind"] == kind] if record.exists() else []
 
 
 def made(folder: Path) -> Project:
