@@ -224,7 +224,11 @@ async def make_async(call: Call) -> Any:
             done += 1
         if goes_straight(call):
             for phase in _TO_BODY:
-                PERFORM[phase](call)
+                waits = _AWAIT.get(phase)
+                if waits is None:
+                    PERFORM[phase](call)
+                else:
+                    await waits(call)
                 done += 1
             call.outcome = outcome = await _AWAIT[Phase.EXECUTE](call)
             done += 1
