@@ -59,12 +59,13 @@ class Desk:
         self.config = config
         self.clock = clock if clock is not None else SystemClock()
         with ExitStack() as opened:
-            self.service: ApprovalService = approval_service(config, self.clock)
-            opened.callback(self.service.close)
-            self.approvers: ApproversFile | None = approvers_of(config)
             self._record: ports.Record = (
                 MemoryRecord() if config.record is None else open_record(config.record, waits=True)
             )
+            opened.callback(self._record.close)
+            self.service: ApprovalService = approval_service(config, self.clock)
+            opened.callback(self.service.close)
+            self.approvers: ApproversFile | None = approvers_of(config)
             self.service.subscribe(self._record_step)
             routes = [sink.route(self.clock) for sink in config.alerts] if tell else []
             if routes:
@@ -89,7 +90,7 @@ class Desk:
         self.close()
 
     def close(self) -> None:
-        """Deliver the notices that wait, and let go of the requests."""
+        """Deliver the notices that wait, let go of the requests, and close the record."""
         self._opened.close()
 
     def answer(self, request_id: str, *, by: str, channel: str, **said: Any) -> ApprovalRequest:
@@ -128,17 +129,18 @@ class Desk:
 
     def refused(self, request: ApprovalRequest, *, by: str, channel: str, reason: str) -> None:
         """Record that an answer to `request` was refused."""
-        self._record.write(
-            refusal_of(request, self.clock.now_ns(), by=by, channel=channel, reason=reason)
-        )
+        self._keep(refusal_of(request, self.clock.now_ns(), by=by, channel=channel, reason=reason))
 
     def note(self, kind: str, **detail: Any) -> None:
         """Record what else happened here, as that nobody knew who asked."""
-        self._record.write(Event(kind, self.clock.now_ns(), detail=detail))
+        self._keep(Event(kind, self.clock.now_ns(), detail=detail))
 
     def _record_step(self, request: ApprovalRequest, step: str) -> None:
-        written = self._record.write_ahead(event_of(request, step))
-        if written is not None:  # what is not on the disk does not happen
+        self._keep(event_of(request, step))  # what is not on the disk does not happen
+
+    def _keep(self, event: Event) -> None:
+        written = self._record.write_ahead(event)
+        if written is not None:
             written.result(_DISK)
 
     def _undelivered(self, undelivered: Undelivered) -> None:
