@@ -133,8 +133,8 @@ def played(plan: dict[str, Any], *, straight: bool, is_async: bool) -> tuple[Any
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(invoke, "new_id", lambda: next(ids))
         if not straight:
-            patch.setattr(invoke, "_run", by_phases)
-            patch.setattr(invoke, "_run_async", by_phases_async)
+            patch.setattr(invoke, "make", by_phases)
+            patch.setattr(invoke, "make_async", by_phases_async)
         for phase, perform in PERFORM.items():
             patch.setitem(PERFORM, phase, services.performed(phase, perform))
         for phase, wait in _AWAIT.items():

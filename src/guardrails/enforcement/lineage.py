@@ -12,7 +12,7 @@ from guardrails.model.facts import Mode
 from guardrails.model.lineage import RunTerms
 from guardrails.model.money import dollars
 from guardrails.runs.context import Frame, current_run, enter, leave
-from guardrails.runs.run import RunState
+from guardrails.runs.run_state import RunState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
