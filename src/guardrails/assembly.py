@@ -16,6 +16,7 @@ from guardrails.governor import Governor
 from guardrails.model.notice import NoticeKind
 from guardrails.runs.context import current_run
 from guardrails.runs.run_token import RunTokens
+from guardrails.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -72,6 +73,7 @@ def load_governor(
         raise ConfigError(msg)
     _require_known_agents(config, register)
     _tell(config)
+    telemetry = Telemetry(config.telemetry, environment=config.environment)
     record = MemoryRecord() if config.record is None else open_record(config.record)
     write = recorder(record, clock)
 
@@ -80,6 +82,7 @@ def load_governor(
         try:
             write(found)
         finally:
+            telemetry.diverged()
             governor.notify(NoticeKind.DIVERGENCE, **notice_of(found))
 
     decider = make_decider(
@@ -100,6 +103,11 @@ def load_governor(
         approvals = approval_service(config, clock)
         opened.callback(approvals.close)
         routes = [sink.route(clock) for sink in config.alerts]
+        if decider.verified is not None:
+            telemetry.watch_queue("verified", decider.verified.waiting)
+        alerts = Dispatcher(routes) if routes else None
+        if alerts is not None:
+            telemetry.watch_queue("alerts", alerts.waiting)
         governor = Governor(
             engine=decider.engine,
             register=register,
@@ -109,7 +117,7 @@ def load_governor(
             limits=config.limits,
             approvals=approvals,
             clock=clock,
-            alerts=Dispatcher(routes) if routes else None,
+            alerts=alerts,
             prices=config.prices,
             ledger=lambda governor: _ledger(config, governor),
             budgets=config.budgets,
@@ -118,6 +126,7 @@ def load_governor(
             breakers=config.breakers,
             tokens=None if config.state is None else RunTokens(config.state),
             tools=tools,
+            telemetry=telemetry,
             closing=[opened.pop_all().close],
             approval_link="" if config.server is None else config.server.link,
         )

@@ -33,6 +33,7 @@ from guardrails.enforcement.opening import (
 from guardrails.enforcement.tools import tool_of
 from guardrails.errors import ConfigError, NoActiveRun, RunClosed, StateUnavailable
 from guardrails.model.account import Standing
+from guardrails.model.approval import ApprovalState
 from guardrails.model.budget_plan import BudgetPlan
 from guardrails.model.call import Event
 from guardrails.model.facts import Mode
@@ -48,6 +49,7 @@ from guardrails.runs.ledgers.memory import MemoryLedger
 from guardrails.runs.run import Run
 from guardrails.runs.run_token import VARIABLE
 from guardrails.runs.scope import RunScope
+from guardrails.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -124,6 +126,7 @@ class Governor:
         closing: Iterable[Callable[[], object]] = (),
         budgets: BudgetPlan | None = None,
         approval_link: str = "",
+        telemetry: Telemetry | None = None,
     ) -> None:
         self.engine = engine
         self.register = register
@@ -152,6 +155,8 @@ class Governor:
             approvals if approvals is not None else ApprovalService(MemoryRequests(), self.clock)
         )
         self.approvals.subscribe(self._approval_changed)
+        self.telemetry = telemetry or Telemetry(environment=environment)
+        self.telemetry.watch_pending(lambda: len(self.approvals.list(ApprovalState.PENDING)))
         self.prices = prices if prices is not None else PriceList()
         self.directory = directory
         self.nursery = Nursery()
@@ -238,6 +243,7 @@ class Governor:
             ),
             named=chosen is not None,
         )
+        run.telemetry = self.telemetry.for_run(run.id, run.agent, run.mode)
         self._runs[run.id] = run
         if self.directory is None:
             return RunScope(run)
@@ -384,6 +390,7 @@ class Governor:
             modes=self.modes,
             breakers=self._breakers_of(claims.chain[-1].run),
         )
+        run.telemetry = self.telemetry.for_run(run.id, run.agent, run.mode, trace=claims.trace)
         self._runs[run.id] = run
         return RunScope(run)
 

@@ -563,6 +563,30 @@ class Nursery(Protocol):
         ...
 
 
+class RunTelemetry(Protocol):
+    """What a run tells OpenTelemetry. None of it raises an exception, and nothing depends on it."""
+
+    def call(self, tool: str, decision_id: str) -> Any:
+        """A call that begins here, as ``guardrails.telemetry.calls`` has it; None: it failed."""
+        ...
+
+    def spent(self, usage: Usage) -> None:
+        """Count what was spent between calls."""
+        ...
+
+    def opened(self) -> None:
+        """The run is entered here."""
+        ...
+
+    def closed(self, error: BaseException | None) -> None:
+        """The run is left here, perhaps because of `error`."""
+        ...
+
+    def traceparent(self) -> str:
+        """The current trace, for another process that joins the run; empty where there is none."""
+        ...
+
+
 class Enforcer(Protocol):
     """What a run holds of its governor: the services that its calls go through."""
 

@@ -87,6 +87,10 @@ class Dispatcher:
         """How many notices each sink did not deliver."""
         return {name: lane.failed for name, lane in self._lanes.items()}
 
+    def waiting(self) -> int:
+        """How many notices wait for their sinks."""
+        return sum(lane.waiting for lane in self._lanes.values())
+
     def close(self) -> None:
         """Deliver what waits, within the time for that, and stop; what is left is reported."""
         until = time.monotonic() + self._drain

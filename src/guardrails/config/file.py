@@ -21,6 +21,7 @@
     budgets: {…}                 # what runs may spend together; see `config/budgets.py`
     breakers: {…}                # when a run that loops is stopped; see `config/breakers.py`
     server: {…}                  # of `guardrails serve`; see `config/server.py`
+    telemetry: {…}               # what OpenTelemetry is told; see `config/telemetry.py`
 
 The engine's keys are in ``config/engine.py``. Environment variables may say where things are,
 and what the file leaves open: ``config/variables.py``.
@@ -58,6 +59,7 @@ from guardrails.config.kept_runs import DEFAULT_KEPT_RUNS, KeptRuns
 from guardrails.config.prices import WrittenPrices
 from guardrails.config.record import Record, record_problem
 from guardrails.config.server import ServerConfig, WrittenServer, server_of, server_problems
+from guardrails.config.telemetry import TelemetrySection
 from guardrails.config.variables import Setting, overlaid
 from guardrails.errors import ConfigError
 from guardrails.model.breakers import DEFAULT_BREAKERS, Breakers
@@ -85,6 +87,7 @@ from guardrails.register.words import (  # pydantic reads them at run time
 )
 from guardrails.register.yaml_source import read_yaml
 from guardrails.resources import policies_directory
+from guardrails.telemetry.settings import DEFAULT_SETTINGS, OFF, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -133,6 +136,7 @@ class Config:
         breakers: What stops a run that loops, fails or spends too fast; None where nothing is to.
         budgets: The accounts that runs share.
         server: What ``guardrails serve`` is made of; None where nothing is served.
+        telemetry: What OpenTelemetry is told, where the program uses it.
     """
 
     file: Path
@@ -158,6 +162,7 @@ class Config:
     breakers: Breakers | None = DEFAULT_BREAKERS
     budgets: BudgetPlan = field(default_factory=BudgetPlan)
     server: ServerConfig | None = None
+    telemetry: Settings = DEFAULT_SETTINGS
 
     @classmethod
     def find(cls, start: str | Path | None = None) -> Config:
@@ -270,6 +275,7 @@ class _Written(Mapped):
     breakers: BreakersSection | None = BreakersSection()
     budgets: Budgets = Field(default_factory=Budgets)
     server: WrittenServer | None = None
+    telemetry: TelemetrySection | None = TelemetrySection()
 
 
 WRITTEN: Final[type[Mapped]] = _Written
@@ -302,6 +308,7 @@ def _resolved(written: _Written, source: Source, file: Path) -> Config:
         breakers=None if written.breakers is None else written.breakers.breakers(),
         budgets=written.budgets.plan(written.environment),
         server=server_of(written.server, base),
+        telemetry=OFF if written.telemetry is None else written.telemetry.settings(),
     )
 
 

@@ -18,8 +18,10 @@ from guardrails.runs.context import current_frame, enter, leave
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator
+    from contextvars import Token
 
     from guardrails.enforcement.call import Call
+    from guardrails.runs.context import Frame
 
 
 async def execute_async(call: Call) -> Outcome:
@@ -66,14 +68,14 @@ class Items:
 
     def close(self, closing: BaseException) -> Outcome:
         """The outcome of leaving the body early, for the reason `closing`."""
-        token = enter(self._frame)
+        token = _enter(self._call, self._frame)
         try:
             if self._body is not None:
                 self._body.close()
         except BaseException as error:  # noqa: BLE001  # handed to the caller unchanged
             return _closed(self._call, closing, error)
         finally:
-            leave(token)
+            _leave(self._call, token)
         return _closed(self._call, closing)
 
     def _advance(self, step: Callable[[Generator[Any, Any, Any]], Any]) -> Any:
@@ -82,7 +84,7 @@ class Items:
             check_kill(call)
         except BaseException as fault:  # noqa: BLE001  # becomes the outcome
             return self.close(refusal_for(Phase.KILL, fault))
-        token = enter(self._frame)
+        token = _enter(self._call, self._frame)
         try:
             if self._body is None:
                 self._body = call.tool.function(*call.arguments.args, **call.arguments.kwargs)
@@ -93,7 +95,7 @@ class Items:
             return raised(call, error)
         finally:
             self._frame = current_frame() or self._frame
-            leave(token)
+            _leave(self._call, token)
 
 
 class AsyncItems:
@@ -114,14 +116,14 @@ class AsyncItems:
 
     async def close(self, closing: BaseException) -> Outcome:
         """The outcome of leaving the body early, for the reason `closing`."""
-        token = enter(self._frame)
+        token = _enter(self._call, self._frame)
         try:
             if self._body is not None:
                 await self._body.aclose()
         except BaseException as error:  # noqa: BLE001  # handed to the caller unchanged
             return _closed(self._call, closing, error)
         finally:
-            leave(token)
+            _leave(self._call, token)
         return _closed(self._call, closing)
 
     async def _advance(self, step: Callable[[AsyncGenerator[Any, Any]], Any]) -> Any:
@@ -130,7 +132,7 @@ class AsyncItems:
             check_kill(call)
         except BaseException as fault:  # noqa: BLE001  # becomes the outcome
             return await self.close(refusal_for(Phase.KILL, fault))
-        token = enter(self._frame)
+        token = _enter(self._call, self._frame)
         try:
             if self._body is None:
                 self._body = call.tool.function(*call.arguments.args, **call.arguments.kwargs)
@@ -143,7 +145,19 @@ class AsyncItems:
             return raised(call, error)
         finally:
             self._frame = current_frame() or self._frame
-            leave(token)
+            _leave(self._call, token)
+
+
+def _enter(call: Call, frame: Frame) -> Token[Frame | None]:
+    if call.span is not None:
+        call.span.enter()
+    return enter(frame)
+
+
+def _leave(call: Call, token: Token[Frame | None]) -> None:
+    leave(token)
+    if call.span is not None:
+        call.span.leave()
 
 
 def _closed(call: Call, closing: BaseException, error: BaseException | None = None) -> Outcome:

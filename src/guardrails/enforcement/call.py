@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from guardrails.errors import BudgetExceeded, RunKilled
     from guardrails.model.approval import ApprovalRequest, CallKey
     from guardrails.model.breakers import Reached
+    from guardrails.model.budget import Usage
     from guardrails.model.decision import Decision, Effect
     from guardrails.ports import Hold
     from guardrails.runs.run import Run
+    from guardrails.telemetry.calls import CallTelemetry
 
 
 class Call:
@@ -43,6 +45,8 @@ class Call:
         document: The input document of the latest decision.
         is_async: Whether it is made from a coroutine.
         may_wait: Whether it may wait here for people.
+        cost: What it cost, once it is settled.
+        span: What OpenTelemetry is told of it; None where the program uses none.
     """
 
     # Most calls have these as they are: to set each of them would take as long as the rest.
@@ -65,6 +69,8 @@ class Call:
     outcome: Outcome | None = None
     document: dict[str, Any] | None = None
     may_wait = False
+    cost: Usage | None = None
+    span: CallTelemetry | None = None
 
     def __init__(
         self,

@@ -62,6 +62,8 @@ def _event(call: Call, kind: str, now: int, detail: Mapping[str, Any]) -> Event:
         # Before a decision nobody has said what must be hidden, so nothing is shown.
         args = redact(call.arguments.document, decision.obligations)
         marks = labels(decision.obligations)
+    if call.span is not None:
+        detail = {**detail, **call.span.ids}
     return Event(
         kind,
         now,

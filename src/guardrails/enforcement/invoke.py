@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import uuid_utils
 
-from guardrails.enforcement import deciding, perform
+from guardrails.enforcement import deciding, perform, tracing
 from guardrails.enforcement.bodies import AsyncItems, Items, execute_async
 from guardrails.enforcement.call import Call
 from guardrails.enforcement.perform import PERFORM
@@ -116,7 +116,7 @@ class _Steps:
         try:
             self.phase = self._phases.send(answer)
         except StopIteration as done:
-            self.phase, self.outcome = None, done.value
+            self._end(done.value)
 
     def throw(self, fault: BaseException) -> None:
         """Go on with what the phase raised; raises it, as a refusal, where that ends the call."""
@@ -124,7 +124,16 @@ class _Steps:
         try:
             self.phase = self._phases.throw(refusal)
         except StopIteration as done:
-            self.phase, self.outcome = None, done.value
+            self._end(done.value)
+        except BaseException as ended:
+            if self._call.span is not None:
+                tracing.refused(self._call, ended)
+            raise
+
+    def _end(self, outcome: Outcome) -> None:
+        self.phase, self.outcome = None, outcome
+        if self._call.span is not None:
+            tracing.ended(self._call, outcome)
 
     def perform(self, *, until: Phase | None = None) -> None:
         """Perform phase after phase, up to the end or to `until`."""
@@ -203,6 +212,8 @@ def make(call: Call) -> Any:
         steps = _resumed(call, done, fault)
     else:
         if outcome is not None:
+            if call.span is not None:
+                tracing.ended(call, outcome)
             if outcome.error is not None:
                 raise outcome.error
             return outcome.value
@@ -240,6 +251,8 @@ async def make_async(call: Call) -> Any:
         steps = _resumed(call, done, fault)
     else:
         if outcome is not None:
+            if call.span is not None:
+                tracing.ended(call, outcome)
             if outcome.error is not None:
                 raise outcome.error
             return outcome.value
@@ -254,6 +267,8 @@ async def make_async(call: Call) -> Any:
 def _run_generator(call: Call) -> Generator[Any, Any, Any]:
     steps = _Steps(call)
     steps.perform(until=Phase.EXECUTE)
+    if call.span is not None:
+        call.span.leave()
     if steps.phase is not Phase.EXECUTE:
         return (yield from steps.stand_in())
     items = Items(call)
@@ -278,6 +293,8 @@ def _async_generator_function(holder: Holder) -> Callable[..., Any]:
         call = Call(holder.tool, args, kwargs, new_id(), is_async=True)
         steps = _Steps(call)
         await steps.perform_async(until=Phase.EXECUTE)
+        if call.span is not None:
+            call.span.leave()
         if steps.phase is not Phase.EXECUTE:
             for item in steps.stand_in():
                 yield item

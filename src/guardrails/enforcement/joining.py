@@ -80,6 +80,7 @@ def token_of(run: Run, tokens: RunTokens | None, expires_in: float) -> str:
         deadline=None if seconds is None else now + int(seconds * _NS),
         issued=now,
         expires=now + int(expires_in * _NS),
+        trace="" if run.telemetry is None else run.telemetry.traceparent(),
     )
     return tokens.sign(claims)
 

@@ -7,7 +7,15 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
-from guardrails.enforcement import breaking, deciding, events, resuming, top_up, workers
+from guardrails.enforcement import (
+    breaking,
+    deciding,
+    events,
+    resuming,
+    top_up,
+    tracing,
+    workers,
+)
 from guardrails.enforcement.definition import MISSING
 from guardrails.enforcement.lineage import lineage_of
 from guardrails.enforcement.lost_context import place_and_remedy
@@ -53,6 +61,8 @@ def find_run(call: Call) -> None:
         message = f"`{name}` was called outside of every run{place}"
         raise NoActiveRun(message, hint=remedy)
     call.run = run
+    if run.telemetry is not None:
+        call.span = run.telemetry.call(name, call.decision_id)
     if run.is_closed:
         message = f"`{name}` was called in run {run.id}, which has ended"
         raise RunClosed(
@@ -104,7 +114,7 @@ def find_approval(call: Call) -> ApprovalRequest | None:
 def request_approval(call: Call) -> ApprovalRequest:
     """The open request for exactly this call."""
     run = call.run
-    return run.governor.approvals.request(
+    request = run.governor.approvals.request(
         _known_key(call),
         demands=call.decision.approvals,
         tool=call.tool.facts.name,
@@ -115,6 +125,8 @@ def request_approval(call: Call) -> ApprovalRequest:
         revision=call.decision.revision,
         lineage=lineage_of(run),
     )
+    tracing.requested(call, request)
+    return request
 
 
 def tell(call: Call) -> ApprovalRequest:
@@ -126,14 +138,18 @@ def wait(call: Call) -> ApprovalRequest:
     """Block until the request is answered, a kill withdraws it, or the run's wait is over."""
     request = _asked(call)
     with _withdrawn_by_kill(call, request), call.run.waiting():
-        return call.run.governor.approvals.wait(request.id, call.run.wait or 0.0)
+        answered = call.run.governor.approvals.wait(request.id, call.run.wait or 0.0)
+    tracing.answered(call, answered)
+    return answered
 
 
 async def wait_async(call: Call) -> ApprovalRequest:
     """The same, without blocking the event loop."""
     request = _asked(call)
     with _withdrawn_by_kill(call, request), call.run.waiting():
-        return await call.run.governor.approvals.wait_async(request.id, call.run.wait or 0.0)
+        answered = await call.run.governor.approvals.wait_async(request.id, call.run.wait or 0.0)
+    tracing.answered(call, answered)
+    return answered
 
 
 def consume(call: Call) -> None:
@@ -145,6 +161,7 @@ def consume(call: Call) -> None:
     call.consumed = call.run.governor.approvals.consume(
         request.id, _live_key(call), call.decision.approvals
     )
+    tracing.used(call, request)
 
 
 def release(call: Call) -> None:
@@ -312,7 +329,8 @@ def settle(call: Call) -> None:
     effect = call.decision.effect.value
     call.run.settle(hold, step_of(facts.name, facts.operation, effect, kind))
     call.hold = None
-    breaking.finished(call, hold.cost)
+    call.cost = hold.cost
+    breaking.finished(call, call.cost)
 
 
 def record_outcome(call: Call) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from guardrails.enforcement import tracing
 from guardrails.errors import ApprovalPending, StateUnavailable
 from guardrails.model.call import Event
 from guardrails.model.canonical import digest
@@ -28,7 +29,7 @@ def ask(call: Call) -> ApprovalRequest:
     """The open request to raise it: one for all calls that meet it."""
     exhausted = _exhausted(call)
     run = call.run
-    return run.governor.approvals.request(
+    request = run.governor.approvals.request(
         _key(exhausted),
         demands=_demands(exhausted),
         tool=call.tool.facts.name,
@@ -39,6 +40,8 @@ def ask(call: Call) -> ApprovalRequest:
         revision="",
         about=RULE,
     )
+    tracing.requested(call, request)
+    return request
 
 
 def raise_limit(call: Call) -> None:
@@ -63,6 +66,7 @@ def raise_limit(call: Call) -> None:
     by = ", ".join(answer.by for answer in request.answers if answer.approved)
     if not governor.ledger.raise_limit(exhausted, request_id=request.id, by=by):
         return
+    tracing.raised(call, request)
     governor.record.write(
         Event(
             "budget.top_up",

@@ -76,6 +76,11 @@ def serve(fd: int) -> None:
             send(connection, message)
 
     try:
+        if "TRACEPARENT" in asked["environment"]:
+            # Only then: it is imported anew in each of these processes.
+            from guardrails.telemetry.carrying import go_on  # noqa: PLC0415  # see above
+
+            go_on(os.environ)
         tool = _asked_for(asked["module"], asked["name"])
         run = RemoteRun(asked["run"], asked["agent"], say)
         enter(Frame(run, object(), tool.facts.name, asked["key"]))  # type: ignore[arg-type]  # a part of them

@@ -19,6 +19,7 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
+from guardrails.enforcement import tracing
 from guardrails.enforcement.annotations import ANY, Check, Mismatch, resolve
 from guardrails.enforcement.json_form import NoJsonForm, to_document
 from guardrails.enforcement.parameter import scope_of
@@ -200,7 +201,7 @@ class _Worker:
             "key": call.idempotency_key,
             "arguments": call.arguments.document,
             "directory": os.getcwd(),  # noqa: PTH109  # a text
-            "environment": _environment(),
+            "environment": {**_environment(), **tracing.carrier(call)},
             "path": sys.path,
         }
         self._check = _found(call.tool)

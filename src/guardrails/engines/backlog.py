@@ -46,6 +46,10 @@ class Backlog(Generic[T]):
         self._thread: threading.Thread | None = None
         self.dropped = 0
 
+    def __len__(self) -> int:
+        """How many items wait."""
+        return len(self._items)
+
     def put(self, item: T) -> bool:
         """Whether `item` was taken; never blocks for longer than another `put`."""
         with self._changed:

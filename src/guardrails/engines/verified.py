@@ -185,6 +185,10 @@ class VerifiedEngine:
                 suspected=tuple(self._suspected),
             )
 
+    def waiting(self) -> int:
+        """How many samples wait for the other engine."""
+        return len(self._backlog)
+
     def drain(self, seconds: float = 5.0) -> bool:
         """Wait until every sample is checked; whether that was reached in time."""
         return self._backlog.drain(seconds)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from guardrails.model.facts import AgentFacts, Mode
     from guardrails.model.kill import Kill
     from guardrails.model.money import Money
-    from guardrails.ports import Enforcer, Hold
+    from guardrails.ports import Enforcer, Hold, RunTelemetry
     from guardrails.runs.breakers import RunBreakers
 
 
@@ -59,6 +59,7 @@ class Run:
         ancestry: Its ancestors as policy sees them, outermost first, without itself.
         subject: What a kill is matched against, between calls.
         constants: For enforcement, which keeps here what it works out once for each tool.
+        telemetry: What its calls are told to; None where the program uses no OpenTelemetry.
     """
 
     __slots__ = (
@@ -88,6 +89,7 @@ class Run:
         "principal",
         "run_ids",
         "subject",
+        "telemetry",
         "terms",
         "wait",
     )
@@ -122,6 +124,7 @@ class Run:
         self.breakers = breakers
         self.terms: tuple[Terms, ...] = tuple(terms)
         self.named = named
+        self.telemetry: RunTelemetry | None = None
         # Open, without ancestors and without a fault: what most calls meet, looked at once.
         self._plain = False
         self.run_ids: tuple[str, ...] = (id,)
@@ -289,6 +292,8 @@ class Run:
         if self._state is not RunState.OPEN:
             raise self._closed(self, None)
         self.governor.ledger.spend(self.id, usage)
+        if self.telemetry is not None:
+            self.telemetry.spent(usage)
         for run in self._chain():
             if run.breakers is not None:
                 run.breakers.spent(usage.micro_usd)

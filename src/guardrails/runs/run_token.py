@@ -72,6 +72,7 @@ class Claims(NamedTuple):
         deadline: UTC nanoseconds at which its time is over; None: never.
         issued: UTC nanoseconds at which the token was made.
         expires: UTC nanoseconds until which a process can join with it.
+        trace: The W3C ``traceparent`` under which what is traced there belongs; empty: none.
     """
 
     environment: str
@@ -84,6 +85,7 @@ class Claims(NamedTuple):
     deadline: int | None
     issued: int
     expires: int
+    trace: str = ""
 
 
 class RunTokens:

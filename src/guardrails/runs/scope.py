@@ -58,6 +58,8 @@ class RunScope:
                 self._run.close()
                 raise
         self._token = enter(Frame(self._run))
+        if self._run.telemetry is not None:
+            self._run.telemetry.opened()
         return self._run
 
     def __exit__(
@@ -66,6 +68,8 @@ class RunScope:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if self._run.telemetry is not None:
+            self._run.telemetry.closed(exc)
         if self._token is not None:
             leave(self._token)
             self._token = None
