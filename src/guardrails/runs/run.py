@@ -1,4 +1,7 @@
-"""A run: one task of one agent, with its account, its clock and its kill."""
+"""A run: one task of one agent, with its account, its clock and its kill.
+
+A little over 500 lines, since all of it works on the state of the one object.
+"""
 
 from __future__ import annotations
 

@@ -33,6 +33,9 @@ class Settings:
     arguments: bool = False
     results: bool = False
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "spans", Spans(self.spans))
+
 
 DEFAULT_SETTINGS: Final = Settings()
 OFF: Final = Settings(spans=Spans.NONE, metrics=False)
