@@ -174,6 +174,39 @@ class ServiceClient:
         with self._connections() as connections:
             return self._asked(connections, url, sent, limit=limit, wait=wait)
 
+    def post(self, resource: str, body: bytes, headers: Mapping[str, str]) -> None:
+        """Give `body` to the service; it returns once the service has taken it, with a 2xx.
+
+        A redirect is no such answer, and is not followed.
+
+        Args:
+            resource: Its path below the service's URL.
+            body: What is sent.
+            headers: Besides the service's own.
+
+        Raises:
+            ServiceError: It was not taken, or nobody knows.
+        """
+        url = f"{self.service.url.rstrip('/')}/{resource.lstrip('/')}"
+        try:
+            with self._connections() as connections:
+                response = connections.request(
+                    "POST",
+                    url,
+                    body=body,
+                    headers={**self._own_headers(), **headers},
+                    preload_content=False,
+                    redirect=False,
+                    timeout=urllib3.Timeout(connect=CONNECT, read=self.service.timeout),
+                )
+                response.close()
+        except urllib3.exceptions.HTTPError as error:
+            raise self._error(f"cannot be reached: {_said(error)}") from error
+        except (OSError, ValueError) as error:
+            raise self._error(f"cannot be reached: {error}") from error
+        if response.status // 100 != 2:  # noqa: PLR2004  # as HTTP has it
+            raise self._error(f"answered {response.status}", response.status)
+
     def _asked(
         self,
         connections: urllib3.PoolManager,
