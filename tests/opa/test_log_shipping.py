@@ -243,6 +243,7 @@ def test_an_entry_is_field_by_field_what_opa_posts(opa, tmp_path):
             service.wait_for(1)
     (theirs,) = service.entries
     ours = entry_of(event(1), labels={**theirs["labels"]}, path=theirs["path"])
+    assert ours is not None
     for field in ("labels", "path", "input", "result"):
         assert ours[field] == theirs[field]
     assert set(theirs["labels"]) == {"id", "version", "region"}
