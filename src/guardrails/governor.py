@@ -1,4 +1,7 @@
-"""The composition root: one object that holds every service, and opens runs."""
+"""The composition root: one object that holds every service, and opens runs.
+
+A little over 500 lines, so that what a program may ask of it is read in one place.
+"""
 
 from __future__ import annotations
 

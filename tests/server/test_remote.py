@@ -5,13 +5,16 @@ from __future__ import annotations
 import http.server
 import json
 import threading
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
 
+from guardrails.audit.exact_json import exact_json
 from guardrails.cli import app
 from guardrails.cli.approvals_remote import _request_of
 from guardrails.errors import StateUnavailable
+from guardrails.model.lineage import RunTerms
 from guardrails.server.documents import document_of
 
 
@@ -64,6 +67,20 @@ def test_a_redirect_is_not_followed_with_the_token(project):
         thread.join()
     assert len(came) == 1
     assert "/stolen" not in came[0][0]
+
+
+def test_the_runs_of_a_request_and_its_question_are_part_of_what_is_shown(project):
+    request = replace(
+        project.ask(amount=3),
+        question="which order?",
+        lineage=(RunTerms("r-1", "billing", "enforce", ("eu",), {"usd": 5}, {"usd": 2}),),
+        origin="ap-000000000000",
+    )
+    document = json.loads(exact_json(document_of(request)))
+    assert _request_of(document).digest == request.digest
+    document["lineage"][0]["mode"] = "observe"
+    with pytest.raises(StateUnavailable, match="not what its digest is of"):
+        _request_of(document)
 
 
 @pytest.mark.parametrize("path", ["args", "demands", "principal", "call_key"])

@@ -17,6 +17,7 @@ from guardrails.approvals.table import UnknownRequest
 from guardrails.errors import ConfigError, StateUnavailable
 from guardrails.model.approval import ApprovalRequest, ApprovalState, ApprovalStep, Escalation
 from guardrails.model.decision import ApprovalDemand
+from guardrails.model.lineage import terms_of
 from guardrails.webhooks.endpoint import is_loopback
 
 if TYPE_CHECKING:
@@ -135,6 +136,7 @@ def _request_of(document: Mapping[str, Any]) -> ApprovalRequest:
         )
         given["escalation"] = tuple(Escalation(**each) for each in given["escalation"])
         given["steps"] = tuple(ApprovalStep(**each) for each in given["steps"])
+        given["lineage"] = tuple(map(terms_of, given["lineage"]))
         request = ApprovalRequest(**given)
         fits = request.digest == document["digest"] and request.key_of_shown() == request.call_key
     except (TypeError, KeyError, AttributeError, ValueError) as error:

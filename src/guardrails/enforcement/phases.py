@@ -3,7 +3,8 @@
 This is the one place that knows both. It does no I/O: :func:`phases` is a
 generator that names the next phase, and a shell (``invoke``) performs it and
 sends back what came of it. What a phase raises is thrown back in here, after
-:func:`refusal_for` has turned it into a refusal.
+:func:`refusal_for` has turned it into a refusal. These are more than 500 lines, since an
+order is read as one.
 
 ::
 

@@ -94,6 +94,19 @@ class Step(BaseModel):
     channel: str
 
 
+class Run(BaseModel):
+    """A run in which the call was made, or one of its ancestors, as it was then."""
+
+    id: str
+    agent: str
+    mode: str
+    labels: list[str]
+    limits: dict[str, int] = Field(
+        description="usd in micro-dollars, tokens, calls, seconds in nanoseconds."
+    )
+    left: dict[str, int] = Field(description="What was left of them.")
+
+
 class RequestDocument(BaseModel):
     """A request as it stands, with all that its digest is of."""
 
@@ -114,6 +127,10 @@ class RequestDocument(BaseModel):
     call_key: str
     nonce: str
     idempotency_key: str
+    question: str = Field(description="What the tool asks, where it is about that; else empty.")
+    lineage: list[Run] = Field(description="The runs, outermost first.")
+    origin: str | None = Field(description="The request in whose place this one came.")
+    successor: str | None = Field(description="The request that came in the place of this one.")
     previous: str | None
     previous_outcome: str | None
     outcome: str | None
@@ -153,6 +170,7 @@ def document_of(request: ApprovalRequest) -> dict[str, Any]:
         nonce=request.nonce,
         idempotency_key=request.idempotency_key,
         outcome=request.outcome,
+        successor=request.successor,
         steps=[
             {
                 "kind": step.kind,

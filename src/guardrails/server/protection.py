@@ -95,7 +95,7 @@ class Protection:
         given = headers.getlist("authorization")
         try:
             if len(given) > 1:
-                raise Unknown("there are several headers `Authorization`")  # noqa: TRY301
+                raise Unknown("there are several headers `Authorization`")  # noqa: TRY301  # told below, as what `caller` raises
             caller = self._callers.caller(given[0] if given else None)
         except Unknown as error:
             return self._unknown(scope, error)
