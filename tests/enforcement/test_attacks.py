@@ -260,7 +260,7 @@ def test_an_interrupt_at_any_step_of_the_shell_leaves_no_hold(monkeypatch) -> No
         return "done"
 
     send = _Steps.send
-    monkeypatch.setattr(invoke, "_run", by_phases)
+    monkeypatch.setattr(invoke, "make", by_phases)
     for step in range(6):
         its = testing.governor()
         countdown = [step]
@@ -336,14 +336,15 @@ def test_an_error_that_cannot_be_shown_still_refuses_and_releases() -> None:
     assert kinds(its) == ["call.refused"]
 
 
-def test_endless_recursion_through_a_tool_leaves_no_hold_or_closes_the_run() -> None:
+@pytest.mark.parametrize("frames", [*range(380, 410), 700])
+def test_endless_recursion_through_a_tool_leaves_no_hold_or_closes_the_run(frames) -> None:
     @gr.governed_tool(name="again")
     def again() -> None:
         again()
 
     its = testing.governor()
     limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(400)
+    sys.setrecursionlimit(frames)
     try:
         with testing.run(governor=its) as run:
             with pytest.raises((RecursionError, gr.Refusal)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import tracemalloc
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 import guardrails as gr
 from guardrails import testing
 from guardrails.audit.memory import MemoryRecord
+
+SOAK = os.environ.get("GUARDRAILS_SOAK") == "1"
 
 ALLOWED = 64 * 1024
 """Bytes: less than a tenth of a byte a call in the long test."""
@@ -41,10 +44,7 @@ def growth(calls: int) -> int:
             tracemalloc.stop()
 
 
-def test_some_thousand_calls_leave_nothing_behind():
-    assert growth(5_000) < ALLOWED
-
-
 @pytest.mark.soak
+@pytest.mark.timeout(1_800)
 def test_a_million_calls_leave_nothing_behind():
-    assert growth(1_000_000) < ALLOWED
+    assert growth(1_000_000 if SOAK else 5_000) < ALLOWED

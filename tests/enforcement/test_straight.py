@@ -197,7 +197,7 @@ def test_a_plain_call_goes_straight(is_async, monkeypatch):
 class FakeCall:
     """As much of a call as the phases look at."""
 
-    hold = key = would = outcome = None
+    hold = key = would = outcome = resumed = None
 
     def __init__(self, decision: Decision, mode: Mode) -> None:
         self.decision = decision

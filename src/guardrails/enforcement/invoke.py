@@ -168,6 +168,15 @@ class _Steps:
         return () if value is None else value
 
 
+def _require_room(frames: int = 14) -> None:
+    """Raise ``RecursionError`` where the stack is too full for a call to be ended in order.
+
+    A call that has taken a hold needs a few frames to give it back, whatever went wrong.
+    """
+    if frames:
+        _require_room(frames - 1)
+
+
 _TO_DECISION: Final = STRAIGHT[: STRAIGHT.index(Phase.DECIDE) + 1]
 _TO_BODY: Final = STRAIGHT[len(_TO_DECISION) : STRAIGHT.index(Phase.EXECUTE)]
 
@@ -190,6 +199,7 @@ def _resumed(call: Call, done: int, fault: BaseException | None) -> _Steps:
 
 def make(call: Call) -> Any:
     """Make a call of a plain function."""
+    _require_room()
     # Most calls go straight. They need no generator that names their phases; whatever turns
     # up on the way, the generator is led to where they are, and goes on from there.
     done = 0
@@ -224,6 +234,7 @@ def make(call: Call) -> Any:
 
 async def make_async(call: Call) -> Any:  # noqa: PLR0912  # the straight way, step by step
     """Make a call of a coroutine function."""
+    _require_room()
     done = 0
     outcome: Outcome | None = None
     try:
@@ -265,6 +276,7 @@ async def make_async(call: Call) -> Any:  # noqa: PLR0912  # the straight way, s
 
 
 def _run_generator(call: Call) -> Generator[Any, Any, Any]:
+    _require_room()
     steps = _Steps(call)
     steps.perform(until=Phase.EXECUTE)
     if call.span is not None:
@@ -290,6 +302,7 @@ def _run_generator(call: Call) -> Generator[Any, Any, Any]:
 def _async_generator_function(holder: Holder) -> Callable[..., Any]:
     # The shell has to be the async generator function itself: those cannot delegate.
     async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+        _require_room()
         call = Call(holder.tool, args, kwargs, new_id(), is_async=True)
         steps = _Steps(call)
         await steps.perform_async(until=Phase.EXECUTE)
