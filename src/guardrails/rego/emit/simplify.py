@@ -171,7 +171,11 @@ def _is_kept_for_nobody(unit: Unit, node: Set, behind: Body, uses: Counter[str])
         isinstance(work, If)
         and work.condition == f"{node.name} is N"
         and uses[node.name] == _KEEPING
-        and not any(unit.may_raise(text) for each in work.body for text in residual.texts(each))
+        and not any(
+            unit.may_raise(text)
+            for each in residual.walk(work.body)
+            for text in residual.texts(each)
+        )
     )
 
 
