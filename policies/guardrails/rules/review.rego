@@ -24,21 +24,24 @@ reviewed if {
 	input.agent.environment in exempt
 }
 
-# The whole of the day named still counts, in UTC. Both days are compared as numbers, 20261231,
-# so that no text has to be parsed as a time.
-reviewed if {
-	day := time.date(clock)
-	((day[0] * 10000) + (day[1] * 100)) + day[2] <= due
-}
+# The whole of the day named still counts, in UTC.
+reviewed if clock < due
 
-due := to_number(replace(review_by, "-", "")) if {
+# The first instant after that day. 29 February stands in every year: where there is none, it
+# means the 28th. What the clock can say ends on 11 April 2262.
+due := 9223372036854775808 if {
+	day >= "2262-04-11"
+} else := time.parse_rfc3339_ns(concat("", [substring(day, 0, 4), "-03-01T00:00:00Z"])) if {
+	endswith(day, "-02-29")
+} else := time.parse_rfc3339_ns(concat("", [day, "T00:00:00Z"])) + 86400000000000
+
+day := review_by if {
 	review_by := data.guardrails_data.agents[input.agent.id].review_by
 	is_string(review_by)
 	regex.match(full_date, review_by)
 }
 
-# RFC 3339's full-date from the year 2000 on. 29 February stands in every year: where there is
-# none, it means the 28th.
+# RFC 3339's full-date from the year 2000 on.
 full_date := concat("", [
 	`^2[0-9]{3}-(`,
 	`(0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|`,
@@ -47,7 +50,7 @@ full_date := concat("", [
 	`)$`,
 ])
 
-# What time.date can take: whole nanoseconds from 1970 to 2262.
+# Whole nanoseconds from 1970 to 2262.
 clock := input.time if {
 	is_number(input.time)
 	input.time >= 0

@@ -33,6 +33,26 @@ test_an_overdue_review_denies if {
 	not reviewed("prod", "2025-12-31", noon)
 }
 
+test_29_february_stands_in_every_year if {
+	# To the end of that day in 2028, to the end of the 28th in 2027.
+	reviewed("prod", "2028-02-29", 1835481599999999999)
+	not reviewed("prod", "2028-02-29", 1835481600000000000)
+	reviewed("prod", "2027-02-29", 1803859199999999999)
+	not reviewed("prod", "2027-02-29", 1803859200000000000)
+	not reviewed("prod", "2028-02-28", 1835395200000000000)
+}
+
+test_a_review_beyond_the_clock_passes if {
+	# 2262-04-11T23:47:16.854775807Z, the last instant that the clock can say.
+	last := 9223372036854775807
+	every day in ["2262-04-11", "2262-04-12", "2264-02-29", "2300-02-29", "2999-12-31"] {
+		reviewed("prod", day, last)
+	}
+	not reviewed("prod", "2262-04-10", last)
+	reviewed("prod", "2262-04-10", 9223286399999999999)
+	not reviewed("prod", "2262-04-10", 9223286400000000000)
+}
+
 test_only_known_environments_are_exempt if {
 	every environment in ["dev", "test", "staging", "demo"] {
 		reviewed(environment, "2025-12-31", noon)

@@ -95,6 +95,7 @@ RESULTS: Final = {
     "object.keys": Shape(Kind.SET),
     "object.union": Shape(Kind.OBJECT),
     "time.date": array_of(NUMBER),
+    "time.parse_rfc3339_ns": NUMBER,
 }
 """What these builtins give where they do not refuse their arguments."""
 

@@ -46,8 +46,10 @@ def compared(operator: str) -> Form:
         if told is not None:
             return Known(told)
         texts = f"{walk.text(a)} {operator} {walk.text(b)}"
-        if all(walk.shape(arg).is_only(Kind.NUMBER) for arg in args):
-            return Test(texts)
+        for kind in (Kind.NUMBER, Kind.STRING):
+            # Python orders texts by their code points, which is the order of their UTF-8.
+            if all(walk.shape(arg).is_only(kind) for arg in args):
+                return Test(texts)
         return Test(f"compare({walk.text(a)}, {walk.text(b)}) {operator} 0")
 
     return form
