@@ -41,6 +41,7 @@ from guardrails.rego.emit.shapes import (
     Shape,
     array_of,
     set_of,
+    whole,
 )
 from guardrails.rego.values import UNDEFINED, RegoSet
 
@@ -144,10 +145,14 @@ def _count(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
     if not walk.shape(value).is_only(Kind.ARRAY | Kind.OBJECT | Kind.SET | Kind.STRING):
         return None
     text = walk.raw_text(value) or walk.text(value)
-    found = walk.bind(f"len({text})", NUMBER)
+    found = walk.bind(f"len({text})", whole(int(walk.shape(value).filled), _LONGEST))
     if isinstance(value, Variable) and not value.changes:
         walk.facts["count", found.name] = text  # whether there is anything is told without
     return found
+
+
+_LONGEST: Final = 1 << 62
+"""No text or collection is longer."""
 
 
 def _member(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:

@@ -196,6 +196,8 @@ def in_place(
     walk.blocks(blocks)
     walk.leaving = None
     value = finished(walk, frame.env[local])
+    if isinstance(value, Variable) and len(function.params) == ir.RULE_PARAMETERS:
+        walk.fixed.add(value.name)
     walk.frame, walk.where = caller, where
     return value
 

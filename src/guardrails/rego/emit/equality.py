@@ -68,6 +68,8 @@ def _with_constant(  # noqa: C901, PLR0912  # one branch a kind of constant
 ) -> Known | Test | None:
     value = b.value
     kind = type(value)
+    if shape.filled and kind in (str, list, dict, RegoSet) and not len(value):
+        return Known(value=False)
     if kind is bool:
         if isinstance(a, Test):
             return a if value else Test(f"not ({a.text})", a.fails, a.holds)

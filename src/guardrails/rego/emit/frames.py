@@ -49,6 +49,8 @@ class Region:
         facts: What was known there.
         slot: A place just before that, for code.
         writes: What was written since then into locals that are read behind it.
+        filling: A local that is there wherever the block was left so far, and what it holds
+            there: the block goes on only where it is not there yet.
     """
 
     behind: frozenset[int]
@@ -58,6 +60,7 @@ class Region:
     facts: dict[object, object] = field(default_factory=dict)
     slot: residual.Slot | None = None
     writes: dict[int, list[tuple[Abstract, residual.Slot]]] = field(default_factory=dict)
+    filling: tuple[int, Variable] | None = None
 
 
 @dataclass(slots=True, eq=False)

@@ -35,6 +35,9 @@ def compared(operator: str) -> Form:
 
     def form(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
         a, b = args
+        told = _told(operator, span_of(walk.shape(a)), span_of(walk.shape(b)))
+        if told is not None:
+            return Known(told)
         if isinstance(b, Known) and b.value == 0 and isinstance(a, Variable):
             gap = walk.facts.get(("difference", a.name))
             if isinstance(gap, str):
@@ -42,9 +45,6 @@ def compared(operator: str) -> Form:
             counted = walk.facts.get(("count", a.name))
             if isinstance(counted, str) and operator == ">":
                 return Test(f"not not {counted}")
-        told = _told(operator, span_of(walk.shape(a)), span_of(walk.shape(b)))
-        if told is not None:
-            return Known(told)
         texts = f"{walk.text(a)} {operator} {walk.text(b)}"
         for kind in (Kind.NUMBER, Kind.STRING):
             # Python orders texts by their code points, which is the order of their UTF-8.

@@ -90,6 +90,7 @@ class Shape:
         only: The value itself, where there is only one.
         span: The least and the largest number that it may be, where it is an ``int``. It says
             nothing of values that are no numbers.
+        filled: It is not empty where it is a text or a collection.
     """
 
     kinds: Kind
@@ -99,6 +100,7 @@ class Shape:
     named: bool = False
     only: object = field(default=UNKNOWN, hash=False)
     span: tuple[int, int] | None = None
+    filled: bool = False
 
     def is_only(self, kinds: Kind) -> bool:
         """Whether no value has a kind beside `kinds`."""
@@ -189,8 +191,6 @@ def whole(least: int, most: int) -> Shape:
 
 def span_of(shape: Shape) -> tuple[int, int] | None:
     """From where to where whole numbers of `shape` go; None if there may be others."""
-    if type(shape.only) is int and shape.kinds == Kind.NUMBER:
-        return shape.only, shape.only
     return shape.span if shape.kinds == Kind.NUMBER else None
 
 
@@ -205,7 +205,7 @@ def join(a: Shape, b: Shape) -> Shape:
         return a
     if not a.kinds:
         return b
-    if a.span != b.span:
+    if a.span != b.span or a.filled != b.filled:
         return _joint(a, b, _joined_fields(a, b))
     if b.kinds == a.kinds and not a.fields and a.only is UNKNOWN and _same_parts(a, b):
         return a
@@ -231,6 +231,7 @@ def _joint(a: Shape, b: Shape, fields: Mapping[str, Shape]) -> Shape:
         _is_named(a) and _is_named(b),
         a.only if same and a.kinds | Kind.UNDEFINED == b.kinds | Kind.UNDEFINED else UNKNOWN,
         _joined_spans(a, b),
+        (a.filled or not a.may_be(_SIZED)) and (b.filled or not b.may_be(_SIZED)),
     )
 
 
@@ -253,6 +254,7 @@ def _same_text(a: object, b: object) -> bool:
 
 
 _COLLECTIONS: Final = Kind.ARRAY | Kind.OBJECT | Kind.SET
+_SIZED: Final = _COLLECTIONS | Kind.STRING
 
 
 def _joined_items(a: Shape, b: Shape, fields: Mapping[str, Shape]) -> Shape | None:
@@ -293,9 +295,16 @@ def joined(shapes: Iterable[Shape]) -> Shape | None:
 
 
 _NO_ITEMS: Final = Shape(Kind(0), json=True)
+_LARGE: Final = 1 << 62
 _SCALARS: Final = {
-    kind: Shape(kind, json=True)
+    (kind, sign): Shape(
+        kind,
+        json=True,
+        span={0: (0, 0), 1: (1, _LARGE)}.get(sign) if kind is Kind.NUMBER else None,
+        filled=kind is Kind.STRING and sign == 1,
+    )
     for kind in (Kind.NULL, Kind.FALSE, Kind.TRUE, Kind.NUMBER, Kind.STRING)
+    for sign in (None, 0, 1)
 }
 _MANY: Final = 16
 """Items of which the values are not kept apart."""
@@ -318,7 +327,7 @@ class Shapes:
         """
         kind = kind_of(value)
         if kind not in _COLLECTIONS:
-            return _SCALARS[kind] if loose else Shape(kind, json=True, only=value)
+            return _SCALARS[kind, _sign(value)] if loose else _scalar(value, kind)
         if depth >= _DEEPEST:
             return Shape(kind)
         found = self._found.get((id(value), loose))
@@ -333,18 +342,21 @@ class Shapes:
 
     def _of_collection(self, value: Value, kind: Kind, *, loose: bool, depth: int) -> Shape:
         loose = loose or len(value) > _MANY
+        filled = len(value) > 0
         if kind is not Kind.OBJECT:
             items = self._joined(value, loose=loose, depth=depth)
-            return self._one(Shape(kind, items, json=items.json and kind is Kind.ARRAY))
+            json = items.json and kind is Kind.ARRAY
+            return self._one(Shape(kind, items, json=json, filled=filled))
         named = all(type(key) is str for key in value)
         if not named or len(value) > _WIDEST:
             items = self._joined(value, loose=loose, depth=depth)
-            return self._one(Shape(kind, items, json=named and items.json, named=named))
+            json = named and items.json
+            return self._one(Shape(kind, items, json=json, named=named, filled=filled))
         fields = {
             str(key): self.of(item, loose=loose, depth=depth + 1) for key, item in value.items()
         }
         json = all(shape.json for shape in fields.values())
-        return self._one(Shape(kind, _NO_ITEMS, fields, json, named=True))
+        return self._one(Shape(kind, _NO_ITEMS, fields, json, named=True, filled=filled))
 
     def _joined(self, value: Value, *, loose: bool, depth: int) -> Shape:
         items = value.values() if type(value) is dict else value
@@ -357,11 +369,26 @@ class Shapes:
     def _one(self, shape: Shape) -> Shape:
         """The one shape that is like `shape`, so that joining it with itself costs nothing."""
         parts = tuple((name, id(each)) for name, each in shape.fields.items())
-        key = (shape.kinds, id(shape.item), parts, shape.json, shape.named)
+        key = (shape.kinds, id(shape.item), parts, shape.json, shape.named, shape.filled)
         return self._same.setdefault(key, shape)
 
 
 _DEEPEST: Final = 64
+
+
+def _scalar(value: Value, kind: Kind) -> Shape:
+    """Of one scalar."""
+    span = (value, value) if type(value) is int else None
+    return Shape(kind, json=True, only=value, span=span, filled=type(value) is str and value != "")
+
+
+def _sign(value: Value) -> int | None:
+    """0 of zero and the empty text, 1 of a number above it, if it is not large, and of other texts."""
+    if type(value) is str:
+        return 1 if value else 0
+    if type(value) is int and 0 <= value <= _LARGE:
+        return 1 if value else 0
+    return None
 
 
 def shape_of(value: Value) -> Shape:

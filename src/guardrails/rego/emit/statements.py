@@ -228,6 +228,8 @@ def _is_defined(walk: Walk, statement: ir.IsDefined | ir.IsUndefined) -> None:
             walk.fail()
         return
     assert isinstance(value, Variable)  # noqa: S101  # nothing else may be either
+    region = walk.frame.regions[-1]
+    first = not region.conditional
     walk.require(f"{value.name} is {'not ' if wanted else ''}U")
     # From here on, in this block, that much is known of it.
     if wanted:
@@ -235,6 +237,8 @@ def _is_defined(walk: Walk, statement: ir.IsDefined | ir.IsUndefined) -> None:
         alone = shape.only is not UNKNOWN and local not in walk.frame.pins
         walk.frame.env[local] = Known(shape.only) if alone else replace(value, shape=shape)
     elif local not in walk.frame.pins:
+        if first:
+            region.filling = local, replace(value, shape=shape.without(Kind.UNDEFINED))
         walk.frame.env[local] = Missing("" if value.raw else value.name)
 
 

@@ -308,6 +308,7 @@ class Walk(Texts):
     def conditional(self, region: Region) -> None:
         """From here on `region` may have been left."""
         if region.conditional:
+            region.filling = None  # here it may not be there yet
             return
         region.conditional = True
         self.uncertain += 1
@@ -334,6 +335,9 @@ class Walk(Texts):
         self.uncertain -= 1
         self.frame.env[:] = region.env
         self.facts = region.facts
+        if region.filling is not None and region.filling[0] in region.writes:
+            local, value = region.filling
+            self.frame.env[local] = value
         for local, writes in region.writes.items():
             self._meet(region, local, writes)
 
