@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from guardrails.rego.emit import residual
 from guardrails.rego.emit.conditions import negated
 from guardrails.rego.emit.residual import Do, For, Group, If, Jump, Node, Return, Set, Slot, Stop
+from guardrails.rego.emit.truths import truths
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +31,34 @@ def simplified(unit: Unit, nodes: Body) -> Body:
     nodes = _flat(nodes, left)
     if not unit.settings.optimised:
         return nodes
+    for node in residual.walk(nodes):
+        if isinstance(node, Group | For):
+            group = node.body if isinstance(node, For) else node
+            _fall_through(group.body, group)
+    left = {id(node.group) for node in residual.walk(nodes) if isinstance(node, Jump)}
+    nodes = _flat(nodes, left)
+    nodes = _in_rounds(unit, nodes)
+    truths(unit, nodes)
+    nodes = _in_rounds(unit, nodes)
+    _sink(nodes)
+    for node in list(residual.walk(nodes)):
+        if isinstance(node, For):
+            _stop_early(unit, node)
+    return nodes
+
+
+def _fall_through(body: Body, group: Group) -> None:
+    """Leave out jumps behind `group` from where its code ends anyway."""
+    last = body[-1] if body else None
+    if isinstance(last, Jump) and last.group is group:
+        body.pop()
+    elif isinstance(last, If):
+        _fall_through(last.body, group)
+        _fall_through(last.orelse, group)
+
+
+def _in_rounds(unit: Unit, nodes: Body) -> Body:
+    """`nodes`, shortened until nothing more is found."""
     for _ in range(_MOST_ROUNDS):
         size = _size(nodes)
         uses = _uses(nodes)
@@ -38,10 +67,6 @@ def simplified(unit: Unit, nodes: Body) -> Body:
         nodes = _folded(unit, nodes, uses)
         if _size(nodes) == size:
             break
-    _sink(nodes)
-    for node in list(residual.walk(nodes)):
-        if isinstance(node, For):
-            _stop_early(unit, node)
     return nodes
 
 
@@ -387,10 +412,10 @@ def _unflag(unit: Unit, before: Body, node: If, uses: Counter[str]) -> None:
     ``n = True; if a: n = False; if n: body`` is ``if not (a): body``, and so for a value that
     is there or not.
     """
-    asked = re.fullmatch(r"(?:([a-z]\d+)|([a-z]\d+) is (not )?U)", node.condition)
-    if asked is None:
+    asked = re.fullmatch(r"(not )?([a-z]\d+)( is U| is not U)?", node.condition)
+    if asked is None or (asked[1] and asked[3]):
         return
-    name = asked[1] or asked[2]
+    name = asked[2]
     place = _setting(unit, before, name) if uses[name] == 1 else None
     if place is None:
         return
@@ -399,7 +424,7 @@ def _unflag(unit: Unit, before: Body, node: If, uses: Counter[str]) -> None:
     if start is None:
         return
     pair = (before[start].value, setting.body[0].value)  # type: ignore[attr-defined]  # both Set
-    wanted = _BY_FLAG.get(("" if asked[1] else f"is {asked[3] or ''}U", *pair))
+    wanted = _BY_FLAG.get(((asked[1] or asked[3] or "").strip(), *pair))
     if wanted is None:
         return
     condition = setting.condition  # type: ignore[attr-defined]  # an If, which has one
@@ -437,6 +462,9 @@ def _setting(unit: Unit, before: Body, name: str) -> int | None:
 
 _BY_FLAG: Final = {
     ("", "True", "False"): False,
+    ("", "False", "True"): True,
+    ("not", "True", "False"): True,
+    ("not", "False", "True"): False,
     ("is U", "U", "True"): False,
     ("is U", "U", "False"): False,
     ("is not U", "U", "True"): True,
