@@ -43,6 +43,7 @@ from guardrails.rego.emit.shapes import (
     set_of,
     whole,
 )
+from guardrails.rego.emit.sorting import sort
 from guardrails.rego.values import UNDEFINED, RegoSet
 
 if TYPE_CHECKING:
@@ -296,42 +297,6 @@ _TYPE_NAMES: Final = {
 }
 
 
-def _sort(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
-    (value,) = args
-    raw = walk.raw_text(value)
-    if raw is None:
-        return None
-    items, text = walk.shape(value).items(), f"members({raw})"
-    if items.is_only(Kind.STRING):
-        text = f"sorted({raw})"
-    elif _in_columns(items):
-        names = walk.unit.getter(sorted(items.fields))
-        text = f"arranged({raw}, {names})"
-    if items.is_only(Kind.OBJECT) and items.items().is_only(Kind.SCALAR):
-        text = f"copies({text})"
-    elif not items.is_only(Kind.SCALAR):
-        text = f"fresh({text})"
-    found = walk.bind(text, array_of(items))
-    walk.own.add(found.name)  # its members are no longer those of the set
-    walk.fixed.add(found.name)
-    return found
-
-
-def _in_columns(shape: Shape) -> bool:
-    """Whether Python orders objects of this shape as Rego does, by the tuples of their values."""
-    return (
-        shape.is_only(Kind.OBJECT)
-        and bool(shape.fields)
-        and _is_closed(shape)
-        and all(
-            each.is_only(Kind.STRING)
-            or each.is_only(Kind.NUMBER)
-            or (each.is_only(Kind.ARRAY) and each.items().is_only(Kind.STRING))
-            for each in shape.fields.values()
-        )
-    )
-
-
 def _keys(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
     (value,) = args
     if not walk.shape(value).is_only(Kind.OBJECT):
@@ -339,7 +304,7 @@ def _keys(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
     if isinstance(value, ObjectLiteral):
         return None
     shape, text = walk.shape(value), walk.text(value)
-    if _is_closed(shape):
+    if shape.closed:
         return Known(RegoSet(shape.fields))
     named = shape.named or shape.json
     found = walk.bind(f"keys({text})", set_of(STRING if named else DEFINED), raw=True)
@@ -353,7 +318,7 @@ def _union(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
     shape = walk.shape(one)
     if not shape.is_only(Kind.OBJECT) or not isinstance(other, ObjectLiteral):
         return None
-    if not _is_closed(shape) or any(
+    if not shape.closed or any(
         walk.shape(each).may_be(Kind.OBJECT) for each in other.fields.values()
     ):
         return None
@@ -364,12 +329,6 @@ def _union(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
             return None
         fields[name] = value
     return ObjectLiteral({**fields, **other.fields})
-
-
-def _is_closed(shape: Shape) -> bool:
-    """Whether an object has all the names that its shape lists, and no others."""
-    closed = shape.item is not None and shape.item.is_only(Kind.UNDEFINED)
-    return closed and all(each.defined for each in shape.fields.values())
 
 
 def _minus(walk: Walk, args: Sequence[Abstract]) -> Abstract | None:
@@ -487,7 +446,7 @@ FORMS: Final[dict[str, Form]] = {
     "object.union": _union,
     "regex.match": _match,
     "replace": _text_form("substituted({0}, {1}, {2})", known=frozenset({1})),
-    "sort": _sort,
+    "sort": sort,
     "sprintf": _sprintf,
     "split": _text_form("{0}.split({1})", known=frozenset({1})),
     "startswith": _affix("startswith"),

@@ -68,6 +68,8 @@ def _value(walk: Walk, function: ir.Function, args: Sequence[Abstract]) -> Abstr
     callee = walk.unit.function(function.name, shaped=walk.scope.shaped)
     if callee.constant is not None:
         return callee.constant
+    if callee.echo is not None and isinstance(args[callee.echo], Known | Variable):
+        return args[callee.echo]
     call = callee.call(walk.scope, [walk.text(arg) for arg in args])
     if not is_rule or (walk.unit.used_once(function.name) and not walk.repeated):
         return _fixed(walk, walk.bind(call, callee.result, raw=callee.raw))

@@ -52,7 +52,26 @@ def same(walk: Walk, a: Abstract, b: Abstract) -> Known | Test | Variable:
     if one.is_only(Kind.STRING) or other.is_only(Kind.STRING):
         # Nothing but a string equals one, in Python as in Rego.
         return Test(f"{walk.text(a)} == {walk.text(b)}")
+    if _as_in_python(one) and _as_in_python(other) and not _raw(walk, a, b):
+        return Test(f"{walk.text(a)} == {walk.text(b)}")
     return Test(f"equal({walk.text(a)}, {walk.text(b)})")
+
+
+def _raw(walk: Walk, *values: Abstract) -> bool:
+    return any(walk.raw_text(value) is not None for value in values)
+
+
+def _as_in_python(shape: Shape, depth: int = 0) -> bool:
+    """Whether Python's ``==`` says of such values what Rego's does: it mixes up 1 and true."""
+    if not shape.is_only(Kind.PLAIN | Kind.ARRAY | Kind.OBJECT) or depth > _DEEPEST:
+        return False
+    if not shape.may_be(Kind.ARRAY | Kind.OBJECT):
+        return True
+    return _as_in_python(shape.items(), depth + 1)
+
+
+_DEEPEST: Final = 4
+"""Collections within one another that are looked into."""
 
 
 def _apart(one: tuple[int, int], other: tuple[int, int]) -> bool:

@@ -56,6 +56,9 @@ class FunctionWriter(Writer):
             self.unit.fallible.add(name)
         elif isinstance(only, Known) and not undefined:
             emitted.constant = only
+        names = [arg.name for arg in args]
+        if len(body) == 1 and isinstance(body[0], residual.Return) and body[0].value in names:
+            emitted.echo = names.index(body[0].value)
         return emitted
 
     def give_back(self, value: Abstract) -> None:

@@ -77,7 +77,7 @@ class Emitted:
         result: What it gives.
         raw: It gives the members of a set by their keys.
         constant: What it always gives, where that is known and it cannot fail.
-        entry: It is a plan: it gives results.
+        echo: The parameter that it gives back, where it does nothing else.
     """
 
     name: str
@@ -86,6 +86,7 @@ class Emitted:
     result: Shape = ANYTHING
     raw: bool = False
     constant: Known | None = None
+    echo: int | None = None
 
     def call(self, scope: Scope, args: Sequence[Text]) -> Text:
         """A call of it from a function that has `scope`."""

@@ -73,6 +73,7 @@ class _Writer:
     def __init__(self) -> None:
         self.lines: list[tuple[str | None, ir.Location]] = []
         self.loops: list[_Loop] = []
+        self.asked: list[str] = []
         self.flags = 0
 
     def line(self, depth: int, text: str, where: ir.Location) -> None:
@@ -103,7 +104,9 @@ class _Writer:
                     self.node(each, depth)
             case If(condition=condition, body=body, orelse=orelse):
                 self.line(depth, f"if {condition}:", where)
+                self.asked.append(condition)
                 self.body(body, depth + 1)
+                self.asked.pop()
                 if orelse:
                     self.line(depth, "else:", where)
                     self.body(orelse, depth + 1)
@@ -120,6 +123,8 @@ class _Writer:
         held = _OFTEN_EMPTY.fullmatch(source)
         if held is None or depth > _DEEPEST_INDENT // 2:
             return depth
+        if held[1] in self.asked and held[1][0] == "t":
+            return depth  # it stands in such a question already
         self.line(depth, f"if {held[1] or held[2]}:", where)
         return depth + 1
 

@@ -145,6 +145,14 @@ def walk(nodes: Iterable[Node]) -> Iterator[Node]:
             yield from walk(body)
 
 
+def bodies(body: Body) -> Iterator[Body]:
+    """`body`, and every list of statements in it, at any depth."""
+    yield body
+    for node in body:
+        for inner in children(node):
+            yield from bodies(inner)
+
+
 def texts(node: Node) -> tuple[Text, ...]:
     """The expressions that `node` itself evaluates."""
     if isinstance(node, Set):

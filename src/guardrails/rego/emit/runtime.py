@@ -89,6 +89,17 @@ def copies(objects: list[dict[Key, Value]]) -> list[dict[Key, Value]]:
     return [each.copy() for each in objects]
 
 
+def copied(objects: list[dict[Key, Value]], names: Sequence[str]) -> list[dict[Key, Value]]:
+    """The same where arrays of scalars stand under some names."""
+    found = []
+    for each in objects:
+        copy = each.copy()
+        for name in names:
+            copy[name] = copy[name].copy()
+        found.append(copy)
+    return found
+
+
 def arranged(held: dict[Key, Value], key: Callable[[Value], Any]) -> list[Value]:
     """The members of a set that Python orders by `key` as Rego does."""
     return list(held.values()) if len(held) == 1 else sorted(held.values(), key=key)
@@ -323,6 +334,7 @@ HELPERS: Final = {
     "as_set": as_set,
     "compare": compare,
     "concatenated": concatenated,
+    "copied": copied,
     "copies": copies,
     "date": date,
     "DAYS": DAYS,

@@ -115,6 +115,12 @@ class Shape:
         """Whether the value is sure to be there."""
         return not self.kinds & Kind.UNDEFINED
 
+    @property
+    def closed(self) -> bool:
+        """Whether an object has all the names that `fields` lists, and no others."""
+        closed = self.item is not None and self.item.is_only(Kind.UNDEFINED)
+        return closed and all(each.defined for each in self.fields.values())
+
     def without(self, kinds: Kind) -> Shape:
         """The same, where it is known that the value has none of `kinds`."""
         return _alone(replace(self, kinds=self.kinds & ~kinds))
@@ -300,7 +306,7 @@ _SCALARS: Final = {
     (kind, sign): Shape(
         kind,
         json=True,
-        span={0: (0, 0), 1: (1, _LARGE)}.get(sign) if kind is Kind.NUMBER else None,
+        span=(sign, sign * _LARGE) if kind is Kind.NUMBER and sign is not None else None,
         filled=kind is Kind.STRING and sign == 1,
     )
     for kind in (Kind.NULL, Kind.FALSE, Kind.TRUE, Kind.NUMBER, Kind.STRING)
@@ -383,7 +389,7 @@ def _scalar(value: Value, kind: Kind) -> Shape:
 
 
 def _sign(value: Value) -> int | None:
-    """0 of zero and the empty text, 1 of a number above it, if it is not large, and of other texts."""
+    """0 of zero and the empty text; 1 of other texts, and of whole numbers that are not large."""
     if type(value) is str:
         return 1 if value else 0
     if type(value) is int and 0 <= value <= _LARGE:

@@ -10,7 +10,9 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from guardrails.rego.emit import residual
+from guardrails.rego.emit.columns import columns
 from guardrails.rego.emit.conditions import negated
+from guardrails.rego.emit.early import stop_early
 from guardrails.rego.emit.residual import Do, For, Group, If, Jump, Node, Return, Set, Slot, Stop
 from guardrails.rego.emit.truths import truths
 
@@ -40,10 +42,11 @@ def simplified(unit: Unit, nodes: Body) -> Body:
     nodes = _in_rounds(unit, nodes)
     truths(unit, nodes)
     nodes = _in_rounds(unit, nodes)
+    columns(nodes)
     _sink(nodes)
     for node in list(residual.walk(nodes)):
         if isinstance(node, For):
-            _stop_early(unit, node)
+            stop_early(unit, node)
     return nodes
 
 
@@ -481,47 +484,3 @@ def _start(before: Body, name: str) -> int | None:
         if any(name in residual.assigned(each) for each in residual.walk([node])):
             return None
     return None
-
-
-def _stop_early(unit: Unit, loop: For) -> None:
-    """End a loop where a further round could not do anything that was not done."""
-    inside = list(residual.walk(loop.body.body))
-    if any(isinstance(node, For | Group | Jump | Return | Stop) for node in inside):
-        return
-    if any(unit.may_raise(text) for node in inside for text in residual.texts(node)):
-        return
-    changing = {name for node in (loop, *inside) for name in residual.assigned(node)}
-    leaves = [body for body in _bodies(loop.body.body) if _effects(body, changing)]
-    if len(leaves) != 1:
-        return
-    (leaf,) = leaves
-    done = {node.name for node in leaf if isinstance(node, Set)}
-    for node in leaf:
-        if isinstance(node, Do) and not node.idempotent:
-            return
-        if not isinstance(node, Do | Set):
-            return
-        if set(residual.names(residual.texts(node)[0])) & changing:
-            return
-    # What it sets must not be read by a later round.
-    read = {
-        name for node in inside for text in residual.texts(node) for name in residual.names(text)
-    }
-    if not done & read:
-        leaf.append(Stop(leaf[-1].where))
-
-
-def _bodies(body: Body) -> list[Body]:
-    found = [body]
-    for node in body:
-        for inner in residual.children(node):
-            found += _bodies(inner)
-    return found
-
-
-def _effects(body: Body, changing: set[str]) -> bool:
-    """Whether something in `body` itself is seen behind the loop."""
-    del changing
-    return any(
-        isinstance(node, Do) or (isinstance(node, Set) and node.name[0] in "vn") for node in body
-    )

@@ -6,6 +6,7 @@ whether it did. Such a set becomes True or False.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from typing import TYPE_CHECKING, Final
@@ -48,7 +49,7 @@ def _join_name(name: str, behind: Body, whole: Body) -> None:
 
 
 def _rename_in(body: Body, name: str, whole: Body) -> None:
-    for place, (first, second) in enumerate(zip(body, body[1:], strict=False)):
+    for place, (first, second) in enumerate(itertools.pairwise(body)):
         if any(_touches(each, name) for each in residual.walk([first])):
             return
         if not isinstance(first, Set) or first.value != "{}" or not isinstance(second, Set):
@@ -115,11 +116,13 @@ def _only_asks(node: Node, text: Text, name: str) -> bool:
     return len(re.findall(_TRUTH.format(name), text)) == residual.names(text).count(name)
 
 
-_TRUTH: Final = r"(?:^|(?<=\band )|(?<=\bor )|(?<=\bnot )|(?<=[^\w]\()|(?<=^\()){}(?=$|\)| and | or )"
+_TRUTH: Final = (
+    r"(?:^|(?<=\band )|(?<=\bor )|(?<=\bnot )|(?<=[^\w]\()|(?<=^\()){}(?=$|\)| and | or )"
+)
 
 
 def _to_booleans(nodes: Body, asked: Collection[str]) -> None:
-    for body in _bodies(nodes):
+    for body in residual.bodies(nodes):
         for place, node in enumerate(body):
             if isinstance(node, Set) and node.name in asked:
                 node.value = "False"
@@ -154,14 +157,6 @@ def _join_booleans(nodes: Body, booleans: Collection[str]) -> None:
 
 def _given(node: Node) -> tuple[str, Text] | None:
     return (node.name, node.value) if isinstance(node, Set) else None
-
-
-def _bodies(nodes: Body) -> list[Body]:
-    found = [nodes]
-    for node in nodes:
-        for body in residual.children(node):
-            found += _bodies(body)
-    return found
 
 
 # What is known where it is asked.
