@@ -117,6 +117,8 @@ def _is_kind(kind: Kind, python: str) -> Form:
             holds = {value.name: shape.within(kind)}
             fails = {value.name: shape.without(kind)}
         text = walk.text(value)
+        if not shape.may_be(~(kind | Kind.NULL)):
+            return Test(f"{text} is not None", holds, fails)
         return Test(python.format(text), holds, fails)
 
     return form

@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from guardrails.rego.emit import residual
-from guardrails.rego.emit.residual import Do, For, If, Set
+from guardrails.rego.emit.residual import Do, For, If, Return, Set
 from guardrails.rego.values import ARRAY_TAG, OBJECT_TAG
 
 if TYPE_CHECKING:
@@ -71,9 +71,9 @@ def _goes_through(node: Node, name: str) -> bool:
             return condition == name
         case For(source=source):
             return source == f"{name}.values()"
-        case Set(value=value):
-            calls = rf"(?:copie[sd]\()?(?:fresh\()?(?:arranged|members)\({name}[,)].*"
-            return re.fullmatch(calls, value) is not None and residual.names(value) == [name]
+        case Set(value=value) | Return(value=value):
+            ordered = re.search(rf"\b(?:arranged|members)\({name}[,)]", value)
+            return ordered is not None and residual.names(value).count(name) == 1
     return False
 
 

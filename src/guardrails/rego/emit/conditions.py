@@ -6,6 +6,8 @@ import re
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from guardrails.rego.emit.residual import Text
 
 
@@ -20,6 +22,38 @@ def negated(text: Text) -> Text:
         return f"{simple[1]} {_OPPOSITE[simple[2]]} {simple[3]}"
     return f"not ({text})"
 
+
+def shorter(text: Text, uses: Mapping[str, int]) -> Text:
+    """A condition that asks the same in less time.
+
+    Args:
+        text: The condition.
+        uses: How often each local is read in the function that it stands in.
+    """
+    own = re.findall(r"\b[a-z]\d+\b", text)
+    for pattern, given in _SHORTER:
+        text = pattern.sub(given, text)
+    twice = _TWICE.search(text)
+    # Behind the test it has the same value; nobody may read it elsewhere.
+    if twice is not None and own.count(twice[2]) == uses[twice[2]]:
+        return _TWICE.sub(r"(\2 := \1None)) is None or type(\2)", text, count=1)
+    return text
+
+
+_TWICE: Final = re.compile(r"(\b\w+\.get\(\w+, )None\) is None or type\(\((t\d+) := \1U\)\)\)")
+
+
+_VALUE: Final = r"(?:[^()]|\([^()]*\))*"
+_SHORTER: Final = (
+    (
+        re.compile(
+            rf"\((t\d+) := ({_VALUE})\) is not U and type\(\1\) (in NUMBERS|is (?!not\b)\w+)"
+        ),
+        r"type((\1 := \2)) \3",
+    ),
+    (re.compile(r"\b(t\d+) is not U and type\(\1\) (in NUMBERS|is (?!not\b)\w+)"), r"type(\1) \2"),
+    (re.compile(r"\b(t\d+) is None or \1 is not None and "), r"\1 is None or "),
+)
 
 _PART: Final = r"[\w.]+(?:\[\w+\])*(?:\([\w, ]*\))?"
 _COMPARISON: Final = re.compile(rf"({_PART}) (is not|is|not in|in|==) ({_PART})")

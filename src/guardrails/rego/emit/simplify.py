@@ -10,8 +10,9 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from guardrails.rego.emit import residual
+from guardrails.rego.emit.branches import branches
 from guardrails.rego.emit.columns import columns
-from guardrails.rego.emit.conditions import negated
+from guardrails.rego.emit.conditions import negated, shorter
 from guardrails.rego.emit.early import stop_early
 from guardrails.rego.emit.residual import Do, For, Group, If, Jump, Node, Return, Set, Slot, Stop
 from guardrails.rego.emit.truths import truths
@@ -47,6 +48,11 @@ def simplified(unit: Unit, nodes: Body) -> Body:
     for node in list(residual.walk(nodes)):
         if isinstance(node, For):
             stop_early(unit, node)
+    branches(unit, nodes)
+    uses = _uses(nodes)
+    for node in residual.walk(nodes):
+        if isinstance(node, If):
+            node.condition = shorter(node.condition, uses)
     return nodes
 
 
@@ -257,16 +263,21 @@ def _hand_on(before: Body, node: Node, uses: Counter[str]) -> None:
     text = residual.texts(node)[0]
     if last.name not in residual.names(text):
         return
-    if text != last.name and re.fullmatch(r"\w+", last.value) is None:
-        return
     where = _joint_place([last, node])
     if where is None:
         return
     given = re.sub(rf"\b{last.name}\b", last.value, text)
+    if text != last.name and re.fullmatch(r"\w+", last.value) is None:
+        # What is worked out there before it must not end in another error first.
+        failing = residual.fallible(last.value) or len(text) + len(last.value) > _LONGEST
+        first = None if failing else with_assignment(text, last.name, last.value, 1)
+        if first is None:
+            return
+        given = first
     node.where = where
     if isinstance(node, If):
         node.condition = given
-    elif isinstance(node, Set | Do | Return):
+    else:
         node.value = given
     before.pop()
 
