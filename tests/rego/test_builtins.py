@@ -161,6 +161,26 @@ def test_time_is_read_once_for_an_evaluation():
     assert call("time.now_ns", context=context) == 100
 
 
+YEARS = st.sampled_from([0, 1, 1600, 1677, 1678, 1970, 2023, 2024, 2100, 2262, 9999])
+INSTANTS = st.tuples(
+    YEARS | st.integers(0, 9999),
+    st.integers(0, 13),
+    st.integers(0, 32),
+    *(st.integers(0, 24), st.integers(0, 60), st.integers(0, 60)),
+).map(lambda parts: "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z".format(*parts))
+
+
+@given(INSTANTS)
+def test_whole_seconds_in_utc_are_read_as_by_their_layout(text):
+    def read(name, *args):
+        try:
+            return call(name, *args)
+        except BuiltinError:
+            return UNDEFINED
+
+    assert read("time.parse_rfc3339_ns", text) == read("time.parse_ns", "RFC3339", text)
+
+
 def test_random_values_depend_on_their_name_and_on_the_given_source_only():
     one = EvaluationContext(random=random.Random(7))
     two = EvaluationContext(random=random.Random(7))
