@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from benchmarks.policies.reference import ENTRYPOINT, library
@@ -111,8 +112,21 @@ reasons contains "text" if {
 	startswith(input.args.to, "a")
 }
 
+odd contains name if {
+	some name in ["quiet", "said", "to"]
+	value := input.args[name]
+	not is_string(value)
+}
+
+odd contains "amount" if not is_number(input.args.amount)
+
+odd contains "row" if {
+	value := data.rows[0].of
+	not is_string(value)
+}
+
 main := {
-	"third": count(third), "said": said, "level": level, "reasons": sort(reasons),
+	"odd": odd, "third": count(third), "said": said, "level": level, "reasons": sort(reasons),
 	"rows": sort(rows), "again": sort(again), "alike": alike, "pairs": count(rows),
 }
 """
@@ -253,15 +267,26 @@ def test_what_data_makes_well_formed_is_not_checked_and_what_may_be_malformed_de
     assert decided({**data, "guardrails_data": settings}) == ("deny", True)
 
 
+TWICE = (
+    "t0.get(K0, None) is None or (t1 := t0.get(K0, U)) is not U and type(t1) is str and t1 == K1"
+)
 CONDITIONS = (
     "(t1 := t0.get(K0, U)) is not U and type(t1) in NUMBERS",
     "(t1 := t0.get(K0, U)) is not U and type(t1) is str and t1 == K1",
     "not (t2 is None or t2 is not None and type(t2) is str)",
     "t2 is not U and type(t2) in NUMBERS",
-    "t0.get(K0, None) is None or (t1 := t0.get(K0, U)) is not U and type(t1) is str and t1 == K1",
+    "(t1 := t0.get(K0, U)) is not U and type(t1) is not str",
+    "(t1 := t0.get(K0, U)) is not U and type(t1) not in NUMBERS",
+    "(t1 := t0.get(K0, U)) is not U and (type(t1) is not str)",
+    "not (t2 is not U and type(t2) is not dict)",
+    "t2 is not U and not (type(t2) is dict)",
+    "t2 is None or t2 is not None and type(t2) is not str or t0.get(K0, None) is None",
+    "t0.get(K0, None) is None or (t1 := t0.get(K0, U)) is not U and type(t1) is not str",
+    "t0.get(K0, None) is None or type((t1 := t0.get(K0, U))) is not str",
+    TWICE,
     "t0.get(K0, None) is None or (t1 := t0.get(K2, U)) is not U and type(t1) is str",
 )
-VALUES = [UNDEFINED, None, True, 0, 1, Decimal("1.5"), "x", "", [], {}]
+VALUES: list[Any] = [UNDEFINED, None, True, 0, 1, Decimal("1.5"), "x", "", [], {}]
 
 
 @pytest.mark.parametrize("text", CONDITIONS)
@@ -277,7 +302,7 @@ def test_a_shorter_condition_is_the_same(text):
 
 
 def test_what_is_read_elsewhere_keeps_its_own_look_up():
-    text = CONDITIONS[4]
+    text = TWICE
     uses = {name: names(text).count(name) + 1 for name in names(text)}
     assert shorter(text, uses).count(".get(") == 2
     assert (
