@@ -69,7 +69,7 @@ def benchmarks() -> tuple[Benchmark, ...]:
             BY_HAND,
             (
                 Gate(SHAPED, BY_HAND, 1.25),
-                Gate(SPECIALISED, BY_HAND, 0.6, reached=0.8),
+                Gate(SPECIALISED, BY_HAND, 0.6, reached=0.78),
             ),
         ),
         Benchmark(
