@@ -105,8 +105,9 @@ def parse_rfc3339_ns(text: Value) -> Value:
     whole = string(text, 1)
     plain = _PLAIN.fullmatch(whole)
     if plain is not None:
+        year, month, day, hour, minute, second = map(int, plain.groups())
         try:
-            since = datetime(*map(int, plain.groups()), tzinfo=UTC) - _EPOCH  # type: ignore[misc, arg-type]  # six numbers
+            since = datetime(year, month, day, hour, minute, second, tzinfo=UTC) - _EPOCH
         except ValueError:
             pass  # it is told by the layout
         else:

@@ -18,16 +18,18 @@ from guardrails.rego.values import ARRAY_TAG, OBJECT_TAG
 if TYPE_CHECKING:
     from guardrails.rego.emit.residual import Body, Node, Text
 
+    Adding = tuple[Do, dict[Text, Text], Text]
+    """Where a member is added, the values of its key by their names, and the member."""
+
 
 def columns(nodes: Body) -> None:
     """Give the members of such sets the shorter keys, in place."""
-    added: dict[str, list[tuple[Do, dict[Text, Text], Text]]] = {}
+    added: dict[str, list[Adding]] = {}
     other: set[str] = set()
     for node in residual.walk(nodes):
         adding = _adding(node)
         if adding is not None:
-            name, key, member = adding
-            added.setdefault(name, []).append((node, key, member))  # type: ignore[arg-type]  # a Do
+            added.setdefault(adding[0], []).append(adding[1])
         for text in residual.texts(node)[:1] if adding is None else ():
             other.update(name for name in residual.names(text) if not _goes_through(node, name))
     for name, members in added.items():
@@ -36,8 +38,8 @@ def columns(nodes: Body) -> None:
             _shorten(name, members)
 
 
-def _adding(node: Node) -> tuple[str, dict[Text, Text], Text] | None:
-    """The set, the key's values by their names, and the member that `node` adds."""
+def _adding(node: Node) -> tuple[str, Adding] | None:
+    """The set that `node` adds to, and what it adds."""
     if not isinstance(node, Do) or ".setdefault((" not in node.value:
         return None
     match ast.parse(node.value, mode="eval").body:
@@ -60,7 +62,7 @@ def _adding(node: Node) -> tuple[str, dict[Text, Text], Text] | None:
                         key[ast.unparse(name_of)] = ast.unparse(value)
                     case _:
                         return None
-            return name, key, ast.unparse(member)
+            return name, (node, key, ast.unparse(member))
     return None
 
 
@@ -86,7 +88,7 @@ def _is_made_here(nodes: Body, name: str) -> bool:
     )
 
 
-def _shorten(name: str, members: list[tuple[Do, dict[Text, Text], Text]]) -> None:
+def _shorten(name: str, members: list[Adding]) -> None:
     columns = sorted(members[0][1])
     for column in columns:
         arrays = [_ARRAY.fullmatch(key[column]) for _, key, _ in members]
