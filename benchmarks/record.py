@@ -114,7 +114,7 @@ def _events(count: int) -> list[Event]:
             "refund",
             "enforce",
             "allow",
-            args={"order_id": "A-17", "amount": number},
+            input={"args": {"order_id": "A-17", "amount": number}},
             revision="sha256:0123456789abcdef",
             decision_ns=12_345,
         )
@@ -136,7 +136,7 @@ def _peer(path: Path) -> Callable[[Event], object] | None:
             event.kind,
             event.agent,
             event.tool,
-            data={"run": event.run_id, "args": event.args, "decision_ns": event.decision_ns},
+            data={"run": event.run_id, "args": event.input, "decision_ns": event.decision_ns},
             policy_decision=event.effect,
             trace_id=event.decision_id,
             policy_version=event.revision,

@@ -233,7 +233,9 @@ class Arm:
     def figures(self) -> dict[str, Any]:
         """Everything that was measured."""
         record: Any = self.governor.record
-        times = {event.decision_id: event.decision_ns for event in record.events}
+        times = {
+            event.decision_id: event.decision_ns for event in record.events if event.decision_ns
+        }
         p50 = statistics.median(ns for ns in times.values() if ns is not None) / 1000
         return {
             "tasks": len(self.asked),

@@ -58,7 +58,8 @@ def load_governor(
     """
     # Only here, since a program that builds its own governor needs neither YAML nor Rego.
     from guardrails.alerts.dispatcher import Dispatcher  # noqa: PLC0415  # as above
-    from guardrails.audit.opening import open_record  # noqa: PLC0415  # as above
+    from guardrails.audit.opening import open_record, redaction_of  # noqa: PLC0415  # as above
+    from guardrails.audit.redaction import Redaction  # noqa: PLC0415  # as above
     from guardrails.config import Config  # noqa: PLC0415  # as above
     from guardrails.decider import make_decider  # noqa: PLC0415  # as above
     from guardrails.divergences import notice_of, recorder  # noqa: PLC0415  # as above
@@ -74,7 +75,13 @@ def load_governor(
     _require_known_agents(config, register)
     _tell(config)
     telemetry = Telemetry(config.telemetry, environment=config.environment)
-    record = MemoryRecord() if config.record is None else open_record(config.record)
+    plan = config.record
+    redaction = Redaction() if plan is None else redaction_of(plan)
+    record = (
+        MemoryRecord(redaction=redaction)
+        if plan is None
+        else open_record(plan, redaction=redaction)
+    )
     write = recorder(record, clock)
 
     def diverged(found: Divergence) -> None:
@@ -115,6 +122,7 @@ def load_governor(
             record=record,
             modes=config.modes,
             limits=config.limits,
+            secrets=redaction.refused if redaction.recording.refuses else None,
             approvals=approvals,
             clock=clock,
             alerts=alerts,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from guardrails.enforcement.obligations import redact
 from guardrails.model.call import Event
 from guardrails.model.decision import Decision
 
@@ -30,7 +29,9 @@ def recorder(record: ports.Record, clock: ports.Clock) -> Callable[[Divergence],
         event = divergence_event(found, clock.now_ns())
         record.write(event)
         alert = {"what": KIND, "differs": list(found.differs)}
-        record.write(event._replace(kind="alert", args=None, reasons=(), detail=alert))
+        record.write(
+            event._replace(kind="alert", input=None, reasons=(), obligations=(), detail=alert)
+        )
 
     return write
 
@@ -67,9 +68,6 @@ def divergence_event(found: Divergence, now: int) -> Event:
     """
     document = dict(found.document)
     answers = [each for each in (found.ours, found.theirs) if isinstance(each, Decision)]
-    duties = [duty for answer in answers for duty in answer.obligations]
-    args = document.pop("args", None)
-    hidden = redact(args, duties) if isinstance(args, dict) else None
     ours = found.ours if isinstance(found.ours, Decision) else None
     return Event(
         KIND,
@@ -82,15 +80,15 @@ def divergence_event(found: Divergence, now: int) -> Event:
         None if ours is None else ours.effect.value,
         () if ours is None else ours.reasons,
         () if ours is None else ours.approvals,
-        hidden,
+        document,
         found.revision,
-        None,
-        {
+        detail={
             "differs": list(found.differs),
             "ours": answer_document(found.ours),
             "theirs": answer_document(found.theirs),
-            "input": document,
         },
+        # What either answer hides is hidden.
+        obligations=tuple(duty for answer in answers for duty in answer.obligations),
     )
 
 

@@ -93,6 +93,7 @@ class Governor:
             to be named, and is logged as a warning.
         tools: Governed functions that are known from the start.
         limits: How large the arguments of one call may be.
+        secrets: Says for which secrets in its arguments a call is refused; None for none.
         alerts: Tells people; None to log and record alone.
         prices: What models cost; the published prices where not given.
         directory: Where runs are listed for other processes to see; nowhere where not given.
@@ -121,6 +122,7 @@ class Governor:
         modes: Iterable[str] = (Mode.ENFORCE, Mode.SHADOW),
         tools: Iterable[Callable[..., Any]] = (),
         limits: Limits = DEFAULT_LIMITS,
+        secrets: ports.SecretGuard | None = None,
         alerts: ports.Alerts | None = None,
         prices: ports.Prices | None = None,
         directory: RunDirectory | None = None,
@@ -135,6 +137,7 @@ class Governor:
         self.register = register
         self.environment = environment
         self.limits = limits
+        self.secrets = secrets
         self._closing = tuple(closing)
         self.clock = clock if clock is not None else SystemClock()
         self.record = record if record is not None else MemoryRecord()

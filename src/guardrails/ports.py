@@ -587,6 +587,14 @@ class RunTelemetry(Protocol):
         ...
 
 
+class SecretGuard(Protocol):
+    """Says which secrets in a call's arguments it is refused for."""
+
+    def __call__(self, tool: str, arguments: Mapping[str, Any]) -> Mapping[str, str]:
+        """The kind of each by its JSON pointer; empty where the call may go on."""
+        ...
+
+
 class Enforcer(Protocol):
     """What a run holds of its governor: the services that its calls go through."""
 
@@ -609,6 +617,8 @@ class Enforcer(Protocol):
 
     @property
     def limits(self) -> Limits: ...  # noqa: D102  # named by its type
+    @property
+    def secrets(self) -> SecretGuard | None: ...  # noqa: D102  # named by its type
     @property
     def prices(self) -> Prices: ...  # noqa: D102  # named by its type
 

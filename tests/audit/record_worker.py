@@ -29,7 +29,7 @@ def main(directory: str, notes: str, durability: str, window: str) -> None:
         while True:
             step += 1
             name = f"{os.getpid()}-{number}-{step}"
-            event = Event("call.started", time.time_ns(), decision_id=name, args={"step": step})
+            event = Event("call.started", time.time_ns(), decision_id=name, input={"step": step})
             if durability == "write_ahead":
                 written = record.write_ahead(event)
                 if written is not None:

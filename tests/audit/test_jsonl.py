@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from guardrails.audit.jsonl import JsonLinesRecord, as_document
+from guardrails.audit.document import as_document
+from guardrails.audit.jsonl import JsonLinesRecord
 from guardrails.audit.memory import MemoryRecord
 from guardrails.audit.reading import read
 from guardrails.errors import Reason, StateUnavailable
@@ -39,7 +40,7 @@ EVENTS = st.builds(
     approvals=st.lists(
         st.builds(ApprovalDemand, TEXTS, TEXTS, st.lists(TEXTS, max_size=2).map(tuple)), max_size=2
     ).map(tuple),
-    args=st.none() | st.dictionaries(TEXTS, VALUES, max_size=3),
+    input=st.none() | st.dictionaries(TEXTS, VALUES, max_size=3),
     detail=st.none() | st.dictionaries(TEXTS, VALUES, max_size=3),
 )
 
@@ -74,10 +75,10 @@ def test_both_records_are_records(path):
 
 
 def test_numbers_stay_exact(path):
-    JsonLinesRecord(path).write(Event("x", 2**62 + 1, args={"amount": Decimal("0.10")}))
+    JsonLinesRecord(path).write(Event("x", 2**62 + 1, input={"amount": Decimal("0.10")}))
     (event,) = read(path)
     assert event["time"] == 2**62 + 1
-    assert str(event["args"]["amount"]) == "0.10"
+    assert str(event["input"]["amount"]) == "0.10"
 
 
 def test_the_file_and_its_directories_are_their_owners_alone(path):
@@ -100,7 +101,7 @@ def test_lines_of_many_threads_and_two_writers_stay_whole(path):
 
     def work(number):
         for step in range(25):
-            records[number % 2].write(Event(f"{number}", step, args={"text": "x" * 5000}))
+            records[number % 2].write(Event(f"{number}", step, input={"text": "x" * 5000}))
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
     for thread in threads:

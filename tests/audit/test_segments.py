@@ -26,11 +26,11 @@ from guardrails.audit import segment_file
 from guardrails.audit.exact_json import exact_json
 from guardrails.audit.following import Cursor
 from guardrails.audit.heads import anchor_file
-from guardrails.audit.jsonl import as_document
 from guardrails.audit.keys import RecordKey
 from guardrails.audit.layout import segments_in
 from guardrails.audit.lines import event_of_line, lines_of
 from guardrails.audit.reading import batches, follow, raw_lines, read
+from guardrails.audit.redaction import Redaction
 from guardrails.audit.retention import prune
 from guardrails.audit.segments import SegmentRecord
 from guardrails.audit.verification import verify
@@ -54,7 +54,7 @@ EVENTS = st.builds(
     time=st.integers(0, 2**63),
     tool=st.none() | TEXTS,
     reasons=st.lists(st.builds(Reason, TEXTS, TEXTS), max_size=2).map(tuple),
-    args=st.none() | st.dictionaries(TEXTS, VALUES, max_size=3),
+    input=st.none() | st.dictionaries(TEXTS, VALUES, max_size=3),
     detail=st.none() | st.dictionaries(TEXTS, VALUES, max_size=3),
 )
 
@@ -93,8 +93,9 @@ def ids(directory):
 @settings(deadline=None)
 @given(st.lists(EVENTS, max_size=5))
 def test_lines_say_what_the_exact_way_says_in_printable_ascii(events):
-    lines = lines_of(events)
-    exact = [(exact_json(as_document(each)) + "\n").encode() for each in events]
+    redaction = Redaction()
+    lines = lines_of(events, redaction)
+    exact = [(exact_json(redaction.document(each)) + "\n").encode() for each in events]
     assert [event_of_line(line) for line in lines.splitlines(keepends=True)] == [
         event_of_line(line) for line in exact
     ]
@@ -105,7 +106,7 @@ def test_lines_say_what_the_exact_way_says_in_printable_ascii(events):
 def test_events_come_back_in_order_over_segments_and_streams(opened, tmp_path):
     one, two = opened(segment_size=2000), opened()
     for number in range(100):
-        (one if number % 3 else two).write(event(number, args={"amount": Decimal("0.10")}))
+        (one if number % 3 else two).write(event(number, input={"amount": Decimal("0.10")}))
     one.close()
     two.close()
     assert isinstance(one, Record)
@@ -113,7 +114,7 @@ def test_events_come_back_in_order_over_segments_and_streams(opened, tmp_path):
     assert len(segments_in(tmp_path / "record")) > 2
     assert sum(map(len, batches(tmp_path / "record"))) == 100
     assert len(list(raw_lines(tmp_path / "record"))) == 100
-    assert str(next(read(tmp_path / "record"))["args"]["amount"]) == "0.10"
+    assert str(next(read(tmp_path / "record"))["input"]["amount"]) == "0.10"
     assert verify(tmp_path / "record", key=tmp_path / "record.pub").is_whole
 
 
@@ -458,4 +459,4 @@ def test_what_a_tool_does_with_its_arguments_does_not_change_what_was_recorded(o
         send([1], {"to": ["dana"]})
     record.close()
     started = next(each for each in read(tmp_path / "record") if each["kind"] == "call.started")
-    assert started["args"] == {"items": [1], "options": {"to": ["dana"]}}
+    assert started["input"]["args"] == {"items": [1], "options": {"to": ["dana"]}}

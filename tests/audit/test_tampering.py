@@ -34,7 +34,7 @@ def write(root, key, *, events=12, anchor=None):
         )
         for step in range(events if number == 0 else 2):
             event = Event(
-                "call.started", step + 1, decision_id=f"{number}-{step}", args={"amount": step}
+                "call.started", step + 1, decision_id=f"{number}-{step}", input={"amount": step}
             )
             record.write_ahead(event).result(20)
         record.close()

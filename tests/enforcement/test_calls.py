@@ -287,7 +287,7 @@ def test_redactions_and_labels_touch_the_record_alone_also_of_a_refused_call(eff
                 pay(Decimal(5), to="secret")
     for event in its.record.events:
         assert "secret" not in repr(event)
-        if event.args is not None:
+        if event.input is not None:
             assert "pii" in event.detail["labels"]
 
 
@@ -987,7 +987,7 @@ def test_sync_and_async_shells_do_the_same(effect, mode, x, fails, calls) -> Non
             (
                 e.kind,
                 e.effect,
-                dict(e.args) if e.args else None,
+                e.input and e.input.get("args"),
                 {k: v for k, v in (e.detail or {}).items() if k in {"code", "would", "outcome"}},
             )
             for e in its.record.events

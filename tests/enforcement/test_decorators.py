@@ -25,7 +25,7 @@ def record_of(run):
 def called(run, name=None) -> list:
     """The documents of the calls that started, in order."""
     return [
-        dict(event.args)
+        dict(event.input["args"])
         for event in record_of(run).events
         if event.kind == "call.started" and name in (None, event.tool)
     ]

@@ -9,13 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from guardrails.audit.redaction import REDACTED, hide
 from guardrails.enforcement.obligations import (
-    REDACTED,
     InapplicableObligation,
     apply_transforms,
     check,
     labels,
-    redact,
 )
 from guardrails.model.decision import Obligation
 
@@ -122,7 +121,7 @@ def test_an_unknown_obligation_refuses(kind):
 
 def test_redaction_hides_in_a_copy():
     before = copy.deepcopy(DOCUMENT)
-    hidden = redact(
+    hidden = hide(
         DOCUMENT, [Obligation("redact", "/args/to/iban"), Obligation("redact", "/args/items/0")]
     )
     assert hidden["to"]["iban"] == REDACTED
@@ -134,15 +133,15 @@ def test_redaction_hides_in_a_copy():
 def test_redactions_inside_one_another_hide_the_outer_one():
     duties = [Obligation("redact", "/args/to/iban"), Obligation("redact", "/args/to")]
     for order in (duties, duties[::-1]):
-        assert redact(DOCUMENT, order)["to"] == REDACTED
+        assert hide(DOCUMENT, order)["to"] == REDACTED
 
 
 def test_a_redaction_that_cannot_be_followed_hides_everything():
-    assert redact(DOCUMENT, [Obligation("redact", "args.to")]) == dict.fromkeys(DOCUMENT, REDACTED)
+    assert hide(DOCUMENT, [Obligation("redact", "args.to")]) == dict.fromkeys(DOCUMENT, REDACTED)
 
 
 def test_redaction_of_what_is_not_there_hides_nothing_else():
-    assert redact(DOCUMENT, [Obligation("redact", "/args/card")]) == DOCUMENT
+    assert hide(DOCUMENT, [Obligation("redact", "/args/card")]) == DOCUMENT
 
 
 def test_labels_are_listed_once_each():
@@ -172,6 +171,6 @@ def nested(steps, value):
 @given(paths)
 def test_every_key_can_be_pointed_at(steps):
     document = nested(steps, "secret")
-    assert redact(document, [Obligation("redact", pointer(steps))]) == nested(steps, REDACTED)
+    assert hide(document, [Obligation("redact", pointer(steps))]) == nested(steps, REDACTED)
     changes = apply_transforms(document, [transform(pointer(steps), 5)])
     assert changes == nested(steps, 5)

@@ -152,7 +152,7 @@ def test_the_record_holds_the_decision_and_who_approved(tmp_path) -> None:
     assert started["effect"] == "require_approval"
     assert started["revision"] == "r7"
     assert started["detail"]["approved_by"] == ["dana"]
-    assert started["args"] == {"x": 1}
+    assert started["input"]["args"] == {"x": 1}
 
 
 def test_one_wrapper_serves_eight_threads() -> None:

@@ -162,8 +162,7 @@ def test_a_divergence_is_recorded_and_moves_decisions_until_the_policies_change(
     assert divergence.detail["ours"]["effect"] == "allow"
     assert divergence.detail["theirs"]["effect"] == "deny"
     assert divergence.detail["differs"] == ["effect", "reasons"]
-    assert divergence.args == DOCUMENT["args"]
-    assert divergence.detail["input"] == {k: v for k, v in DOCUMENT.items() if k != "args"}
+    assert divergence.input == DOCUMENT
 
 
 def test_a_revision_that_diverged_moves_decisions_again_when_it_comes_back(caplog) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from guardrails.audit.exact_json import exact_json
+from guardrails.audit.redaction import Redaction
 from guardrails.errors import StateUnavailable
 
 if TYPE_CHECKING:
@@ -40,13 +41,15 @@ class JsonLinesRecord:
 
     Args:
         path: The file; it is opened now, and made where it does not exist.
+        redaction: What must not be written, and what stands in its place.
 
     Raises:
         StateUnavailable: it cannot be used; also from :meth:`write`.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, redaction: Redaction | None = None) -> None:
         self.path = Path(path)
+        self._redaction = redaction if redaction is not None else Redaction()
         # Reentrant: a signal handler that kills writes, too.
         self._lock = threading.RLock()
         self._fd: int | None = None
@@ -64,7 +67,7 @@ class JsonLinesRecord:
         Raises:
             StateUnavailable: it could not be written whole.
         """
-        line = exact_json(as_document(event)) + "\n"
+        line = exact_json(self._redaction.document(event)) + "\n"
         with self._lock:
             if self._fd is None:
                 self._refuse("it is closed", event)
@@ -114,25 +117,6 @@ class JsonLinesRecord:
         raise StateUnavailable(
             f"the record `{self.path}` cannot be written: {reason}", **where
         ) from cause
-
-
-def as_document(event: Event) -> dict[str, Any]:
-    """The event as the object of its line: its fields in order, without what does not apply."""
-    document = {key: value for key, value in event._asdict().items() if value not in (None, ())}
-    if event.reasons:
-        document["reasons"] = [reason._asdict() for reason in event.reasons]
-    if event.approvals:
-        document["approvals"] = [
-            {
-                "rule": demand.rule,
-                "reason": demand.reason,
-                "approvers": list(demand.approvers),
-                "quorum": demand.quorum,
-                "expires_in": demand.expires_in,
-            }
-            for demand in event.approvals
-        ]
-    return document
 
 
 def _make_directories(path: Path) -> None:

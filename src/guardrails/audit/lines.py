@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import msgspec
 
 from guardrails.audit.exact_json import exact_json
-from guardrails.audit.jsonl import as_document
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from guardrails.audit.redaction import Redaction
     from guardrails.model.call import Event
 
 _CHUNK: Final = 64
@@ -35,10 +35,15 @@ _DOUBTS: Final = (b"null", b"NaN", b"Infinity")
 """What stands in a line where a number is none; and elsewhere, so that it is looked at."""
 
 
-def lines_of(events: Sequence[Event]) -> bytes:
-    """The events as JSON lines, in printable ASCII, each with its newline."""
+def lines_of(events: Sequence[Event], redaction: Redaction) -> bytes:
+    """The events as JSON lines, in printable ASCII, each with its newline.
+
+    Args:
+        events: They.
+        redaction: Takes out of them what must not be written.
+    """
     chunks = range(0, len(events), _CHUNK)
-    return b"".join(_chunk(events[begin : begin + _CHUNK]) for begin in chunks)
+    return b"".join(_chunk(events[begin : begin + _CHUNK], redaction) for begin in chunks)
 
 
 def event_of_line(line: bytes) -> dict[str, Any] | None:
@@ -65,8 +70,8 @@ def time_of(lines: Sequence[bytes]) -> int:
     return time if isinstance(time, int) else 0
 
 
-def _chunk(events: Sequence[Event]) -> bytes:
-    documents = [as_document(event) for event in events]
+def _chunk(events: Sequence[Event], redaction: Redaction) -> bytes:
+    documents = [redaction.document(event) for event in events]
     try:
         text = _encode(documents)
     except Exception:  # noqa: BLE001  # whatever it is: the exact way has a form for every value

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from guardrails.audit.redaction import Redaction, hide
 
 if TYPE_CHECKING:
     from guardrails.model.call import Event
@@ -17,15 +19,26 @@ class MemoryRecord:
 
     Args:
         limit: How many events are kept.
+        redaction: What must not be written, and what stands in its place.
     """
 
-    def __init__(self, limit: int = MAX_EVENTS) -> None:
+    def __init__(self, limit: int = MAX_EVENTS, redaction: Redaction | None = None) -> None:
         self._events: deque[Event] = deque(maxlen=limit)
+        self._redaction = redaction if redaction is not None else Redaction()
 
     @property
     def events(self) -> list[Event]:
-        """The events that are kept, oldest first; a new list each time."""
-        return list(self._events)
+        """The events that are kept, oldest first; a new list each time.
+
+        What policy hides is hidden in them; secrets are found only on the way to
+        :attr:`documents`.
+        """
+        return [_hidden(event) for event in list(self._events)]
+
+    @property
+    def documents(self) -> list[dict[str, Any]]:
+        """The same as the objects that another record would write, one a line."""
+        return [self._redaction.document(event) for event in list(self._events)]
 
     def tools(self) -> list[str]:
         """The names of the tools whose calls were executed, in their order."""
@@ -42,3 +55,13 @@ class MemoryRecord:
 
     def close(self) -> None:
         """Do nothing: the events stay readable."""
+
+
+def _hidden(event: Event) -> Event:
+    document = event.input
+    if document is None or "args" not in document:
+        return event
+    if event.effect is None:
+        kept = {name: value for name, value in document.items() if name != "args"}
+        return event._replace(input=kept)
+    return event._replace(input={**document, "args": hide(document["args"], event.obligations)})

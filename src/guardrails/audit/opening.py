@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 from guardrails.audit.heads import anchor_file
 from guardrails.audit.jsonl import JsonLinesRecord
 from guardrails.audit.keys import RecordKey, can_sign
+from guardrails.audit.redaction import Redaction
+from guardrails.audit.redaction_key import digest_key
 from guardrails.audit.segments import SegmentRecord
 
 if TYPE_CHECKING:
@@ -16,21 +18,35 @@ if TYPE_CHECKING:
 _log: Final = logging.getLogger("guardrails")
 
 
-def open_record(plan: RecordPlan, *, waits: bool = False) -> JsonLinesRecord | SegmentRecord:
+def redaction_of(plan: RecordPlan) -> Redaction:
+    """What takes out of a record's events what must not be written; its key is made if need be.
+
+    Raises:
+        StateUnavailable: the key cannot be read or made.
+    """
+    return Redaction(plan.recording, digest_key(plan.digest_key_file))
+
+
+def open_record(
+    plan: RecordPlan, *, redaction: Redaction | None = None, waits: bool = False
+) -> JsonLinesRecord | SegmentRecord:
     """The record of `plan`; its key is made where there is none.
 
     Without the extra ``audit`` it is not signed, which is logged as a warning.
 
     Args:
         plan: What the configuration says.
+        redaction: What :func:`redaction_of` gave; None to ask it.
         waits: Whether ``write_ahead`` gives what to wait for, whatever the configuration says.
 
     Raises:
         StateUnavailable: it cannot be written.
         ConfigError: its key cannot be used.
     """
+    if redaction is None:
+        redaction = redaction_of(plan)
     if plan.is_plain:
-        return JsonLinesRecord(plan.path)
+        return JsonLinesRecord(plan.path, redaction)
     key = None
     # A key that somebody names is wanted: where it cannot be used, that is an error.
     if plan.key is not None or can_sign():
@@ -49,4 +65,5 @@ def open_record(plan: RecordPlan, *, waits: bool = False) -> JsonLinesRecord | S
         segment_size=plan.segment_size,
         retention=plan.retention,
         anchor=None if plan.anchor is None else anchor_file(plan.anchor),
+        redaction=redaction,
     )

@@ -37,6 +37,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 from guardrails.audit.layout import MANIFEST, make_directory, open_ours
 from guardrails.audit.lines import lines_of
+from guardrails.audit.redaction import Redaction
 from guardrails.audit.stream import Stream
 from guardrails.errors import ConfigError, StateUnavailable
 from guardrails.forks import survive_forks
@@ -96,6 +97,7 @@ class SegmentRecord:
         anchor: Is given heads of the stream, each a line, to be kept where nobody can change
             them. It is called on the thread that writes. While it fails, calls are refused.
         capacity: Events that may wait to be written.
+        redaction: Takes out of events what must not be written.
 
     Raises:
         StateUnavailable: the directory cannot be used; also from :meth:`write`.
@@ -113,12 +115,14 @@ class SegmentRecord:
         retention: float | None = None,
         anchor: Callable[[bytes], None] | None = None,
         capacity: int = CAPACITY,
+        redaction: Redaction | None = None,
     ) -> None:
         if durability not in {"batch", "write_ahead"}:
             raise ConfigError(f"durability: `{durability}`; there are `batch` and `write_ahead`")
         self.path = Path(directory).absolute()
         self.is_signed = key is not None
         self._waits = durability == "write_ahead"
+        self._redaction = redaction if redaction is not None else Redaction()
         self._window = window
         self._capacity = capacity
 
@@ -344,7 +348,7 @@ class SegmentRecord:
         taken = self._taken
         if taken:
             events = [each.event if isinstance(each, _Intent) else each for each in taken]
-            self._stream.append(lines_of(events), len(events))
+            self._stream.append(lines_of(events, self._redaction), len(events))
             self._taken = []
             self._batches += 1
             for each in taken:

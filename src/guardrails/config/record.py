@@ -12,6 +12,8 @@
       retention: 90d                    # nothing is deleted without it
       anchor: /mnt/worm/record.heads    # where heads are appended, out of this machine's reach
       key: /etc/guardrails/record.key   # made beside the directory where it is not given
+
+What it may hold of calls is said by the keys of ``config/redaction.py``.
 """
 
 from __future__ import annotations
@@ -21,8 +23,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, WithJsonSchema
 
+from guardrails.config.redaction import WrittenRedaction
 from guardrails.model.record_plan import PLAIN, RecordPlan
-from guardrails.register.source import Mapped, nearest, quoted, shown
+from guardrails.register.source import nearest, quoted, shown
 from guardrails.register.words import Seconds, Text  # noqa: TC001  # pydantic reads them
 
 if TYPE_CHECKING:
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
 
 _DURABILITIES: Final = ("batch", "write_ahead")
 _LONGEST_WINDOW: Final = 60_000
+_OF_ANY: Final = {"directory", *WrittenRedaction.model_fields}
+"""The keys that a plain file has, too."""
 
 
 def _durability(value: object) -> object:
@@ -51,7 +56,7 @@ def _window(value: object) -> object:
     return milliseconds / 1000
 
 
-class WrittenRecord(Mapped):
+class WrittenRecord(WrittenRedaction):
     """The section as it is written."""
 
     directory: Text
@@ -76,6 +81,7 @@ class WrittenRecord(Mapped):
             self.retention,
             None if self.anchor is None else base / self.anchor,
             None if self.key is None else base / self.key,
+            self.recording(),
         )
 
 
@@ -103,6 +109,6 @@ Record: TypeAlias = Annotated[WrittenRecord, BeforeValidator(_section), _OrPath(
 
 def record_problem(written: WrittenRecord) -> str | None:
     """What does not fit together."""
-    if written.directory.endswith(PLAIN) and written.model_fields_set - {"directory"}:
-        return f"a plain file (`{PLAIN}`) has none of the other keys; name a directory"
+    if written.directory.endswith(PLAIN) and written.model_fields_set - _OF_ANY:
+        return f"a plain file (`{PLAIN}`) is neither chained nor deleted; name a directory"
     return None

@@ -92,7 +92,7 @@ def calls_of(events: Iterable[Event]) -> list[Call]:
 
 
 def _call(decision_id: str, told: list[Event]) -> Call:
-    last = told[-1]
+    decided = told[0]  # what follows says what came of it
     outcome = "started"
     approved_by: tuple[str, ...] = ()
     for event in told:
@@ -107,16 +107,16 @@ def _call(decision_id: str, told: list[Event]) -> Call:
                 outcome = "shadowed"
     return Call(
         decision_id=decision_id,
-        run_id=last.run_id or "",
-        agent=last.agent or "",
-        tool=last.tool or "",
-        mode=last.mode or "",
-        args=last.args,
-        effect=last.effect,
-        reasons=last.reasons,
-        approvals=last.approvals,
-        revision=last.revision,
-        nanoseconds=last.decision_ns,
+        run_id=decided.run_id or "",
+        agent=decided.agent or "",
+        tool=decided.tool or "",
+        mode=decided.mode or "",
+        args=None if decided.input is None else decided.input.get("args"),
+        effect=decided.effect,
+        reasons=decided.reasons,
+        approvals=decided.approvals,
+        revision=decided.revision,
+        nanoseconds=decided.decision_ns,
         ran=any(event.kind == "call.started" for event in told),
         outcome=outcome,
         approved_by=approved_by,

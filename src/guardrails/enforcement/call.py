@@ -33,6 +33,8 @@ class Call:
         breakers: What they have reached with it.
         decision: The latest decision, decorators included.
         decision_ns: How long it took, in nanoseconds.
+        policy: The same without decorators and breakers: what policy itself says.
+        decided: The document that both are about.
         would: What would have been decided, where the mode or policy withholds or waives it.
         request: The approval request, where one is open.
         consumed: The approval that was used, if one was.
@@ -42,7 +44,7 @@ class Call:
         refusal: Why it did not run, or what went wrong after it ran.
         outcome: What came of its body.
         decision_id: The id under which it stands in the record.
-        document: The input document of the latest decision.
+        document: The input document that the engine was asked about last.
         is_async: Whether it is made from a coroutine.
         may_wait: Whether it may wait here for people.
         cost: What it cost, once it is settled.
@@ -68,6 +70,8 @@ class Call:
     refusal: Refusal | RunKilled | None = None
     outcome: Outcome | None = None
     document: dict[str, Any] | None = None
+    decided: dict[str, Any] | None = None
+    policy: Decision | None = None
     may_wait = False
     cost: Usage | None = None
     span: CallTelemetry | None = None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from guardrails.enforcement import breaking, obligations
 from guardrails.enforcement.document import constants_of, input_document
+from guardrails.enforcement.events import DECORATOR
 from guardrails.enforcement.phases import caused
 from guardrails.errors import PolicyError
 from guardrails.model.decision import ApprovalDemand, Decision, Effect
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
 
     from guardrails.enforcement.call import Call
     from guardrails.enforcement.document import Constants
-
-DECORATOR: Final = "decorator"
-"""The rule id of what ``@requires_approval`` asks for."""
 
 _STRICTEST_FIRST: Final = (Effect.DENY, Effect.SHADOW, Effect.REQUIRE_APPROVAL, Effect.ALLOW)
 
@@ -58,6 +56,7 @@ def _documents(call: Call) -> list[tuple[dict[str, Any], Constants]]:
         message = "a call is decided with its reservation"
         raise PolicyError(message)
     signals = breaking.signals(call)
+    now_ns = run.governor.clock.now_ns()
     documents = []
     for constants in constants_of(run, call.tool):
         document = input_document(
@@ -67,7 +66,7 @@ def _documents(call: Call) -> list[tuple[dict[str, Any], Constants]]:
             call_id=call.decision_id,
             snapshot=hold.snapshot,
             signals=signals,
-            now_ns=run.governor.clock.now_ns(),
+            now_ns=now_ns,
         )
         documents.append((document, constants))
     call.document = documents[0][0]
@@ -79,6 +78,7 @@ def _conclude(call: Call, decisions: Sequence[Decision], started: int) -> None:
     decision = combine(decisions)
     obligations.check(decision.obligations, call.arguments.document)
     call.decision = _with_decorators(call, decision)
+    call.policy, call.decided = decision, call.document
 
 
 def combine(decisions: Sequence[Decision]) -> Decision:

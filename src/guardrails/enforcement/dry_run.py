@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from guardrails.enforcement import breaking, deciding, perform
+from guardrails.enforcement import breaking, deciding, perform, secret_arguments
 from guardrails.enforcement.call import Call
 from guardrails.enforcement.invoke import new_id
 from guardrails.enforcement.phases import Phase, refusal_for
@@ -45,6 +45,7 @@ def _read_named(call: Call) -> None:
     call.arguments = call.original = call.tool.parameters.read_named(
         call.given[1], call.run.governor.limits
     )
+    secret_arguments.refuse(call)
 
 
 def _step(call: Call, phase: Phase, perform_it: Callable[[Call], None]) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from guardrails.audit.log import log_refusal
-from guardrails.enforcement.obligations import labels, redact
+from guardrails.enforcement.obligations import labels
 from guardrails.enforcement.phases import text_of
 from guardrails.errors import REASON_LIMIT, Refusal
 from guardrails.model.call import Event
+from guardrails.model.canonical import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,18 +17,32 @@ if TYPE_CHECKING:
 
     from guardrails.enforcement.call import Call
     from guardrails.errors import RunKilled
+    from guardrails.model.decision import Decision
+
+DECORATOR: Final = "decorator"
+"""The rule id of what ``@requires_approval`` asks for, and who decided where that is stricter."""
+
+_POLICY: Final = "policy"
+_BREAKER: Final = "breaker"
 
 
 def write(call: Call, kind: str, **detail: Any) -> None:
-    """Write one event of `call` to its run's record."""
+    """Write one event of `call`, which holds the decision's id but not the decision."""
     governor = call.run.governor
-    governor.record.write(_event(call, kind, governor.clock.now_ns(), detail))
+    governor.record.write(_plain(call, kind, governor.clock.now_ns(), detail))
+
+
+def write_decided(call: Call, kind: str, **detail: Any) -> None:
+    """Write the one event of `call` that holds what was decided, and about which document.
+
+    The document is handed over as it is: nothing changes it from here on.
+    """
+    call.run.governor.record.write(_decided(call, kind, detail))
 
 
 def write_ahead(call: Call, kind: str, **detail: Any) -> Future[None] | None:
-    """Write one event of `call`; what is done once it is on the disk, if that is to be awaited."""
-    governor = call.run.governor
-    return governor.record.write_ahead(_event(call, kind, governor.clock.now_ns(), detail))
+    """The same; what is done once it is on the disk, if that is to be awaited."""
+    return call.run.governor.record.write_ahead(_decided(call, kind, detail))
 
 
 def write_refusal(call: Call, refusal: Refusal | RunKilled) -> None:
@@ -50,20 +65,13 @@ def write_refusal(call: Call, refusal: Refusal | RunKilled) -> None:
     else:
         detail["message"] = str(refusal)
         detail["scope"] = refusal.scope
-    write(call, kind, **detail)
+    write_decided(call, kind, **detail)
 
 
-def _event(call: Call, kind: str, now: int, detail: Mapping[str, Any]) -> Event:
+def _plain(call: Call, kind: str, now: int, detail: dict[str, Any]) -> Event:
     run = call.run
-    decision = getattr(call, "decision", None)
-    args = None
-    marks: tuple[str, ...] = ()
-    if decision is not None:
-        # Before a decision nobody has said what must be hidden, so nothing is shown.
-        args = redact(call.arguments.document, decision.obligations)
-        marks = labels(decision.obligations)
     if call.span is not None:
-        detail = {**detail, **call.span.ids}
+        detail.update(call.span.ids)
     return Event(
         kind,
         now,
@@ -72,11 +80,63 @@ def _event(call: Call, kind: str, now: int, detail: Mapping[str, Any]) -> Event:
         run.agent.id,
         call.tool.facts.name,
         run.mode.value,
-        None if decision is None else decision.effect.value,
-        () if decision is None else decision.reasons,
-        () if decision is None else decision.approvals,
-        args,
-        None if decision is None else decision.revision,
-        call.decision_ns,
-        {**detail, "labels": list(marks)} if marks else detail,
+        detail=detail,
     )
+
+
+def _decided(call: Call, kind: str, detail: dict[str, Any]) -> Event:
+    run = call.run
+    now = run.governor.clock.now_ns()
+    document, policy = call.decided, call.policy
+    if document is None or policy is None:
+        # Nobody has said what must be hidden: the record leaves the arguments out.
+        return _plain(call, kind, now, detail)._replace(input=call.document)
+    decision = call.decision
+    if decision.obligations:
+        marks = labels(decision.obligations)
+        if marks:
+            detail["labels"] = list(marks)
+    if run.narrowed_by:
+        detail["narrowed_by"] = [agent.document for agent in run.narrowed_by]
+    before, after = call.original.document, document["args"]
+    if before is not after:
+        detail["rewritten"] = _changed(before, after)
+    if call.span is not None:
+        detail.update(call.span.ids)
+    is_tightened = policy is not decision
+    return Event(
+        kind,
+        now,
+        call.decision_id,
+        run.id,
+        run.agent.id,
+        call.tool.facts.name,
+        run.mode.value,
+        decision.effect.value,
+        decision.reasons,
+        decision.approvals,
+        document,
+        decision.revision,
+        call.decision_ns,
+        detail,
+        _decided_by(decision, policy) if is_tightened else _POLICY,
+        policy if is_tightened else None,
+        decision.obligations,
+    )
+
+
+def _decided_by(decision: Decision, policy: Decision) -> str:
+    """Who made the effect what it is: decorators and breakers only ask for approvals."""
+    if decision.effect is policy.effect:
+        return _POLICY
+    asked = decision.approvals[len(policy.approvals) :]
+    return DECORATOR if any(demand.rule == DECORATOR for demand in asked) else _BREAKER
+
+
+def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """The names of the arguments that policy's transforms have changed."""
+    return [
+        name
+        for name, value in after.items()
+        if name not in before or canonical(before[name]) != canonical(value)
+    ]

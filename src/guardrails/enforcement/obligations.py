@@ -2,26 +2,21 @@
 
 Paths are JSON pointers (RFC 6901) below ``/args``. For a transform the place
 must exist. For a redaction, too: a path that leads nowhere is more likely
-misspelt than harmless, and :func:`check` refuses the call. :func:`redact` itself
-is lenient the other way, since also a refused call is recorded: what it cannot
-follow hides everything.
+misspelt than harmless, and :func:`check` refuses the call. What a redaction hides in the
+record, also in that of a refused call, is in :mod:`guardrails.audit.redaction`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from guardrails.model.canonical import NotExactJSON, canonical
+from guardrails.model.pointer import NoPointer, below_args, place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from guardrails.model.decision import Obligation
-
-REDACTED: Final = "[redacted]"
-"""What stands in the record in the place of a value that must not be there."""
-
-_MOST_DIGITS: Final = 6
 
 
 class InapplicableObligation(ValueError):  # noqa: N818  # named for what the obligation is
@@ -87,38 +82,9 @@ def apply_transforms(
             changes[name] = _copy(document[name])
         target = changes[name]
         for step in below[:-1]:
-            target = target[_place(target, step)]
-        target[_place(target, below[-1])] = _exact_copy(duty)
+            target = target[place(target, step)]
+        target[place(target, below[-1])] = _exact_copy(duty)
     return changes
-
-
-def redact(document: Mapping[str, Any], obligations: Iterable[Obligation]) -> dict[str, Any]:
-    """The arguments for the record, with ``"[redacted]"`` for each value that must be hidden.
-
-    Args:
-        document: The arguments as exact JSON, by parameter. It is not changed.
-        obligations: The obligations; only redactions matter. A path that is no pointer below
-            ``/args`` hides every argument; one that leads nowhere hides nothing.
-    """
-    copy: dict[str, Any] = {name: _copy(value) for name, value in document.items()}
-    for duty in obligations:
-        if duty.type != "redact":
-            continue
-        try:
-            steps = _steps(duty)
-        except InapplicableObligation:
-            return dict.fromkeys(copy, REDACTED)
-        target: Any = copy
-        for step in steps[:-1]:
-            place = _place(target, step)
-            if place is None:
-                break
-            target = target[place]
-        else:
-            place = _place(target, steps[-1])
-            if place is not None:
-                target[place] = REDACTED
-    return copy
 
 
 def labels(obligations: Iterable[Obligation]) -> tuple[str, ...]:
@@ -129,42 +95,23 @@ def labels(obligations: Iterable[Obligation]) -> tuple[str, ...]:
 
 
 def _steps(duty: Obligation) -> tuple[str, ...]:
-    """The reference tokens of a pointer, without the first, which is ``args``."""
-    root, first, *rest = (*duty.path.split("/"), "")
-    if root or first != "args" or len(rest) < 2:  # noqa: PLR2004  # one step below /args, and the sentinel
-        msg = f"the path `{_shown(duty.path)}` of a {duty.type} does not lead below `/args`"
-        raise InapplicableObligation(msg)
-    steps = []
-    for token in rest[:-1]:
-        if "~" in token.replace("~0", "").replace("~1", ""):
-            msg = f"the path `{_shown(duty.path)}` of a {duty.type} is no JSON pointer"
-            raise InapplicableObligation(msg)
-        steps.append(token.replace("~1", "/").replace("~0", "~"))
-    return tuple(steps)
+    try:
+        return below_args(duty.path)
+    except NoPointer as error:
+        msg = f"the path `{_shown(duty.path)}` of a {duty.type} {error}"
+        raise InapplicableObligation(msg) from None
 
 
 def _find(document: Mapping[str, Any], steps: tuple[str, ...], duty: Obligation) -> None:
     target: Any = document
     for step in steps:
-        place = _place(target, step)
-        if place is None:
+        found = place(target, step)
+        if found is None:
             msg = (
                 f"a {duty.type} of `{_shown(duty.path)}` does not apply: there is no such argument"
             )
             raise InapplicableObligation(msg)
-        target = target[place]
-
-
-def _place(target: Any, step: str) -> Any:
-    """Under what `step` stands in an array or object, or None where it does not."""
-    if isinstance(target, list):
-        is_index = step.isascii() and step.isdigit() and (step == "0" or step[0] != "0")
-        if not is_index or len(step) > _MOST_DIGITS or int(step) >= len(target):
-            return None
-        return int(step)
-    if not isinstance(target, str) and hasattr(target, "keys") and step in target:
-        return step
-    return None
+        target = target[found]
 
 
 def _exact_copy(duty: Obligation) -> Any:

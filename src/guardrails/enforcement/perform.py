@@ -12,6 +12,7 @@ from guardrails.enforcement import (
     deciding,
     events,
     resuming,
+    secret_arguments,
     top_up,
     tracing,
     workers,
@@ -80,10 +81,11 @@ def read_arguments(call: Call) -> None:
         call.original = call.arguments = call.tool.parameters.read_stored(
             call.resumed.args, kwargs, call.run.governor.limits
         )
-        return
-    call.original = call.arguments = call.tool.parameters.read(
-        args, kwargs, call.run.governor.limits
-    )
+    else:
+        call.original = call.arguments = call.tool.parameters.read(
+            args, kwargs, call.run.governor.limits
+        )
+    secret_arguments.refuse(call)
 
 
 def check_kill(call: Call) -> None:
@@ -181,7 +183,7 @@ def stand_in(call: Call) -> Outcome:
         message = f"`{call.tool.facts.name}` was recorded, not executed (shadow; it would: {would})"
         raise CallShadowed(message, would=would, reasons=call.decision.reasons)
     value = shadow(call.arguments) if callable(shadow) else shadow
-    events.write(call, "call.shadowed", would=would, **proposal)
+    events.write_decided(call, "call.shadowed", would=would, **proposal)
     return Outcome("shadowed", value)
 
 
@@ -251,7 +253,7 @@ def _intent(call: Call) -> Future[None] | None:
     if call.resumed is not None:
         detail["resumed"] = True
     if call.tool.facts.operation == "read":  # it has no effect that could be missing
-        events.write(call, "call.started", **detail)
+        events.write_decided(call, "call.started", **detail)
         return None
     return events.write_ahead(call, "call.started", **detail)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
+from guardrails.audit.redaction import REDACTED, hide
 from guardrails.enforcement.json_form import to_document
-from guardrails.enforcement.obligations import REDACTED, redact
 from guardrails.errors import Refusal, RunKilled
 from guardrails.model.canonical import canonical
 from guardrails.telemetry import names
@@ -99,7 +99,7 @@ def _arguments(call: Call, decision: Decision | None) -> str | None:
     if decision is None:
         return None
     try:
-        return canonical(redact(call.arguments.document, decision.obligations)).decode()
+        return canonical(hide(call.arguments.document, decision.obligations)).decode()
     except Exception as error:  # noqa: BLE001  # telemetry's boundary: the call goes on
         _untold("arguments", call, error)
         return None

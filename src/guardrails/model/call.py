@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from guardrails.errors import Reason
     from guardrails.model.budget import Remaining, Usage
-    from guardrails.model.decision import ApprovalDemand
+    from guardrails.model.decision import ApprovalDemand, Decision, Obligation
 
 
 class _Words(NamedTuple):
@@ -67,24 +67,33 @@ class Snapshot(NamedTuple):
 
 
 class Event(NamedTuple):
-    """One line of the record. Fields that do not apply are None or empty.
+    """One line of the record, as it is handed over. Fields that do not apply are None or empty.
+
+    Whoever makes one hands over what it has, by reference; what must not be written is taken
+    out by the record (:mod:`guardrails.audit.redaction`), and nothing may change it meanwhile.
+    The lines and each kind's ``detail`` are described in ``docs/audit-events.md``.
 
     Attributes:
-        kind: ``run.opened``, ``run.closed``, ``call.refused``, ``call.shadowed``,
-            ``call.started``, ``call.finished``, ``approval.*``, ``alert``, ``breaker``, ``kill``, …
+        kind: What happened, as ``call.started``; :data:`guardrails.audit.kinds.KINDS` has all.
         time: UTC nanoseconds from the governor's clock.
         decision_id: The call's id, the same in all its events.
         run_id: The run.
         agent: The agent's id.
         tool: The tool's name.
         mode: The run's mode.
-        effect: What was decided.
+        effect: What was decided, decorators included.
         reasons: Why.
         approvals: What had to be approved.
-        args: The arguments, after redaction; None where they are not recorded.
+        input: The document that was decided. A call has it once, in the event that says whether
+            it ran: ``call.started``, ``call.refused`` or ``call.shadowed``.
         revision: The policy revision.
         decision_ns: How long the decision took, in nanoseconds.
         detail: What belongs to this kind of event alone.
+        decided_by: Whose effect it is: ``policy``, ``decorator`` or ``breaker``.
+        policy: What policy itself said, where decorators or breakers have made it stricter.
+        obligations: What the decision obliged to; its redactions hold for this event.
+        masked: JSON pointers to values that others stand in for. Set by the record.
+        erased: JSON pointers to values that were left out. Set by the record.
     """
 
     kind: str
@@ -97,7 +106,12 @@ class Event(NamedTuple):
     effect: str | None = None
     reasons: tuple[Reason, ...] = ()
     approvals: tuple[ApprovalDemand, ...] = ()
-    args: Mapping[str, Any] | None = None
+    input: Mapping[str, Any] | None = None
     revision: str | None = None
     decision_ns: int | None = None
     detail: Mapping[str, Any] | None = None
+    decided_by: str | None = None
+    policy: Decision | None = None
+    obligations: tuple[Obligation, ...] = ()
+    masked: tuple[str, ...] = ()
+    erased: tuple[str, ...] = ()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from guardrails.model.recording import DEFAULT_RECORDING, Recording
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -24,6 +26,7 @@ class RecordPlan:
         retention: Seconds after which a segment that has ended is deleted; None to keep all.
         anchor: The file to which heads are appended; None for none.
         key: The file of the private key; None for one beside the directory.
+        recording: What it may hold of calls.
     """
 
     path: Path
@@ -33,6 +36,7 @@ class RecordPlan:
     retention: float | None = None
     anchor: Path | None = None
     key: Path | None = None
+    recording: Recording = DEFAULT_RECORDING
 
     @property
     def is_plain(self) -> bool:
@@ -43,3 +47,8 @@ class RecordPlan:
     def key_file(self) -> Path:
         """The file of the private key."""
         return self.key if self.key is not None else self.path.with_name(self.path.name + ".key")
+
+    @property
+    def digest_key_file(self) -> Path:
+        """The file of the key under which the digests of what was taken out are made."""
+        return self.path.with_name(self.path.name + ".digests.key")

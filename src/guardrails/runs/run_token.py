@@ -17,13 +17,11 @@ import base64
 import hashlib
 import hmac
 import json
-import os
-import secrets
-import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from guardrails.errors import CallDenied, Reason, StateUnavailable
+from guardrails.key_files import key_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +34,6 @@ KEY_FILE: Final = "run-tokens.key"
 
 _VERSION: Final = "gr1"
 _PARTS: Final = 4
-_KEY_BYTES: Final = 32
 _LONGEST: Final = 32_768
 _SKEW_NS: Final = 5_000_000_000
 _RULE: Final = "guardrails.run"
@@ -140,7 +137,7 @@ class RunTokens:
     def _known_key(self) -> bytes:
         if self._key is None:
             try:
-                self._key = _key_in(self.path)
+                self._key = key_in(self.path, "run tokens")
             except OSError as error:
                 raise StateUnavailable(
                     f"the key of run tokens, `{self.path}`, cannot be used: {error}"
@@ -187,43 +184,3 @@ def _claims(said: Any) -> Claims:
 
 def _pairs(said: Sequence[Sequence[str]]) -> tuple[tuple[str, str], ...]:
     return tuple((agent, facts) for agent, facts in said)
-
-
-def _key_in(path: Path) -> bytes:
-    """The key in the file at `path`, which is made where it does not exist."""
-    nofollow = getattr(os, "O_NOFOLLOW", 0)
-    try:
-        fd = os.open(path, os.O_RDONLY | nofollow)
-    except FileNotFoundError:
-        _make_key(path)
-        fd = os.open(path, os.O_RDONLY | nofollow)
-    with open(fd, "rb") as file:  # noqa: PTH123  # of a descriptor
-        found = os.fstat(fd)
-        key = file.read(_KEY_BYTES + 1)
-    if os.name == "posix" and (found.st_mode & 0o077 or found.st_uid != os.geteuid()):
-        raise StateUnavailable(
-            f"the key of run tokens, `{path}`, belongs to, or may be read by, another user; it has "
-            "to be this process's user's alone: remove it, and a new one is made"
-        )
-    if not stat.S_ISREG(found.st_mode) or len(key) != _KEY_BYTES:
-        raise StateUnavailable(
-            f"the key of run tokens, `{path}`, is not {_KEY_BYTES} bytes; remove it"
-        )
-    return key
-
-
-def _make_key(path: Path) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    made = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    fd = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with open(fd, "wb") as file:  # noqa: PTH123  # of a descriptor
-            file.write(secrets.token_bytes(_KEY_BYTES))
-            file.flush()
-            os.fsync(fd)
-        # A link appears whole; of two processes that make a key the first one wins.
-        path.hardlink_to(made)
-    except FileExistsError:
-        return
-    finally:
-        made.unlink()
