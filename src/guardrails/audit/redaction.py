@@ -94,9 +94,19 @@ class Redaction:
     def _input(
         self, event: Event, given: Mapping[str, Any], masked: dict[str, str], erased: list[str]
     ) -> dict[str, Any]:
-        rest = dict(given)
-        args = rest.pop(ARGS, None)
-        document: dict[str, Any] = self._cleaned(rest, _INPUT, masked, named=False)
+        # Of the rest of the document only these are texts that somebody chose for this run.
+        document = {name: value for name, value in given.items() if name != ARGS}
+        document["principal"] = self._cleaned(
+            document.get("principal"), (*_INPUT, "principal"), masked, named=False
+        )
+        run = document.get("run")
+        if isinstance(run, dict) and run.get("labels"):
+            where = (*_INPUT, "run", "labels")
+            document["run"] = {
+                **run,
+                "labels": self._cleaned(run["labels"], where, masked, named=False),
+            }
+        args = given.get(ARGS)
         if args is None:
             return document
         kept = self.recording.of(event.tool).arguments
