@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from guardrails import ports
+    from guardrails.activations import Activations
     from guardrails.config import Config
     from guardrails.config.approvers import ApproversFile
     from guardrails.engines.layers import PolicyFiles
@@ -83,6 +84,7 @@ def load_governor(
         else open_record(plan, redaction=redaction)
     )
     write = recorder(record, clock)
+    acts = activations_of(config, record, register, clock)
 
     def diverged(found: Divergence) -> None:
         # None is found before there is a governor, by which calls are decided.
@@ -98,6 +100,7 @@ def load_governor(
         lambda: {**given, "agents": register.policy_data()},
         report=diverged,
         clock=clock,
+        activating=acts.policies,
     )
     with ExitStack() as opened:
         opened.callback(decider.close)
@@ -148,6 +151,27 @@ def _tell(config: Config) -> None:
         _log.log(logging.INFO if setting.replaces is None else logging.WARNING, "%s", setting)
     for warning in config.warnings:
         _log.warning("%s", warning)
+
+
+def activations_of(
+    config: Config, record: ports.Record, register: Register, clock: ports.Clock
+) -> Activations:
+    """What archives and records policies as they come into force; register and approvers are.
+
+    Raises:
+        ConfigError: the approvers' file is wrong.
+        StateUnavailable: they cannot be archived or recorded.
+    """
+    from guardrails.activations import Activations  # noqa: PLC0415  # as in load_governor
+    from guardrails.audit.archive import DIRECTORY, Archive  # noqa: PLC0415  # as in load_governor
+
+    archive = None if config.state is None else Archive(config.state / DIRECTORY)
+    acts = Activations(record, archive, clock)
+    acts.register(config.agents, register)
+    approvers = approvers_of(config)
+    if approvers is not None:
+        acts.approvers(approvers.path, approvers.current())
+    return acts
 
 
 def approval_service(config: Config, clock: ports.Clock) -> ApprovalService:

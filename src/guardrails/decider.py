@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from guardrails import ports
     from guardrails.config import Config
     from guardrails.config.engine import SidecarConfig
+    from guardrails.engines.in_process import Loaded
     from guardrails.engines.layers import PolicyFiles
     from guardrails.engines.verified import Divergence
 
@@ -67,13 +68,14 @@ class Decider:
             self.sidecar.close()
 
 
-def make_decider(
+def make_decider(  # noqa: PLR0913  # what an engine is made of, each by its name
     config: Config,
     files: PolicyFiles,
     data: Callable[[], Mapping[str, Any]],
     *,
     report: Callable[[Divergence], None],
     clock: ports.Clock,
+    activating: Callable[[Loaded], None] | None = None,
 ) -> Decider:
     """The engine that `config` asks for.
 
@@ -84,6 +86,7 @@ def make_decider(
             this process gets it.
         report: Told of each divergence.
         clock: The time.
+        activating: Told of policies before they decide in this process.
 
     Raises:
         ConfigError: the configuration cannot be met.
@@ -94,7 +97,7 @@ def make_decider(
     here: Decider | None = None
     opa = opa_config_of(config)  # also where only OPA reads it: a wrong one is told of at once
     if wanted.decides_here:
-        here = _in_process(config, files, data, opa)
+        here = _in_process(config, files, data, opa, activating)
     if wanted.name == "in_process" and here is not None:
         return here
     if sidecar is None:
@@ -179,6 +182,7 @@ def _in_process(
     files: PolicyFiles,
     data: Callable[[], Mapping[str, Any]],
     opa: OpaConfig | None,
+    activating: Callable[[Loaded], None] | None,
 ) -> Decider:
     wanted = config.engine
     for finding in () if opa is None else opa.findings:
@@ -190,14 +194,16 @@ def _in_process(
             store=BundleStore(opa.persistence_directory),
             board=None if config.state is None else StatusBoard(config.state),
         )
-        engine = start_bundled_engine(service, data, planner=config.planner, opa=_opa(config))
+        engine = start_bundled_engine(
+            service, data, planner=config.planner, opa=_opa(config), activating=activating
+        )
         return Decider(engine, engine, bundles=service)
     if wanted.bundle is not None:
         bundle = BundleFile(wanted.bundle, planner=config.planner, opa=_opa(config))
-        engine = InProcessEngine(BundledAgents(bundle), data)
+        engine = InProcessEngine(BundledAgents(bundle), data, activating=activating)
         roots: tuple[Path, ...] = (wanted.bundle,)
     else:
-        engine = InProcessEngine(files, data)
+        engine = InProcessEngine(files, data, activating=activating)
         roots = files.layers
     if wanted.reload is None:
         return Decider(engine, engine)

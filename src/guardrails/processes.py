@@ -97,3 +97,15 @@ def _namespace() -> str:
     with suppress(OSError):
         return str(Path("/proc/self/ns/pid").readlink())
     return ""
+
+
+def user_name() -> str:
+    """Who the operating system says is at work, by this process's id; no variable can change it."""
+    if not hasattr(os, "getuid"):
+        return os.getlogin()
+    import pwd  # noqa: PLC0415  # only where the system has it
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid {os.getuid()}"

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from guardrails.audit.reading import read
 from guardrails.cli import app
-from guardrails.cli.approvals import _user
+from guardrails.processes import user_name
 
 AGENT = """
 import sys
@@ -103,7 +103,7 @@ def test_who_is_not_in_the_file_cannot_answer(project):
     text = (project / "approvers.yaml").read_text()
     (project / "approvers.yaml").write_text(text.replace("finance-ops", "legal"))
     assert "none of the groups" in cli("approve", waiting["id"], code=1)
-    (project / "approvers.yaml").write_text(text.replace(f"os_user: {_user()}", "os_user: eve"))
+    (project / "approvers.yaml").write_text(text.replace(f"os_user: {user_name()}", "os_user: eve"))
     assert "works as" in cli("approve", waiting["id"], code=2)
     (project / "config/guardrails/approver.key").unlink()
     assert "enroll" in cli("approve", waiting["id"], code=2)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Final
+import time
+from typing import TYPE_CHECKING, Any, Final
 
 from guardrails.audit.heads import anchor_file
 from guardrails.audit.jsonl import JsonLinesRecord
@@ -11,6 +12,8 @@ from guardrails.audit.keys import RecordKey, can_sign
 from guardrails.audit.redaction import Redaction
 from guardrails.audit.redaction_key import digest_key
 from guardrails.audit.segments import SegmentRecord
+from guardrails.model.call import Event
+from guardrails.processes import user_name
 
 if TYPE_CHECKING:
     from guardrails.model.record_plan import RecordPlan
@@ -48,6 +51,7 @@ def open_record(
     if plan.is_plain:
         return JsonLinesRecord(plan.path, redaction)
     key = None
+    is_new = not plan.key_file.exists()
     # A key that somebody names is wanted: where it cannot be used, that is an error.
     if plan.key is not None or can_sign():
         key = RecordKey.load_or_make(plan.key_file)
@@ -57,7 +61,7 @@ def open_record(
             "it anew; pip install 'guardrails-opa[audit]'",
             plan.path,
         )
-    return SegmentRecord(
+    record = SegmentRecord(
         plan.path,
         key=key,
         durability="write_ahead" if waits else plan.durability,
@@ -67,3 +71,18 @@ def open_record(
         anchor=None if plan.anchor is None else anchor_file(plan.anchor),
         redaction=redaction,
     )
+    if key is not None and is_new:
+        record.write(key_made("record", public=str(key.public)))
+    return record
+
+
+def key_made(what: str, *, public: str, **more: Any) -> Event:
+    """The event that a key was made here and now.
+
+    Args:
+        what: Whose: ``record``, ``approver`` or ``server``.
+        public: Its public half.
+        more: What else is known of it, as ``name``.
+    """
+    detail = {"what": what, "public": public, "by": user_name(), **more}
+    return Event("key.made", time.time_ns(), detail=detail)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
 import os
-import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +17,7 @@ from guardrails.approvals.display import render, value_text
 from guardrails.approvals.signing import ApproverKey
 from guardrails.approvals.tokens import digest_of, new_token
 from guardrails.approvals.versions import edited_key
+from guardrails.audit.opening import key_made, open_record
 from guardrails.cli.approvals_remote import SERVER_VARIABLE, RemoteDesk
 from guardrails.cli.console import notices, output, plain, print_json
 from guardrails.cli.edited_arguments import from_editor, from_file, from_settings
@@ -26,6 +25,7 @@ from guardrails.config import Config
 from guardrails.desk import Desk
 from guardrails.errors import ConfigError
 from guardrails.model.approval import Answer, ApprovalState
+from guardrails.processes import user_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -268,8 +268,9 @@ def enroll(
     public = ApproverKey.make(path).public
     notices().print(plain(f"your key is in {path}; add this to approvers.yaml, by review:"))
     groups = ", ".join(group)
-    lines = (f"{name}:", f"  groups: [{groups}]", f"  key: {public}", f"  os_user: {_user()}")
+    lines = (f"{name}:", f"  groups: [{groups}]", f"  key: {public}", f"  os_user: {user_name()}")
     output().print(plain("\n".join(lines)), soft_wrap=True)
+    _record_key("approver", name, public, group)
 
 
 @app.command("enroll-server")
@@ -286,6 +287,7 @@ def enroll_server(
     notices().print(plain(f"its key is in {key}; add this to approvers.yaml, by review:"))
     lines = ("servers:", f"  {name}:", f"    groups: [{', '.join(group)}]", f"    key: {public}")
     output().print(plain("\n".join(lines)), soft_wrap=True)
+    _record_key("server", name, public, group)
 
 
 @app.command()
@@ -295,6 +297,20 @@ def token() -> None:
     notices().print(plain("keep this token; to your entry in approvers.yaml add, by review:"))
     notices().print(plain(f"  tokens: [{digest_of(made)}]"))
     output().print(plain(made), soft_wrap=True)
+
+
+def _record_key(what: str, name: str, public: str, groups: list[str]) -> None:
+    """Record that a key was made; said aloud where there is nothing to record it in."""
+    try:
+        plan = Config.find().record
+    except ConfigError:
+        plan = None
+    if plan is None:
+        notices().print(plain("note: no configuration names a record here; this is not recorded"))
+        return
+    record = open_record(plan)
+    record.write(key_made(what, public=public, name=name, groups=groups))
+    record.close()
 
 
 def _answer(  # noqa: PLR0913  # what the person said, each by its name
@@ -366,8 +382,10 @@ def _me(desk: Desk, as_: str | None, key: Path | None) -> tuple[Approver, Approv
         who = f"`{as_}`" if as_ else "nobody" if not own else "more than one person"
         raise ConfigError(f"approvers.yaml does not have your key for {who}")
     person = own[0]
-    if person.os_user not in (None, _user()):
-        raise ConfigError(f"`{person.name}` works as `{person.os_user}` here, not as `{_user()}`")
+    if person.os_user not in (None, user_name()):
+        raise ConfigError(
+            f"`{person.name}` works as `{person.os_user}` here, not as `{user_name()}`"
+        )
     return person, mine
 
 
@@ -384,15 +402,6 @@ def _differences(before: ApprovalRequest, after: ApprovalRequest) -> Iterator[st
 def _key_file() -> Path:
     home = os.environ.get("XDG_CONFIG_HOME")
     return (Path(home) if home else Path.home() / ".config") / "guardrails" / "approver.key"
-
-
-def _user() -> str:
-    if sys.platform == "win32":
-        return getpass.getuser()
-    import pwd  # noqa: PLC0415  # there is none on Windows
-
-    # From the system, not from the environment, which anybody can set.
-    return pwd.getpwuid(os.getuid()).pw_name
 
 
 def _left(request: ApprovalRequest) -> str:

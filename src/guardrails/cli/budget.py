@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -18,6 +16,7 @@ from guardrails.errors import ConfigError
 from guardrails.model.account import Window
 from guardrails.model.call import Event
 from guardrails.model.money import micro_usd
+from guardrails.processes import user_name
 from guardrails.runs.ledgers.amounts import DIMENSIONS, USD, in_units, number, words
 from guardrails.runs.ledgers.overview import Change, Overview, Stand
 from guardrails.runs.ledgers.sqlite import FILE_NAME
@@ -102,7 +101,7 @@ def set_(  # noqa: PLR0913  # a window each
         raise ConfigError("nothing to set; name a window and a limit, as `--day usd=20`")
     if not reason.strip() or not reason.isprintable():
         raise ConfigError("--reason: a text on one line is needed")
-    by = _user()
+    by = user_name()
     with _opened() as (config, overview, calendar):
         account = _account(target, [each.account for each in overview.stands(time.time_ns())])
         changes: list[Change] = []
@@ -211,18 +210,6 @@ def _record(config: Config, change: Change) -> None:
         record.write(Event("budget.set", change.at, detail=detail))
     finally:
         record.close()
-
-
-def _user() -> str:
-    """Who the operating system says is at work; no variable can say otherwise."""
-    if os.name != "posix":
-        return getpass.getuser()
-    import pwd  # noqa: PLC0415  # there is none elsewhere
-
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return f"uid {os.getuid()}"
 
 
 def _document(stand: Stand, calendar: Calendar) -> dict[str, Any]:

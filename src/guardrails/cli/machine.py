@@ -7,7 +7,6 @@ configuration.
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from guardrails.cli.console import notices, plain
 from guardrails.config import Config
 from guardrails.errors import ConfigError, GuardrailsError, StateUnavailable
 from guardrails.model.call import Event
+from guardrails.processes import user_name
 from guardrails.register import Register
 from guardrails.runs.directory import FILE, RunDirectory
 from guardrails.runs.kill_shared import SharedKillSwitch
@@ -163,21 +163,10 @@ def operator(by: str | None) -> str:
 
     The user is the one that this process runs as, by its id; no variable can change it.
     """
-    user = _user()
+    user = user_name()
     return user if by is None else f"{by} (as user {user})"
 
 
 def say(text: object) -> None:
     """Print one remark on standard error."""
     notices().print(plain(text))
-
-
-def _user() -> str:
-    if not hasattr(os, "getuid"):
-        return os.getlogin()
-    import pwd  # noqa: PLC0415  # only where the system has it
-
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return f"uid {os.getuid()}"

@@ -341,6 +341,9 @@ def record_outcome(call: Call) -> None:
     detail: dict[str, Any] = {"outcome": "" if outcome is None else outcome.kind}
     if outcome is not None and outcome.error is not None:
         detail["error"] = type(outcome.error).__name__
+    cost = call.cost
+    if cost is not None and (cost.micro_usd or cost.tokens):
+        detail["cost"] = {"usd": str(cost.usd), "tokens": cost.tokens}
     events.write(call, "call.finished", **detail)
     for used in (call.consumed, *call.answers):
         if used is not None:

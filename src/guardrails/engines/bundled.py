@@ -11,6 +11,7 @@ from guardrails.engines.source import Bundles
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from guardrails.engines.in_process import Loaded
     from guardrails.opa.bundle_set import BundleSet
     from guardrails.opa.bundles.service import BundleService
     from guardrails.rego.compile_cache import CompileCache
@@ -25,6 +26,7 @@ def start_bundled_engine(  # noqa: PLR0913  # what an engine is made of, by name
     opa: str | None = None,
     cache: CompileCache | Literal["user"] | None = "user",
     patience: float = 10.0,
+    activating: Callable[[Loaded], None] | None = None,
 ) -> InProcessEngine:
     """An engine that decides with the bundles of `service`, and goes on to new ones as they come.
 
@@ -35,6 +37,7 @@ def start_bundled_engine(  # noqa: PLR0913  # what an engine is made of, by name
         opa: Where an OPA binary is; None to look for it.
         cache: Where compiled policies are kept.
         patience: Seconds to wait for the first bundles.
+        activating: As :class:`InProcessEngine` takes it.
 
     Raises:
         PolicyLoadError: There are no bundles that can decide; the service asks for no more.
@@ -46,7 +49,7 @@ def start_bundled_engine(  # noqa: PLR0913  # what an engine is made of, by name
         if made:
             made[0].activate(source)
         else:
-            made.append(InProcessEngine(source, data, cache=cache))
+            made.append(InProcessEngine(source, data, cache=cache, activating=activating))
 
     try:
         service.start(activate, patience=patience)

@@ -80,6 +80,7 @@ class Loaded:
             their bundles' manifests say, as ``name=revision``.
         modules: The Rego sources by file.
         data: The base documents.
+        plan: The text of the plan that took the place of planning; None where they were planned.
     """
 
     decider: Entrypoint | Interpreted
@@ -89,6 +90,7 @@ class Loaded:
     revision: str
     modules: Mapping[str, str]
     data: Mapping[str, Any]
+    plan: str | None = None
 
 
 class Reference:
@@ -137,6 +139,7 @@ class InProcessEngine:
             ``data.guardrails_data``, as ``{"agents": …}``; asked again at every load.
         cache: Where compiled policies are kept; ``user`` for the user's own cache directory,
             None to compile at every load.
+        activating: Told of policies before they decide; where it raises they do not.
 
     Raises:
         PolicyLoadError: the policies cannot be used.
@@ -148,11 +151,13 @@ class InProcessEngine:
         data: Callable[[], Mapping[str, Any]],
         *,
         cache: CompileCache | Literal["user"] | None = "user",
+        activating: Callable[[Loaded], None] | None = None,
     ) -> None:
         self._source = Directories(source) if isinstance(source, PolicyFiles) else source
         self._data = data
         self._cache = CompileCache.of_user() if cache == "user" else cache
         self._activating = threading.RLock()
+        self._tell_activating = activating
         self._loaded = self._load(self._source)
         begin_anew(self._after_fork)
 
@@ -277,8 +282,7 @@ class InProcessEngine:
         decider = load_entrypoint(request, self._cache)
         if policies.bundled:
             check_decides(decider.evaluate, ENTRYPOINT)
-        _log.info("policies loaded: %d modules, revision %s", len(request.modules), revision)
-        return Loaded(
+        loaded = Loaded(
             decider,
             fits(request.shape()),
             fits(request.shape(), but=KEPT),
@@ -286,7 +290,12 @@ class InProcessEngine:
             revision,
             request.modules,
             request.data,
+            request.plan,
         )
+        if self._tell_activating is not None:
+            self._tell_activating(loaded)
+        _log.info("policies loaded: %d modules, revision %s", len(request.modules), revision)
+        return loaded
 
 
 def _decided(
