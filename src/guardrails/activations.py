@@ -12,8 +12,10 @@ from collections.abc import Set as AbstractSet
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
+from guardrails.audit.exact_json import exact_json
 from guardrails.model.call import Event
 from guardrails.model.canonical import canonical
+from guardrails.register.written import as_written
 from guardrails.rego.values import to_json
 
 if TYPE_CHECKING:
@@ -86,7 +88,7 @@ class Activations:
             StateUnavailable: it cannot be archived or recorded.
         """
         entries = {
-            name: _digest(entry.model_dump_json().encode())
+            name: _digest(exact_json(as_written(entry)).encode())
             for name, entry in register.entries.items()
         }
         self._write_file(REGISTER, "agents", path, entries)

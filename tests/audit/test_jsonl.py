@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from guardrails.audit.document import as_document
 from guardrails.audit.jsonl import JsonLinesRecord
 from guardrails.audit.memory import MemoryRecord
 from guardrails.audit.reading import read
+from guardrails.audit.redaction import Redaction
 from guardrails.errors import Reason, StateUnavailable
 from guardrails.model.call import Event
 from guardrails.model.decision import ApprovalDemand
@@ -61,11 +61,12 @@ def kinds(path):
 def test_every_event_comes_back_whatever_its_texts_are(events, tmp_path):
     path = tmp_path / "record.jsonl"
     path.unlink(missing_ok=True)
-    record = JsonLinesRecord(path)
+    redaction = Redaction()
+    record = JsonLinesRecord(path, redaction)
     for event in events:
         record.write(event)
     record.close()
-    assert list(read(path)) == [as_document(event) for event in events]
+    assert list(read(path)) == [redaction.document(event) for event in events]
     assert path.read_bytes().count(b"\n") == len(events)
 
 

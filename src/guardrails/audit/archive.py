@@ -19,6 +19,7 @@ import re
 import secrets
 from typing import TYPE_CHECKING, Any, Final
 
+from guardrails.audit.layout import make_directory
 from guardrails.errors import StateUnavailable
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class Archive:
         return self.path / "sha256" / digits[:2] / digits
 
     def _write(self, path: Path, content: bytes) -> None:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(path.parent)
         made = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
         fd = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:

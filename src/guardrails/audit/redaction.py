@@ -96,9 +96,10 @@ class Redaction:
     ) -> dict[str, Any]:
         # Of the rest of the document only these are texts that somebody chose for this run.
         document = {name: value for name, value in given.items() if name != ARGS}
-        document["principal"] = self._cleaned(
-            document.get("principal"), (*_INPUT, "principal"), masked, named=False
-        )
+        principal = document.get("principal")
+        if principal is not None:
+            where: _Where = (*_INPUT, "principal")
+            document["principal"] = self._cleaned(principal, where, masked, named=False)
         run = document.get("run")
         if isinstance(run, dict) and run.get("labels"):
             where = (*_INPUT, "run", "labels")

@@ -16,7 +16,6 @@ from urllib.parse import unquote_to_bytes
 import re2
 
 from guardrails.audit.secret_forms import CARD, FORMS, Form
-from guardrails.audit.secret_names import NAMED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,37 +72,31 @@ class Detector:
                 found.append(each)
         return found
 
-    def _spans(self, content: bytes) -> Iterator[Found]:
+    def _spans(self, content: bytes) -> list[Found]:
+        spans: list[Found] = []
         for form, pattern in self._forms:
             group = 1 if pattern.groups else 0
             for match in pattern.finditer(content):
                 start, end = match.span(group)
                 if end > start and (form is not CARD or _is_card(match.group())):
-                    yield Found(start, end, form.kind)
+                    spans.append(Found(start, end, form.kind))
         for match in _RUNS.finditer(content):
-            run = match.group()
-            kind = next((each for inner in _decoded(run) if (each := self._kind(inner, 1))), None)
+            inner = _decoded(match.group())
+            kind = next((each for part in inner if (each := self._kind(part, 1))), None)
             if kind is not None:
                 start, end = match.span()
                 while content[end : end + 1] == b"=":
                     end += 1
-                yield Found(start, end, kind)
-        # Percent-encoding and escapes do not say where they begin: all of it goes.
-        for inner in _unescaped(content):
-            if self._more(inner, content):
-                yield Found(0, len(content), self._kind(inner, 1) or NAMED)
-                return
-
-    def _more(self, inner: bytes, content: bytes) -> bool:
-        """Whether `inner` holds a secret that does not stand in `content` as it is."""
-        for form, pattern in self._forms:
-            group = 1 if pattern.groups else 0
-            for match in pattern.finditer(inner):
-                is_one = form is not CARD or _is_card(match.group())
-                if is_one and match.group(group) not in content:
-                    return True
-        found = (each for each in _RUNS.findall(inner) if each not in content)
-        return any(self._kind(each, 1) for each in found)
+                spans.append(Found(start, end, kind))
+        # Percent-encoding and escapes do not say where they begin: if more is in them, all goes.
+        rest = bytearray(content)
+        for each in spans:
+            rest[each.start : each.end] = b" " * (each.end - each.start)
+        for part in _unescaped(bytes(rest)):
+            kind = self._kind(part, 1)
+            if kind is not None:
+                return [Found(0, len(content), kind)]
+        return spans
 
     def _kind(self, content: bytes, layers: int) -> str | None:
         """Which kind of secret `content` holds, within so many layers of encoding."""

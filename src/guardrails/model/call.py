@@ -92,8 +92,6 @@ class Event(NamedTuple):
         decided_by: Whose effect it is: ``policy``, ``decorator`` or ``breaker``.
         policy: What policy itself said, where decorators or breakers have made it stricter.
         obligations: What the decision obliged to; its redactions hold for this event.
-        masked: JSON pointers to values that others stand in for. Set by the record.
-        erased: JSON pointers to values that were left out. Set by the record.
     """
 
     kind: str
@@ -113,5 +111,3 @@ class Event(NamedTuple):
     decided_by: str | None = None
     policy: Decision | None = None
     obligations: tuple[Obligation, ...] = ()
-    masked: tuple[str, ...] = ()
-    erased: tuple[str, ...] = ()
