@@ -1,16 +1,26 @@
 """What all tests share: how hypothesis searches, a cache of compiled policies, an OPA binary.
 
+Events that any test has recorded fit the published schema: a share of each kind is looked at.
+
 Hypothesis takes the same sample every time, or, with GUARDRAILS_SOAK=1, searches far and wide.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
+from collections import Counter
 
 import pytest
 from hypothesis import HealthCheck, settings
+from jsonschema import Draft202012Validator
 
+from guardrails.audit.event_schema import event_schema
+from guardrails.audit.exact_json import exact_json
+from guardrails.audit.kinds import KINDS
+from guardrails.audit.memory import MemoryRecord
+from guardrails.audit.redaction import Redaction
 from guardrails.rego.opa_binary import find_opa
 
 _SLOW = [HealthCheck.too_slow]
@@ -37,3 +47,43 @@ def opa():
             pytest.fail("no OPA binary: set OPA, or run `make opa`")
         pytest.skip("no OPA binary: set OPA, or run `make opa`")
     return found
+
+
+_LOOKED_AT = 200
+"""Events of each kind that are held against the schema, in each process."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def published_events():
+    """Whatever is recorded in these tests, its line is as the schema says."""
+    check = Draft202012Validator(event_schema())
+    seen: Counter[str] = Counter()
+    wrong: list[str] = []
+    redaction = Redaction()
+    of_memory, of_lines = MemoryRecord.write, Redaction.document
+
+    def look(document) -> None:
+        kind = document["kind"]
+        seen[kind] += 1
+        if kind not in KINDS:
+            # Tests of records make kinds up; what governs does not.
+            if "." in kind and kind.split(".")[0] in {each.split(".")[0] for each in KINDS}:
+                wrong.append(f"unknown kind {kind}")
+        elif seen[kind] <= _LOOKED_AT:
+            plain = json.loads(exact_json(document))
+            wrong.extend(f"{kind}: {each.message[:300]}" for each in check.iter_errors(plain))
+
+    def write(self, event) -> None:
+        of_memory(self, event)
+        look(of_lines(redaction, event))
+
+    def document(self, event):
+        made = of_lines(self, event)
+        look(made)
+        return made
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MemoryRecord, "write", write)
+        patch.setattr(Redaction, "document", document)
+        yield
+    assert not wrong, sorted(set(wrong))

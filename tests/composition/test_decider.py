@@ -180,7 +180,7 @@ def test_a_divergence_is_recorded_and_opa_decides_till_policies_change(project, 
 
     (event,) = events(project, "divergence")
     assert event["tool"] == "pay"
-    assert event["args"] == {"amount": 80}
+    assert event["input"]["args"] == {"amount": 80}
     assert (event["detail"]["ours"]["effect"], event["detail"]["theirs"]["effect"]) == (
         "allow",
         "deny",
