@@ -69,7 +69,9 @@ def test_every_step_of_an_approval_is_published():
     for file in (SOURCES / "approvals").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "_put":
-                steps |= {each.value for each in node.args[1:] if isinstance(each, ast.Constant)}
+                steps |= {
+                    str(each.value) for each in node.args[1:] if isinstance(each, ast.Constant)
+                }
     assert len(steps) > 5
     assert {f"approval.{step}" for step in steps} <= KINDS.keys()
 

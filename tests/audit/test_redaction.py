@@ -49,7 +49,7 @@ def buried(draw):
     how = draw(st.sampled_from(["plain", "base64", "hex", "percent", "json"]))
     value = encoded(SECRETS[name], how)
     core = value if how in {"base64", "hex", "percent"} else CORES[name]
-    made = value
+    made: object = value
     for step in draw(st.lists(st.sampled_from(["list", "dict", "key"]), max_size=5)):
         match step:
             case "list":

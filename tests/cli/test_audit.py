@@ -14,6 +14,8 @@ from guardrails.audit.segments import SegmentRecord
 from guardrails.cli.root import app
 from guardrails.model.call import Event
 
+pytestmark = pytest.mark.usefixtures("made_up_events")
+
 
 @pytest.fixture
 def record(tmp_path, monkeypatch):

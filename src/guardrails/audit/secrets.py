@@ -90,8 +90,8 @@ class Detector:
                 spans.append(Found(start, end, kind))
         # Percent-encoding and escapes do not say where they begin: if more is in them, all goes.
         rest = bytearray(content)
-        for each in spans:
-            rest[each.start : each.end] = b" " * (each.end - each.start)
+        for span in spans:
+            rest[span.start : span.end] = b" " * (span.end - span.start)
         for part in _unescaped(bytes(rest)):
             kind = self._kind(part, 1)
             if kind is not None:

@@ -46,7 +46,7 @@ def verify(
     Give the key that you kept elsewhere: without it, whoever can write the record could have
     written all of it anew.
     """
-    plan = _plan(path)
+    plan = record_plan(path)
     if plan.is_plain:
         raise ConfigError(f"`{plan.path}` is a plain file: nothing in it could be verified")
     report = verify_directory(plan.path, key=key, anchor=anchor or plan.anchor)
@@ -90,7 +90,7 @@ def tail(
     ] = True,
 ) -> None:
     """Print the last events, one JSON object a line, and go on with those to come."""
-    plan = _plan(path)
+    plan = record_plan(path)
     if plan.is_plain or not follows:
         for event in _last(plan.path, lines):
             output().print(plain(exact_json(event)), soft_wrap=True)
@@ -114,20 +114,27 @@ def prune(
     before: Annotated[str, typer.Option("--before", help="A date as 2026-01-31, or an age: 90d.")],
 ) -> None:
     """Delete the segments that ended before; what is gone stays on record, and verifies."""
-    plan = _plan(path)
+    plan = record_plan(path)
     if plan.is_plain:
         raise ConfigError(f"`{plan.path}` is a plain file: it is deleted as a whole, or not")
     key = None
     if plan.key_file.exists() and can_sign():
         key = RecordKey.load(plan.key_file)
-    deleted = prune_directory(plan.path, key, before_ns=_before(before), by=operator(None))
+    deleted = prune_directory(
+        plan.path, key, before_ns=moment(before, "--before"), by=operator(None)
+    )
     for name in deleted:
         output().print(plain(f"deleted {name}"), soft_wrap=True)
     if not deleted:
         output().print(plain("nothing ended before that"))
 
 
-def _plan(path: Path | None) -> RecordPlan:
+def record_plan(path: Path | None) -> RecordPlan:
+    """The record at `path`, else the one of the configuration that holds here.
+
+    Raises:
+        ConfigError: there is none.
+    """
     if path is not None:
         return RecordPlan(path)
     config = Config.find()
@@ -141,12 +148,17 @@ def _last(path: Path, lines: int) -> list[dict[str, object]]:
     return events[len(events) - min(lines, len(events)) :]
 
 
-def _before(text: str) -> int:
+def moment(text: str, option: str) -> int:
+    """A date, or an age, as UTC nanoseconds.
+
+    Raises:
+        ConfigError: it is neither.
+    """
     found = _AGO.fullmatch(text)
     if found is not None:
         return time.time_ns() - int(found[1]) * _SECONDS[found[2]] * 10**9
     try:
         day = datetime.fromisoformat(text)
     except ValueError:
-        raise ConfigError(f"--before: `{text}` is neither a date nor an age as `90d`") from None
+        raise ConfigError(f"{option}: `{text}` is neither a date nor an age as `90d`") from None
     return int((day if day.tzinfo else day.replace(tzinfo=UTC)).timestamp()) * 10**9

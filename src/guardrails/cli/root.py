@@ -28,7 +28,7 @@ COMMANDS: Final = {
     "alerts": "List the ways by which people are told, and try them.",
     "budget": "Show and set what runs may spend together.",
     "runs": "List, show and follow the runs of this machine.",
-    "audit": "Verify, follow and prune the record.",
+    "audit": "Show, export, verify, follow and prune the record.",
     "kill": "Stop agents, runs or tools, on this machine, at once.",
     "resume": "Lift a kill.",
     "policy": "Check, test, evaluate and deliver policies.",
