@@ -8,6 +8,7 @@ import logging
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.audit.secret_corpus import CORES, SECRETS
 
 from guardrails import errors
 from guardrails.audit.log import line_of, log_refusal
@@ -71,3 +72,9 @@ def test_a_kill_is_a_warning(caplog):
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
     assert record.getMessage().startswith('run_killed tool="pay" run="r-1" scope="run/r-1"')
+
+
+@pytest.mark.parametrize("name", sorted(SECRETS))
+def test_no_secret_in_a_message_reaches_the_log(name):
+    line = line_of(CallDenied(f"`pay` was refused: {SECRETS[name]}"))
+    assert json.dumps(CORES[name])[1:-1] not in line

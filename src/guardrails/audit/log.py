@@ -14,12 +14,15 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from guardrails.audit.exact_json import exact_json
+from guardrails.audit.redaction import Redaction
 from guardrails.errors import REASON_LIMIT, Refusal
 
 if TYPE_CHECKING:
     from guardrails.errors import RunKilled
 
 _log: Final = logging.getLogger("guardrails")
+
+_redaction: Final = Redaction()
 
 _LEVELS: Final = {
     "policy_error": logging.ERROR,
@@ -41,7 +44,7 @@ def line_of(refusal: Refusal | RunKilled) -> str:
     """The line: ``denied tool="refund" agent="billing" … message="…"``, in printable ASCII.
 
     Every text stands in quotes with JSON's escapes, so that no argument can forge a
-    line or a field.
+    line or a field. Secrets in the message are taken out, as in the record.
     """
     if isinstance(refusal, Refusal):
         fields: dict[str, object] = {
@@ -61,6 +64,6 @@ def line_of(refusal: Refusal | RunKilled) -> str:
             "scope": refusal.scope,
         }
         message = str(refusal)
-    fields["message"] = message[:REASON_LIMIT]
+    fields["message"] = _redaction.text(message[:REASON_LIMIT])
     words = (f"{name}={exact_json(value)}" for name, value in fields.items() if value is not None)
     return f"{refusal.code} {' '.join(words)}"

@@ -83,6 +83,10 @@ class Redaction:
             document["erased"] = erased
         return document
 
+    def text(self, text: str) -> str:
+        """`text` with its secrets taken out."""
+        return str(self._clean_text(text, None, {}))
+
     def refused(self, tool: str, arguments: Mapping[str, Any]) -> dict[str, str]:
         """The secrets for which a call is refused: the kind of each by its pointer."""
         found: dict[str, str] = {}
