@@ -454,8 +454,8 @@ def statements(blocks: tuple[Body, ...]) -> Iterator[Statement]:
 
 def reads(statement: Statement) -> Iterator[int]:
     """The locals that `statement` itself reads, without those of its bodies."""
-    if isinstance(statement, Own):
-        yield statement.target
+    if isinstance(statement, Own | AssignVarOnce):
+        yield statement.target  # also what stood there before
     for field in fields(statement):
         value = getattr(statement, field.name)
         if type(value) is Local:

@@ -129,5 +129,10 @@ def changes(body: ir.Body) -> Mapping[int, None]:
 
 
 def written(body: ir.Body) -> Mapping[int, None]:
-    """The locals that are written in `body`, in their order."""
-    return dict.fromkeys(n for each in ir.statements((body,)) for n in ir.writes(each))
+    """The locals that `body` leaves written, in their order: `with` puts back what was there."""
+    return dict.fromkeys(
+        local
+        for each in ir.statements((body,))
+        if not isinstance(each, ir.With)
+        for local in ir.writes(each)
+    )

@@ -254,9 +254,8 @@ class _Loop:
         self.item = shape.items()
         if isinstance(source, Known):
             self.item = walk.unit.shape_of_items(source)
-        inside = {local for each in ir.statements((statement.body,)) for local in ir.reads(each)}
-        behind = walk.frame.live.behind[id(statement.body)]
-        self.keyed = statement.key in inside or statement.key in behind
+        live, body = walk.frame.live, id(statement.body)
+        self.keyed = statement.key in live.before[body] | live.behind[body]
         self.key: Abstract = MISSING
         self.target = self.head = ""
         if self.kinds == [Kind.ARRAY]:

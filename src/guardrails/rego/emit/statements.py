@@ -276,7 +276,6 @@ def _call_dynamic(walk: Walk, statement: ir.CallDynamic) -> None:
         parts.append(walk.defined(walk.held(walk.read(operand))))
         if walk.leaving is not None:
             return
-    walk.forget(statement.target)
     name = walk.name("v")
     walk.put(residual.Set(walk.where, name, "N"))
     for path, function in walk.unit.policy.by_path.items():
@@ -292,6 +291,7 @@ def _call_dynamic(walk: Walk, statement: ir.CallDynamic) -> None:
         walk.put(residual.Set(walk.where, name, walk.text(found)))
         walk.out, walk.facts = out, facts
     walk.require(f"{name} is not N")
+    walk.forget(statement.target)
     undefined = residual.If(walk.where, f"{name} is U")
     undefined.body.append(
         residual.Jump(walk.where, walk.frame.regions[-1 - ir.UNDEFINED_CALL_LEAVES].group)
