@@ -68,14 +68,16 @@ class Database:
                 with _savepoint(connection):
                     yield connection
                 return
-            connection.execute("BEGIN IMMEDIATE")
+            # Also a commit that fails, or a signal between two lines, leaves none open: the next
+            # one would be taken for a part of it, and what it writes would never hold.
             try:
+                connection.execute("BEGIN IMMEDIATE")
                 yield connection
+                connection.execute("COMMIT")
             except BaseException:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
-            connection.execute("COMMIT")
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:

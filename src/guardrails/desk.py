@@ -98,8 +98,7 @@ class Desk:
 
         Everything is as :meth:`guardrails.approvals.ApprovalService.answer` says.
         """
-        with self._recording_refusals(request_id, by, channel):
-            return self.service.answer(request_id, by=by, channel=channel, **said)
+        return self.service.answer(request_id, by=by, channel=channel, **said)
 
     def edit(
         self, request_id: str, args: Mapping[str, Any], *, by: str, channel: str, **said: Any
@@ -108,24 +107,14 @@ class Desk:
 
         As :meth:`guardrails.approvals.ApprovalService.edit`; a refused edit is recorded as such.
         """
-        with self._recording_refusals(request_id, by, channel):
-            return self.service.edit(request_id, args, by=by, channel=channel, **said)
+        return self.service.edit(request_id, args, by=by, channel=channel, **said)
 
     def accept(self, request_id: str, *, by: str, channel: str, **said: Any) -> ApprovalRequest:
         """The request for the call that a withheld one becomes.
 
         As :meth:`guardrails.approvals.ApprovalService.accept`; a refused one is recorded as such.
         """
-        with self._recording_refusals(request_id, by, channel):
-            return self.service.accept(request_id, by=by, channel=channel, **said)
-
-    @contextmanager
-    def _recording_refusals(self, request_id: str, by: str, channel: str) -> Iterator[None]:
-        try:
-            yield
-        except AnswerRefused as error:
-            self.refused(self.service.get(request_id), by=by, channel=channel, reason=str(error))
-            raise
+        return self.service.accept(request_id, by=by, channel=channel, **said)
 
     def refused(self, request: ApprovalRequest, *, by: str, channel: str, reason: str) -> None:
         """Record that an answer to `request` was refused."""

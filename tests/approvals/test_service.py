@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -372,9 +373,16 @@ class Life(RuleBasedStateMachine):
         self.clock = Clock()
         self.told: list[ApprovalRequest] = []
         self.store = ApprovalService(self.table(), self.clock)
-        self.store.subscribe(lambda request, step: self.told.append(request))
+        self.store.subscribe(self.tell)
         self.used = 0
         self.finals = {}
+
+    def tell(self, request, step):
+        assert request.steps[-1].kind == step
+        if step == "refused":  # nothing has changed
+            assert self.store.get(request.id) == replace(request, steps=request.steps[:-1])
+        else:
+            self.told.append(request)
 
     keys = st.sampled_from(["a", "b"])
     demands = st.sampled_from([(FIN,), (FIN2,), (FIN, OPS)])

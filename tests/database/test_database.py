@@ -53,6 +53,21 @@ def add_in_process(path: Path, times: int) -> None:
     add(Database(path, SCHEMA), times)
 
 
+def test_a_commit_that_fails_leaves_no_transaction_open(tmp_path):
+    """The next one would be a part of it, and what it writes would be gone with the process."""
+    late = "REFERENCES counter (id) DEFERRABLE INITIALLY DEFERRED"
+    schema = (
+        "CREATE TABLE counter (n INTEGER NOT NULL, id INTEGER PRIMARY KEY)",
+        "INSERT INTO counter VALUES (0, 1)",
+        f"CREATE TABLE owed (id INTEGER {late})",
+    )
+    database = Database(tmp_path / "x.sqlite", schema)
+    with pytest.raises(StateUnavailable, match="FOREIGN KEY"):
+        select(database, "INSERT INTO owed VALUES (7)")
+    add(database, 1)
+    assert count(Database(tmp_path / "x.sqlite", schema)) == 1
+
+
 def test_a_transaction_that_raises_leaves_nothing(tmp_path):
     database = Database(tmp_path / "x.sqlite", SCHEMA)
     with pytest.raises(Stop):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from guardrails.approvals.people import identity
 from guardrails.approvals.requests import is_own
-from guardrails.approvals.signing import is_signed
+from guardrails.approvals.signing import is_signed, key_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -72,18 +72,25 @@ class Approvers:
         servers: The servers that may vouch for people.
 
     Raises:
-        ValueError: two of them are one person, or one's name identifies nobody.
+        ValueError: two of them are one person or have one key, or one's name identifies nobody.
     """
 
     def __init__(self, people: Iterable[Approver], servers: Iterable[Server] = ()) -> None:
         self.servers: Mapping[str, Server] = {each.name: each for each in servers}
         self._people: dict[str, Approver] = {}
+        keys: dict[bytes, str] = {}
         for each in people:
             who = identity(each.name)
             if who in self._people:
                 msg = f"`{each.name}` is named twice; the same person has one entry"
                 raise ValueError(msg)
             self._people[who] = each
+            # Whoever holds one key is one person, and would be a quorum of two by two names.
+            key = None if each.key is None else key_bytes(each.key)
+            if key is not None and keys.setdefault(key, each.name) != each.name:
+                other = keys[key]
+                msg = f"`{each.name}` and `{other}` have the same key; each person has an own one"
+                raise ValueError(msg)
 
     @property
     def people(self) -> Mapping[str, Approver]:

@@ -2,8 +2,9 @@
 
 Names are compared after Unicode NFKC and case folding (UAX #15, and Unicode
 section 3.13, D145). A name that could pass for another's is refused: one with
-control, format or other invisible characters, or one that mixes alphabets whose
-letters look alike (as a Cyrillic letter in a Latin name; UTS #39, section 5).
+control, format or other invisible characters, with letters of scripts that are
+not in common use, or one that mixes scripts whose letters look alike (as a
+Cyrillic letter in a Latin name; UAX #31, table 5, and UTS #39, section 5.2).
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import unicodedata
 from typing import Final
 
 _LONGEST: Final = 320
-_LOOK_ALIKE: Final = frozenset({"LATIN", "CYRILLIC", "GREEK", "COPTIC", "ARMENIAN", "CHEROKEE"})
 _REFUSED: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 # Letters and marks that are drawn as nothing (Default_Ignorable_Code_Point without Cf and Cn).
 _INVISIBLE: Final = frozenset(
@@ -21,6 +21,58 @@ _INVISIBLE: Final = frozenset(
     | set(range(0xFE00, 0xFE10))
     | set(range(0xE0100, 0xE01F0))
 )
+# UAX #31, table 5, by the first word of their letters' names; others hold too many twins of Latin.
+_IN_USE: Final = frozenset(
+    [
+        "ARABIC",
+        "ARMENIAN",
+        "BENGALI",
+        "BOPOMOFO",
+        "CJK",
+        "CYRILLIC",
+        "DEVANAGARI",
+        "ETHIOPIC",
+        "GEORGIAN",
+        "GREEK",
+        "GUJARATI",
+        "GURMUKHI",
+        "HANGUL",
+        "HEBREW",
+        "HIRAGANA",
+        "IDEOGRAPHIC",
+        "KANNADA",
+        "KATAKANA",
+        "KATAKANA-HIRAGANA",
+        "KHMER",
+        "LAO",
+        "LATIN",
+        "MALAYALAM",
+        "MYANMAR",
+        "ORIYA",
+        "SINHALA",
+        "TAMIL",
+        "TELUGU",
+        "THAANA",
+        "THAI",
+        "TIBETAN",
+    ]
+)
+# What may stand in one name: UTS #39 calls it highly restrictive.
+_TOGETHER: Final = frozenset(
+    [
+        "BOPOMOFO",
+        "CJK",
+        "HANGUL",
+        "HIRAGANA",
+        "IDEOGRAPHIC",
+        "KATAKANA",
+        "KATAKANA-HIRAGANA",
+        "LATIN",
+    ]
+)
+# Letters of living languages that are no ASCII letter with marks; the others are phoneticians'.
+_LATIN: Final = frozenset("æðøþđħłŋœŧə")
+_DOTLESS: Final = "ı"
 
 
 def identity(name: str) -> str:
@@ -33,34 +85,72 @@ def identity(name: str) -> str:
         msg = "a person is identified by a text of 1 to 320 characters"
         raise ValueError(msg)
     for character in name:
-        if unicodedata.category(character) in _REFUSED or ord(character) in _INVISIBLE:
+        if _is_unseen(character):
             msg = f"the name {name!a} holds the invisible character U+{ord(character):04X}"
             raise ValueError(msg)
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    if name.isascii():  # the most of them, by far
+        folded = name.lower()
+    else:
+        folded = _folded(name)
+        _check_letters(name, folded)
     if folded != folded.strip() or not folded:
         msg = f"the name {name!a} begins or ends with a space"
         raise ValueError(msg)
-    alphabets = {
-        unicodedata.name(character, "?").partition(" ")[0]
-        for character in folded
-        if character.isalpha()
-    }
-    if len(alphabets & _LOOK_ALIKE) > 1:
-        mixed = " and ".join(sorted(alphabets & _LOOK_ALIKE)).lower()
-        msg = f"the name {name!a} mixes {mixed} letters, which look alike"
-        raise ValueError(msg)
-    return folded
+    return " ".join(folded.split())
 
 
 def same_person(one: str, other: str) -> bool:
     """Whether two names are one person's; names that identify nobody are compared as they are."""
-    return _folded(one) == _folded(other)
+    return _visible(one) == _visible(other)
+
+
+def is_identity(name: str) -> bool:
+    """Whether `name` is of one identifiable person."""
+    try:
+        identity(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _check_letters(name: str, folded: str) -> None:
+    alphabets = set()
+    for character in folded:
+        if character.isascii() or unicodedata.category(character).startswith("M"):
+            if character.isalpha():
+                alphabets.add("LATIN")
+            continue
+        alphabet, _, rest = unicodedata.name(character, "?").partition(" ")
+        alphabets.add(alphabet)
+        if not (
+            character.isalpha()
+            and alphabet in _IN_USE
+            and (alphabet != "LATIN" or _is_common_latin(character))
+            and (alphabet != "HANGUL" or rest.startswith("SYLLABLE"))
+        ):
+            msg = f"the name {name!a} holds U+{ord(character):04X}, which could pass for another"
+            raise ValueError(msg)
+    if len(alphabets) > 1 and not alphabets <= _TOGETHER:
+        mixed = " and ".join(sorted(alphabets)).lower()
+        msg = f"the name {name!a} mixes {mixed} letters, which look alike"
+        raise ValueError(msg)
+
+
+def _is_common_latin(character: str) -> bool:
+    base = unicodedata.normalize("NFD", character)[0]
+    return base.isascii() or base in _LATIN
+
+
+def _is_unseen(character: str) -> bool:
+    return unicodedata.category(character) in _REFUSED or ord(character) in _INVISIBLE
 
 
 def _folded(name: str) -> str:
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-    return "".join(
-        character
-        for character in folded.strip()
-        if unicodedata.category(character) not in _REFUSED and ord(character) not in _INVISIBLE
-    )
+    # Whether an i has its dot is a matter of language: it makes no other person.
+    return folded.replace(_DOTLESS, "i")
+
+
+def _visible(name: str) -> str:
+    seen = "".join(character for character in _folded(name) if not _is_unseen(character))
+    return " ".join(seen.split())

@@ -23,7 +23,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from guardrails.approvals.people import identity, same_person
+from guardrails.approvals.people import identity, is_identity, same_person
 from guardrails.errors import (
     ApprovalExpired,
     ApprovalPending,
@@ -190,7 +190,10 @@ def check(request: ApprovalRequest, answer: Answer) -> None:
     except ValueError as error:
         raise AnswerRefused(str(error)) from None
     if is_own(request, answer):
-        msg = f"`{who}` made the request `{request.id}`; somebody else has to answer it"
+        msg = (
+            f"`{who}` made the request `{request.id}`, or whoever did is not to be told from "
+            "others by name; somebody else has to answer it"
+        )
         raise AnswerRefused(msg)
     wanted = [g for demand in request.demands for g in asked_of(request, demand, answer.time)]
     if answer.groups.isdisjoint(wanted):
@@ -200,9 +203,12 @@ def check(request: ApprovalRequest, answer: Answer) -> None:
 
 
 def is_own(request: ApprovalRequest, answer: Answer) -> bool:
-    """Whether who answers is whom the request is made for, or its agent."""
+    """Whether who answers is whom the request is made for, or its agent, or may be.
+
+    A requester whose name could pass for another's may be anybody.
+    """
     return any(
-        requester is not None and same_person(requester, answer.by)
+        requester is not None and (not is_identity(requester) or same_person(requester, answer.by))
         for requester in (request.principal, request.agent)
     )
 

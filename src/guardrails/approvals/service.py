@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from guardrails.approvals import requests
+from guardrails.approvals.answers import Answers
 from guardrails.approvals.table import UnknownRequest
 from guardrails.approvals.versions import Versions
 from guardrails.approvals.waiting import Waiting
@@ -43,7 +44,7 @@ _ENDED: Final = frozenset({ApprovalState.REJECTED, ApprovalState.EDITED})
 """What people have ended stays so: the same call is not put to them again."""
 
 
-class ApprovalService(Versions):
+class ApprovalService(Answers, Versions):
     """Requests to people and their answers; implements :class:`guardrails.ports.Approvals`.
 
     Every method is atomic and may be called from any thread; over a shared table also from
@@ -93,7 +94,8 @@ class ApprovalService(Versions):
 
         The words are the kinds of :class:`~guardrails.model.approval.ApprovalStep`. It is called
         before the step takes effect, in the order of the steps; if it raises, the step does not
-        happen: what cannot be recorded is not done.
+        happen: what cannot be recorded is not done. ``refused`` is told of an answer that does
+        not count; the request that comes with it has that step last, and is kept without it.
         """
         with self._lock:
             self._listeners = (*self._listeners, listener)
@@ -204,15 +206,24 @@ class ApprovalService(Versions):
             ApprovalExpired: it has expired.
             UnknownRequest: there is no such request.
         """
-        with self._changing():
-            there = self._current(request_id)
-            # Answers are looked at anew: the store is not trusted to hold what people said.
-            there = self._vouched(there)
-            now = self._clock.now_ns()
-            used = requests.consumed(there, call_key, demands, now, again=again, resumed=resumed)
-            if used is not there:
-                self._put(used, "consumed")
-            return used
+        with self._lock:
+            # What time has done is done before: a refusal takes back what is done within.
+            counts = there = self._current(request_id)
+            try:
+                with self._changing():
+                    there = self._current(request_id)
+                    # Answers are looked at anew: the store may not hold what people said.
+                    counts = self._vouched(there)
+                    now = self._clock.now_ns()
+                    after = requests.consumed(
+                        counts, call_key, demands, now, again=again, resumed=resumed
+                    )
+                    used = replace(after, escalation=there.escalation)
+                    if after is not counts:
+                        self._put(used, "consumed")
+                    return used
+            finally:
+                self._tell_dropped(there, counts)
 
     def settle(self, request_id: str, outcome: str) -> None:
         """Note what came of the call that used an approval; the first word counts."""
@@ -279,13 +290,13 @@ class ApprovalService(Versions):
             vouched: The groups that the server says the person is in.
 
         Raises:
-            AnswerRefused: the answer does not count.
+            AnswerRefused: the answer does not count; listeners are told whose it was, and why.
             UnknownRequest: there is no such request.
         """
         if isinstance(groups, str) or not isinstance(approve, bool):
             msg = "`groups` is a collection of names, and `approve` True or False"
             raise TypeError(msg)
-        with self._changing():
+        with self._answering(request_id, by, channel):
             there = self.get(request_id)
             if digest is not None and digest != there.digest:
                 msg = f"request `{there.id}` is not what was shown: its digest is `{there.digest}`"
@@ -294,7 +305,10 @@ class ApprovalService(Versions):
             said = Answer(by, frozenset(groups), approve, reason, now, channel, signature)
             if voucher is not None:
                 said = voucher.vouch(there, replace(said, vouched=frozenset(vouched)))
-            after = requests.answered(there, self._signed(there, said))
+            counts = self._vouched(there)
+            self._tell_dropped(there, counts)
+            after = requests.answered(counts, self._signed(there, said))
+            after = replace(after, escalation=there.escalation)
             self._put(after, after.steps[-1].kind)
             return after
 
@@ -356,32 +370,6 @@ class ApprovalService(Versions):
     def _changing(self) -> Iterator[None]:
         with self._lock, self._table.transaction():
             yield
-
-    def _signed(self, there: ApprovalRequest, answer: Answer) -> Answer:
-        """The answer as it counts.
-
-        Raises:
-            AnswerRefused: it is not signed by one of the approvers.
-        """
-        if self._approvers is None or requests.is_own(there, answer):
-            return answer  # the latter is refused for what it is
-        known = self._approvers.answer_of(there, answer, answer.time)
-        if known is None:
-            msg = (
-                f"the answer of `{answer.by[:80]}` to `{there.id}` is not signed by the key that "
-                f"the approvers' file has for {answer.server or 'this person'}, or is to something "
-                "else"
-            )
-            raise requests.AnswerRefused(msg)
-        return known
-
-    def _vouched(self, there: ApprovalRequest) -> ApprovalRequest:
-        """The request with those of its answers that count today."""
-        if self._approvers is None:
-            return there
-        now = self._clock.now_ns()
-        known = (self._approvers.answer_of(there, answer, now) for answer in there.answers)
-        return replace(there, answers=tuple(answer for answer in known if answer is not None))
 
     def _current(self, request_id: str) -> ApprovalRequest:
         there = self._table.get(request_id)

@@ -156,13 +156,21 @@ def public_key(text: str) -> Any:
     Raises:
         ValueError: it writes none.
     """
-    kind, _, encoded = text.partition(":")
     try:
-        raw = base64.b64decode(encoded if f"{kind}:" == PREFIX else "", validate=True)
-        return _primitives().Ed25519PublicKey.from_public_bytes(raw)
+        return _primitives().Ed25519PublicKey.from_public_bytes(key_bytes(text))
     except ValueError:
         msg = f"a public key as `{PREFIX}…` is needed; `guardrails approvals enroll` prints it"
         raise ValueError(msg) from None
+
+
+def key_bytes(text: str) -> bytes:
+    """The bytes of the key that `text` writes: one key can be written in several ways.
+
+    Raises:
+        ValueError: it writes none.
+    """
+    kind, _, encoded = text.partition(":")
+    return base64.b64decode(encoded if f"{kind}:" == PREFIX else "", validate=True)
 
 
 def _primitives() -> Any:

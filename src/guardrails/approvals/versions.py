@@ -78,13 +78,13 @@ class Versions:
                 other arguments of the call, or those of one that was rejected.
             UnknownRequest: there is no such request.
         """
-        with self._changing():
+        with self._answering(request_id, by, channel):
             there = self.get(request_id)
             key = edited_key(there, args)
             now = self._clock.now_ns()
             said = Answer(by, frozenset(groups), approved=False, reason=reason, time=now, edit=key)
             said = self._signed(there, replace(said, channel=channel, signature=signature))
-            requests.check(there, said)
+            requests.check(self._vouched(there), said)
             new = self._version(there, key, args, there.run_id, there.lineage)
             after = replace(
                 requests.with_answer(there, said, ApprovalState.EDITED), successor=new.id
@@ -180,12 +180,12 @@ class Versions:
             AnswerRefused: this person may not, or it is no proposal that can be accepted.
             UnknownRequest: there is no such request.
         """
-        with self._changing():
+        with self._answering(request_id, by, channel):
             there = self.get(request_id)
             now = self._clock.now_ns()
             said = Answer(by, frozenset(groups), approved=True, reason=reason, time=now)
             said = self._signed(there, replace(said, channel=channel, signature=signature))
-            requests.check(there, said)
+            requests.check(self._vouched(there), said)
             if there.state is not ApprovalState.PROPOSED:
                 msg = f"`{there.id}` is no proposal; it is {there.state}, to be approved or not"
                 raise requests.AnswerRefused(msg)
@@ -281,6 +281,12 @@ class Versions:
         raise NotImplementedError
 
     def _aged(self, there: ApprovalRequest) -> ApprovalRequest:
+        raise NotImplementedError
+
+    def _answering(self, request_id: str, by: str, channel: str) -> AbstractContextManager[None]:
+        raise NotImplementedError
+
+    def _vouched(self, there: ApprovalRequest) -> ApprovalRequest:
         raise NotImplementedError
 
     def _signed(self, there: ApprovalRequest, answer: Answer) -> Answer:

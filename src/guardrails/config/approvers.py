@@ -28,7 +28,7 @@ from pydantic import AfterValidator, Field, RootModel, StringConstraints, model_
 
 from guardrails.approvals.approvers import Approver, Approvers, Server
 from guardrails.approvals.people import identity
-from guardrails.approvals.signing import public_key
+from guardrails.approvals.signing import key_bytes, public_key
 from guardrails.register.current_file import CurrentFile
 from guardrails.register.source import Mapped
 from guardrails.register.words import Keyed, Listed, Name, Person, Some, Text
@@ -77,12 +77,18 @@ class _Approvers(RootModel[Keyed[Person, _Approver]]):
     def _each_once(self) -> _Approvers:
         seen: dict[str, str] = {}
         held: dict[str, str] = {}
+        keys: dict[bytes, str] = {}
         for name, entry in self.root.items():
             who = identity(name)
             if who in seen:
                 msg = f"`{name}` and `{seen[who]}` are one person, who has one entry"
                 raise ValueError(msg)
             seen[who] = name
+            if entry.key is not None:
+                other = keys.setdefault(key_bytes(entry.key), name)
+                if other != name:
+                    msg = f"`{name}` and `{other}` have the same key; each person has an own one"
+                    raise ValueError(msg)
             for token in entry.tokens:
                 if token in held:
                     msg = f"`{name}` and `{held[token]}` have the same token"

@@ -75,7 +75,8 @@ class ApprovalStep:
     Attributes:
         kind: ``requested``, ``answered``, ``escalated``, ``approved``, ``rejected``,
             ``expired``, ``withdrawn``, ``consumed``, ``settled``, ``edited``, ``told``,
-            ``proposed``, ``accepted``.
+            ``proposed``, ``accepted``. ``refused``, for an answer that does not count, is only
+            told.
         time: UTC nanoseconds.
         by: Who: a person, the agent, or empty where only time passed.
         reason: Why.

@@ -35,6 +35,8 @@ SCHEMA: Final = (
 )
 """The versions of the file; see :class:`guardrails.database.Database`."""
 
+_ROWS: Final = "SELECT request, id, call_key, state FROM requests"
+
 
 class SqliteRequests:
     """A table in an SQLite file; implements :class:`guardrails.approvals.table.RequestTable`.
@@ -59,12 +61,12 @@ class SqliteRequests:
 
     def get(self, request_id: str) -> ApprovalRequest | None:
         """The request with exactly this id."""
-        return self._one("SELECT request FROM requests WHERE id = ?", request_id)
+        return self._one(f"{_ROWS} WHERE id = ?", request_id)
 
     def newest(self, call_key: CallKey) -> ApprovalRequest | None:
         """The request for this call that was made last."""
         return self._one(
-            "SELECT request FROM requests WHERE call_key = ? ORDER BY number DESC LIMIT 1",
+            f"{_ROWS} WHERE call_key = ? ORDER BY number DESC LIMIT 1",
             call_key,
         )
 
@@ -79,14 +81,12 @@ class SqliteRequests:
     def in_state(self, state: ApprovalState | None) -> Sequence[ApprovalRequest]:
         """The requests in a state (None: in any), in the order in which they were made."""
         if state is None:
-            return self._all("SELECT request FROM requests ORDER BY number")
-        return self._all(
-            "SELECT request FROM requests WHERE state = ? ORDER BY number", state.value
-        )
+            return self._all(f"{_ROWS} ORDER BY number")
+        return self._all(f"{_ROWS} WHERE state = ? ORDER BY number", state.value)
 
     def due(self, now: int) -> Sequence[ApprovalRequest]:
         """The requests that time has something to do to by `now`, in UTC nanoseconds."""
-        return self._all("SELECT request FROM requests WHERE due <= ? ORDER BY due", now)
+        return self._all(f"{_ROWS} WHERE due <= ? ORDER BY due", now)
 
     def open_of_run(self, run_id: str) -> int:
         """How many requests of a run are pending or approved."""
@@ -106,7 +106,7 @@ class SqliteRequests:
         """The newest consumed request for a call of this tool by this agent, but one."""
         # The newest first, one by one: who looks is a person, and most often it is near.
         query = (
-            "SELECT request FROM requests WHERE state = 'consumed' AND id <> ? "
+            f"{_ROWS} WHERE state = 'consumed' AND id <> ? "
             "AND json_extract(request, '$.about') = 'call' "
             "AND json_extract(request, '$.tool') = ? AND json_extract(request, '$.agent') = ? "
             "ORDER BY number DESC LIMIT 1"
@@ -138,16 +138,21 @@ class SqliteRequests:
     def _one(self, query: str, *given: object) -> ApprovalRequest | None:
         with self._database.read() as connection:
             row = connection.execute(query, given).fetchone()
-        return None if row is None else self._read(row[0])
+        return None if row is None else self._read(row)
 
     def _all(self, query: str, *given: object) -> Sequence[ApprovalRequest]:
         with self._database.read() as connection:
             rows = connection.execute(query, given).fetchall()
-        return tuple(self._read(row[0]) for row in rows)
+        return tuple(self._read(row) for row in rows)
 
-    def _read(self, text: str) -> ApprovalRequest:
+    def _read(self, row: tuple[str, str, str, str]) -> ApprovalRequest:
+        text, *filed = row
         try:
-            return request_of(text)
+            found = request_of(text)
         except ValueError as error:
             path = self._database.path
             raise StateUnavailable(f"a row of `{path}` cannot be read: {error}") from error
+        if [found.id, found.call_key, found.state] != filed:
+            path = self._database.path
+            raise StateUnavailable(f"a row of `{path}` is filed as `{filed[0]}`, and is another's")
+        return found

@@ -54,7 +54,7 @@ def request_of(text: str) -> ApprovalRequest:
         ValueError: the text is no request.
     """
     try:
-        document = json.loads(text, parse_float=Decimal)
+        document = json.loads(text, parse_float=Decimal, object_pairs_hook=_each_once)
         document["state"] = ApprovalState(document["state"])
         document["demands"] = tuple(
             ApprovalDemand(**{**each, "approvers": tuple(each["approvers"])})
@@ -70,6 +70,15 @@ def request_of(text: str) -> ApprovalRequest:
         return ApprovalRequest(**document)
     except (TypeError, KeyError, AttributeError, ValueError) as error:
         raise ValueError(f"this is no approval request: {error}") from error
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        # Readers differ in which of the two they take.
+        msg = "it says a thing twice"
+        raise ValueError(msg)
+    return document
 
 
 def _plain(value: object) -> object:

@@ -1,0 +1,117 @@
+"""Which answers count, and that whoever listens hears of those that do not.
+
+The store of requests is not trusted to hold what people said: with known approvers, each
+answer is looked at when it is given, and again when the approval is used.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from guardrails.approvals import requests
+from guardrails.model.approval import ApprovalStep
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from guardrails.approvals.approvers import AnswerCheck
+    from guardrails.model.approval import Answer, ApprovalRequest, Escalation
+    from guardrails.ports import Clock
+
+_log: Final = logging.getLogger("guardrails")
+
+_LONGEST_WORD: Final = 320
+_DROPPED: Final = (
+    "an answer that is kept does not count: it is not signed by this person, is to something else, "
+    "or the person may not answer any more"
+)
+
+
+class Answers:
+    """What an approval service knows of answers."""
+
+    _clock: Clock
+    _approvers: AnswerCheck | None
+    _escalation: tuple[Escalation, ...]
+    _listeners: tuple[Callable[[ApprovalRequest, str], None], ...]
+
+    @contextmanager
+    def _answering(self, request_id: str, by: str, channel: str) -> Iterator[None]:
+        """A change by a person, in one transaction; that it is refused is told after it."""
+        with self._lock_held():
+            # What time has done is done before: a refusal takes back what is done within.
+            self.get(request_id)
+            try:
+                with self._changing():
+                    yield
+            except requests.AnswerRefused as refused:
+                self._tell_refused(self.get(request_id), by, channel, str(refused))
+                raise
+
+    def _signed(self, there: ApprovalRequest, answer: Answer) -> Answer:
+        """The answer as it counts.
+
+        Raises:
+            AnswerRefused: it is not signed by one of the approvers.
+        """
+        if self._approvers is None or requests.is_own(there, answer):
+            return answer  # the latter is refused for what it is
+        known = self._approvers.answer_of(there, answer, answer.time)
+        if known is None:
+            msg = (
+                f"the answer of `{answer.by[:80]}` to `{there.id}` is not signed by the key that "
+                f"the approvers' file has for {answer.server or 'this person'}, or is to something "
+                "else"
+            )
+            raise requests.AnswerRefused(msg)
+        return known
+
+    def _vouched(self, there: ApprovalRequest) -> ApprovalRequest:
+        """The request with those of its answers that count today, put to whom it is to be today.
+
+        The store is not trusted to say to whom a request goes over, either: those people sign
+        rightly, and would be asked by nobody else. What is written back keeps `there`'s.
+        """
+        if self._approvers is None:
+            return there
+        now = self._clock.now_ns()
+        known = (self._approvers.answer_of(there, answer, now) for answer in there.answers)
+        return replace(
+            there,
+            answers=tuple(answer for answer in known if answer is not None),
+            escalation=tuple(step for step in there.escalation if step in self._escalation),
+        )
+
+    def _tell_dropped(self, there: ApprovalRequest, counts: ApprovalRequest) -> None:
+        """Tell of the kept answers that do not count any more, or never did."""
+        kept = {(answer.by, answer.time, answer.signature) for answer in counts.answers}
+        for answer in there.answers:
+            if (answer.by, answer.time, answer.signature) not in kept:
+                self._tell_refused(there, answer.by, answer.channel, _DROPPED)
+
+    def _tell_refused(self, there: ApprovalRequest, by: str, channel: str, why: str) -> None:
+        who, how = str(by)[:_LONGEST_WORD], str(channel)[:_LONGEST_WORD]
+        # Not kept: whoever may only knock must not make the store grow.
+        step = ApprovalStep("refused", self._clock.now_ns(), who, why, how)
+        told = replace(there, steps=(*there.steps, step))
+        for listener in self._listeners:
+            try:
+                listener(told, "refused")
+            except Exception:  # noqa: BLE001  # the answer does not count, recorded or not
+                _log.exception("a refused answer to %s could not be recorded", there.id)
+
+    # ------------------------------------------------------------------- the service's own
+
+    def get(self, request_id: str) -> ApprovalRequest:
+        """The request with this id, or whose id begins so."""
+        raise NotImplementedError
+
+    def _changing(self) -> AbstractContextManager[None]:
+        raise NotImplementedError
+
+    def _lock_held(self) -> AbstractContextManager[object]:
+        raise NotImplementedError
