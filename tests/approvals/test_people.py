@@ -21,7 +21,7 @@ from guardrails.approvals.people import identity, same_person
         ("STRASSE", "straße"),
         ("ana\u212a", "anak"),
         ("dana①", "dana1"),
-        ("dıll", "dill"),
+        ("d\u0131ll", "dill"),
         ("İlker", "i\u0307lker"),
         ("Dana  Ruiz", "dana ruiz"),
     ],

@@ -22,57 +22,18 @@ _INVISIBLE: Final = frozenset(
     | set(range(0xE0100, 0xE01F0))
 )
 # UAX #31, table 5, by the first word of their letters' names; others hold too many twins of Latin.
-_IN_USE: Final = frozenset(
-    [
-        "ARABIC",
-        "ARMENIAN",
-        "BENGALI",
-        "BOPOMOFO",
-        "CJK",
-        "CYRILLIC",
-        "DEVANAGARI",
-        "ETHIOPIC",
-        "GEORGIAN",
-        "GREEK",
-        "GUJARATI",
-        "GURMUKHI",
-        "HANGUL",
-        "HEBREW",
-        "HIRAGANA",
-        "IDEOGRAPHIC",
-        "KANNADA",
-        "KATAKANA",
-        "KATAKANA-HIRAGANA",
-        "KHMER",
-        "LAO",
-        "LATIN",
-        "MALAYALAM",
-        "MYANMAR",
-        "ORIYA",
-        "SINHALA",
-        "TAMIL",
-        "TELUGU",
-        "THAANA",
-        "THAI",
-        "TIBETAN",
-    ]
+_USED_TODAY: Final = (
+    "ARABIC ARMENIAN BENGALI BOPOMOFO CJK CYRILLIC DEVANAGARI ETHIOPIC GEORGIAN GREEK GUJARATI "
+    "GURMUKHI HANGUL HEBREW HIRAGANA IDEOGRAPHIC KANNADA KATAKANA KATAKANA-HIRAGANA KHMER LAO "
+    "LATIN MALAYALAM MYANMAR ORIYA SINHALA TAMIL TELUGU THAANA THAI TIBETAN"
 )
+_IN_USE: Final = frozenset(_USED_TODAY.split())
 # What may stand in one name: UTS #39 calls it highly restrictive.
-_TOGETHER: Final = frozenset(
-    [
-        "BOPOMOFO",
-        "CJK",
-        "HANGUL",
-        "HIRAGANA",
-        "IDEOGRAPHIC",
-        "KATAKANA",
-        "KATAKANA-HIRAGANA",
-        "LATIN",
-    ]
-)
+_EAST_ASIAN: Final = "BOPOMOFO CJK HANGUL HIRAGANA IDEOGRAPHIC KATAKANA KATAKANA-HIRAGANA"
+_TOGETHER: Final = frozenset(("LATIN", *_EAST_ASIAN.split()))
 # Letters of living languages that are no ASCII letter with marks; the others are phoneticians'.
 _LATIN: Final = frozenset("æðøþđħłŋœŧə")
-_DOTLESS: Final = "ı"
+_DOTLESS: Final = "\u0131"
 
 
 def identity(name: str) -> str:
