@@ -5,13 +5,12 @@ The command line and the HTTP server are two doors to it; neither knows another 
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from guardrails.alerts.dispatcher import Dispatcher
 from guardrails.alerts.teller import Teller
 from guardrails.approvals.events import event_of, refusal_of
-from guardrails.approvals.requests import AnswerRefused
 from guardrails.assembly import approval_service, approvers_of
 from guardrails.audit.memory import MemoryRecord
 from guardrails.audit.opening import open_record
@@ -21,7 +20,7 @@ from guardrails.model.call import Event
 from guardrails.register import Register
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from guardrails import ports
     from guardrails.approvals import ApprovalService

@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from guardrails.approvals.approvers import Approver, Approvers
 from guardrails.approvals.requests import AnswerRefused
 from guardrails.approvals.signing import ApproverKey
 from guardrails.approvals.stores.sqlite import SqliteRequests
+from guardrails.approvals.versions import edited_key
 from guardrails.errors import ConfigError, Reason
 from guardrails.model.approval import Answer, Escalation
 from guardrails.model.decision import ApprovalDemand, Decision, Effect
@@ -167,6 +169,18 @@ class Process:
             self.service.answer(
                 request_id, by=by, approve=yes, signature=KEYS[by].sign(request.digest, said)
             )
+        except (AnswerRefused, UnknownRequest) as refused:
+            return type(refused).__name__
+        return "counts"
+
+    def edit(self, request_id: str, by: str, lines: list[int]) -> str:
+        try:
+            request = self.service.get(request_id)
+            args = {**request.args, "lines": lines}
+            said = Answer(by, frozenset(), approved=False, reason="", time=0)
+            said = replace(said, edit=edited_key(request, args))
+            signature = KEYS[by].sign(request.digest, said)
+            self.service.edit(request_id, args, by=by, signature=signature)
         except (AnswerRefused, UnknownRequest) as refused:
             return type(refused).__name__
         return "counts"

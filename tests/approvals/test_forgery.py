@@ -98,6 +98,7 @@ def kept(answer):
     return {
         **{name: getattr(answer, name) for name in Answer.__dataclass_fields__},
         "groups": sorted(answer.groups),
+        "vouched": sorted(answer.vouched),
     }
 
 
