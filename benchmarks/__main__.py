@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from benchmarks import results, tables
 from benchmarks.accounts import measure_accounts
+from benchmarks.approvals import measure_approvals
 from benchmarks.gates import Status
 from benchmarks.governed import BENCHMARK as CALLS
 from benchmarks.governed import measure_calls
@@ -35,14 +36,15 @@ _QUICK_LOADS: Final = 3
 _LOAD: Final = "load"
 _CHECK: Final = "self-check"
 _ACCOUNTS: Final = "accounts"
+_APPROVALS: Final = "approvals"
 _RECORD: Final = "record"
 _LINES: Final = 5000
 
 
-def main() -> int:  # noqa: C901, PLR0912  # one branch a part
+def main() -> int:  # noqa: C901, PLR0912, PLR0915  # one branch a part
     """0, or 1 where a gate fails."""
     suite = {each.name: each for each in benchmarks()}
-    names = [_CHECK, *suite, _ACCOUNTS, CALLS.name, IMPORTS, _RECORD, _LOAD]
+    names = [_CHECK, *suite, _ACCOUNTS, _APPROVALS, CALLS.name, IMPORTS, _RECORD, _LOAD]
     options = _options(names)
     chosen = options.only or names
     rounds = _QUICK_ROUNDS if options.quick else _ROUNDS
@@ -60,6 +62,11 @@ def main() -> int:  # noqa: C901, PLR0912  # one branch a part
                 _say(tables.decisions(report))
     if _ACCOUNTS in chosen:
         outcomes += measure_accounts(rounds=rounds)
+    if _APPROVALS in chosen:
+        approved, times = measure_approvals(rounds=rounds)
+        outcomes += approved
+        if not options.gates:
+            _say("\n".join(f"approvals: {name}: {ms:,.2f} ms" for name, ms in times.items()))
     if CALLS.name in chosen:
         reports.append(measure_calls(rounds=rounds))
         outcomes += reports[-1].outcomes

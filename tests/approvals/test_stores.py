@@ -6,20 +6,22 @@ import multiprocessing
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from dataclasses import replace
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guardrails.approvals import ApprovalService
 from guardrails.approvals.service import MOST_OPEN
 from guardrails.approvals.stores.sqlite import SqliteRequests
 from guardrails.approvals.stores.text import request_of, text_of
+from guardrails.approvals.table import Listed
 from guardrails.clock import SystemClock
 from guardrails.errors import ApprovalRejected, BudgetExceeded, Refusal, StateUnavailable
 from guardrails.model.approval import (
@@ -30,9 +32,6 @@ from guardrails.model.approval import (
     Escalation,
 )
 from guardrails.model.decision import ApprovalDemand
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 FIN = ApprovalDemand("money", "over 1000", ("fin",), 1, 3600)
 
@@ -110,6 +109,23 @@ def test_a_request_comes_back_from_its_text_as_it_was(request_):
     assert back == request_
     assert back.digest == request_.digest
     assert text_of(back) == text_of(request_)
+
+
+@settings(max_examples=20)
+@given(st.lists(requests, max_size=3, unique_by=lambda each: each.id))
+def test_a_list_shows_of_each_request_what_stands_in_it(several):
+    with tempfile.TemporaryDirectory() as folder:
+        table = SqliteRequests(Path(folder) / "a.sqlite")
+        for each in several:
+            table.put(each)
+        found = table.listed(None)
+        table.close()
+    shown = [Listed.of(each) for each in several]
+    assert [replace(each, args_text="", demands_text="") for each in found] == [
+        replace(each, args_text="", demands_text="") for each in shown
+    ]
+    assert [each.args for each in found] == [dict(each.args) for each in several]
+    assert [each.approvers for each in found] == [each.approvers for each in shown]
 
 
 @given(requests, st.data())
@@ -298,4 +314,6 @@ def test_ten_thousand_open_requests_are_listed(tmp_path):
             table.put(replace(first, id=f"ap-{name}", call_key=name, run_id=name))
     assert len(service.list(ApprovalState.PENDING)) == 10_001
     assert service.list(ApprovalState.APPROVED) == ()
+    assert len(service.listed(ApprovalState.PENDING)) == 10_001
+    assert service.listed(ApprovalState.APPROVED) == ()
     assert (tmp_path / "a.sqlite").stat().st_mode & 0o777 == 0o600

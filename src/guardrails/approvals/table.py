@@ -6,9 +6,13 @@ so every store gives the same answers.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+import json
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from guardrails.errors import GuardrailsError
+from guardrails.model.canonical import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +23,57 @@ if TYPE_CHECKING:
 
 class UnknownRequest(GuardrailsError):  # noqa: N818  # named for what happened, as errors.py does
     """No approval request has that id, or a shortened id fits several."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What a list shows of a request. Nobody answers by it: an answer is to the whole request.
+
+    Attributes:
+        id: Its id.
+        state: Where it stands.
+        agent: The agent's id.
+        tool: The tool's name.
+        expires: UTC nanoseconds.
+        args_text: The arguments as JSON.
+        demands_text: What must be met, as a JSON array.
+    """
+
+    id: str
+    state: ApprovalState
+    agent: str
+    tool: str
+    expires: int
+    args_text: str
+    demands_text: str
+
+    @classmethod
+    def of(cls, request: ApprovalRequest) -> Self:
+        """What a list shows of `request`."""
+        return cls(
+            request.id,
+            request.state,
+            request.agent,
+            request.tool,
+            request.expires,
+            canonical(dict(request.args)).decode(),
+            canonical([{"approvers": list(each.approvers)} for each in request.demands]).decode(),
+        )
+
+    @property
+    def args(self) -> dict[str, Any]:
+        """The arguments."""
+        args: dict[str, Any] = json.loads(self.args_text, parse_float=Decimal)
+        return args
+
+    @property
+    def approvers(self) -> tuple[str, ...]:
+        """The groups that are asked, each once."""
+        return tuple(
+            dict.fromkeys(
+                who for each in json.loads(self.demands_text) for who in each["approvers"]
+            )
+        )
 
 
 class RequestTable(Protocol):
@@ -50,6 +105,10 @@ class RequestTable(Protocol):
 
     def in_state(self, state: ApprovalState | None) -> Sequence[ApprovalRequest]:
         """The requests in a state (None: in any), in the order in which they were made."""
+        ...
+
+    def listed(self, state: ApprovalState | None) -> Sequence[Listed]:
+        """The same, as far as a list shows them; without reading them whole."""
         ...
 
     def due(self, now: int) -> Sequence[ApprovalRequest]:

@@ -15,6 +15,7 @@ from guardrails.approvals.changes import ABSENT, changes
 from guardrails.approvals.display import plain as harmless
 from guardrails.approvals.display import render, value_text
 from guardrails.approvals.signing import ApproverKey
+from guardrails.approvals.table import Listed
 from guardrails.approvals.tokens import digest_of, new_token
 from guardrails.approvals.versions import edited_key
 from guardrails.audit.opening import key_made, open_record
@@ -74,11 +75,16 @@ def list_(
     server: _Server = None,
 ) -> None:
     """List the requests that wait for an answer, the oldest first."""
+    wanted = None if every else ApprovalState.PROPOSED if proposals else state
     with _looking(server) as requests:
-        found = requests.list(None if every else ApprovalState.PROPOSED if proposals else state)
-    if as_json:
-        print_json([_document(each) for each in found])
-        return
+        if as_json:
+            print_json([_document(each) for each in requests.list(wanted)])
+            return
+        found = (
+            tuple(map(Listed.of, requests.list(wanted)))
+            if isinstance(requests, RemoteDesk)
+            else requests.listed(wanted)
+        )
     if not found:
         output().print(plain("nothing waits" if not every else "there was none yet", "green"))
         return
@@ -86,12 +92,11 @@ def list_(
     for name in ("id", "state", "agent", "approvers", "left", "call"):
         table.add_column(name, overflow="fold", no_wrap=name == "id")
     for each in found:
-        approvers = dict.fromkeys(who for demand in each.demands for who in demand.approvers)
         table.add_row(
             plain(each.id),
             plain(each.state.value),
             plain(each.agent),
-            plain(", ".join(approvers)),
+            plain(", ".join(each.approvers)),
             plain(_left(each)),
             plain(render(each.tool, each.args, longest=60)),
         )
@@ -404,7 +409,7 @@ def _key_file() -> Path:
     return (Path(home) if home else Path.home() / ".config") / "guardrails" / "approver.key"
 
 
-def _left(request: ApprovalRequest) -> str:
+def _left(request: ApprovalRequest | Listed) -> str:
     seconds = (request.expires - time.time_ns()) // 1_000_000_000
     if request.state is not ApprovalState.PENDING:
         return "-"

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from guardrails.approvals.requests import OPEN, due
+from guardrails.approvals.table import Listed
 from guardrails.model.approval import ApprovalState
 
 if TYPE_CHECKING:
@@ -55,6 +56,10 @@ class MemoryRequests:
         return tuple(
             each for each in self._requests.values() if state is None or each.state is state
         )
+
+    def listed(self, state: ApprovalState | None) -> Sequence[Listed]:
+        """The same, as far as a list shows them."""
+        return tuple(map(Listed.of, self.in_state(state)))
 
     def due(self, now: int) -> Sequence[ApprovalRequest]:
         """The requests that time has something to do to by `now`, in UTC nanoseconds."""

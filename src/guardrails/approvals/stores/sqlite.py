@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING, Final
 
 from guardrails.approvals.requests import due
 from guardrails.approvals.stores.text import request_of, text_of
+from guardrails.approvals.table import Listed
 from guardrails.database import Database
 from guardrails.errors import StateUnavailable
+from guardrails.model.approval import ApprovalState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from guardrails.model.approval import ApprovalRequest, ApprovalState, CallKey
+    from guardrails.model.approval import ApprovalRequest, CallKey
 
 SCHEMA: Final = (
     """
@@ -34,6 +36,14 @@ SCHEMA: Final = (
     """,
 )
 """The versions of the file; see :class:`guardrails.database.Database`."""
+
+_LISTED: Final = """
+    SELECT id, state,
+        json_extract(request, '$.agent'), json_extract(request, '$.tool'),
+        json_extract(request, '$.expires'), json_extract(request, '$.args'),
+        json_extract(request, '$.demands')
+    FROM requests
+"""
 
 _ROWS: Final = "SELECT request, id, call_key, state FROM requests"
 
@@ -83,6 +93,14 @@ class SqliteRequests:
         if state is None:
             return self._all(f"{_ROWS} ORDER BY number")
         return self._all(f"{_ROWS} WHERE state = ? ORDER BY number", state.value)
+
+    def listed(self, state: ApprovalState | None) -> Sequence[Listed]:
+        """The same, as far as a list shows them: SQLite picks that out of the texts."""
+        only = "" if state is None else "WHERE state = ? "
+        given = () if state is None else (state.value,)
+        with self._database.read() as connection:
+            rows = connection.execute(f"{_LISTED} {only}ORDER BY number", given).fetchall()
+        return tuple(Listed(row[0], ApprovalState(row[1]), *row[2:]) for row in rows)
 
     def due(self, now: int) -> Sequence[ApprovalRequest]:
         """The requests that time has something to do to by `now`, in UTC nanoseconds."""
