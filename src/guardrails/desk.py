@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from guardrails.alerts.dispatcher import Dispatcher
 from guardrails.alerts.teller import Teller
-from guardrails.approvals.events import event_of, refusal_of
+from guardrails.approvals.events import event_of
 from guardrails.assembly import approval_service, approvers_of
 from guardrails.audit.memory import MemoryRecord
 from guardrails.audit.opening import open_record
@@ -114,10 +114,6 @@ class Desk:
         As :meth:`guardrails.approvals.ApprovalService.accept`; a refused one is recorded as such.
         """
         return self.service.accept(request_id, by=by, channel=channel, **said)
-
-    def refused(self, request: ApprovalRequest, *, by: str, channel: str, reason: str) -> None:
-        """Record that an answer to `request` was refused."""
-        self._keep(refusal_of(request, self.clock.now_ns(), by=by, channel=channel, reason=reason))
 
     def note(self, kind: str, **detail: Any) -> None:
         """Record what else happened here, as that nobody knew who asked."""

@@ -49,7 +49,7 @@ class Answers:
                 with self._changing():
                     yield
             except requests.AnswerRefused as refused:
-                self._tell_refused(self.get(request_id), by, channel, str(refused))
+                self.refuse(self.get(request_id), by=by, channel=channel, reason=str(refused))
                 raise
 
     def _signed(self, there: ApprovalRequest, answer: Answer) -> Answer:
@@ -91,12 +91,22 @@ class Answers:
         kept = {(answer.by, answer.time, answer.signature) for answer in counts.answers}
         for answer in there.answers:
             if (answer.by, answer.time, answer.signature) not in kept:
-                self._tell_refused(there, answer.by, answer.channel, _DROPPED)
+                self.refuse(there, by=answer.by, channel=answer.channel, reason=_DROPPED)
 
-    def _tell_refused(self, there: ApprovalRequest, by: str, channel: str, why: str) -> None:
+    def refuse(self, there: ApprovalRequest, *, by: str, channel: str, reason: str) -> None:
+        """Tell listeners, and so the record, of an answer to `there` that does not count.
+
+        Every method that takes answers does so; for a door that turns somebody away before.
+
+        Args:
+            there: What was to be answered; it is unchanged.
+            by: Who answered.
+            channel: How it came.
+            reason: Why it does not count.
+        """
         who, how = str(by)[:_LONGEST_WORD], str(channel)[:_LONGEST_WORD]
         # Not kept: whoever may only knock must not make the store grow.
-        step = ApprovalStep("refused", self._clock.now_ns(), who, why, how)
+        step = ApprovalStep("refused", self._clock.now_ns(), who, reason, how)
         told = replace(there, steps=(*there.steps, step))
         for listener in self._listeners:
             try:

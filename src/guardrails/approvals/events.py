@@ -44,31 +44,3 @@ def event_of(request: ApprovalRequest, step: str) -> Event:
         revision=request.revision,
         detail=detail,
     )
-
-
-def refusal_of(request: ApprovalRequest, time: int, *, by: str, channel: str, reason: str) -> Event:
-    """The event ``approval.refused``: an answer that did not count, whose, and why.
-
-    Args:
-        request: What was to be answered; it is unchanged.
-        time: UTC nanoseconds.
-        by: Who answered.
-        channel: How it came.
-        reason: Why it did not count.
-    """
-    return Event(
-        "approval.refused",
-        time,
-        run_id=request.run_id,
-        agent=request.agent,
-        tool=request.tool,
-        revision=request.revision,
-        detail={
-            "request_id": request.id,
-            "request_digest": request.digest,
-            "state": request.state.value,
-            "by": by,
-            "channel": channel,
-            "reason": reason,
-        },
-    )

@@ -195,7 +195,7 @@ def _approvals(desk: Desk, voucher: Voucher) -> APIRouter:
             return there
         if answering:
             reason = f"`{caller.name}` is in none of the groups that the request is put to"
-            desk.refused(there, by=caller.name, channel=CHANNEL, reason=reason)
+            desk.service.refuse(there, by=caller.name, channel=CHANNEL, reason=reason)
         # The same as where there is none: what is put to others is not told.
         raise UnknownRequest(f"there is no request `{request_id}` that is put to your groups")
 
