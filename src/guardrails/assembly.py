@@ -64,6 +64,7 @@ def load_governor(
     from guardrails.config import Config  # noqa: PLC0415  # as above
     from guardrails.decider import make_decider  # noqa: PLC0415  # as above
     from guardrails.divergences import notice_of, recorder  # noqa: PLC0415  # as above
+    from guardrails.opa_reports import OpaReports  # noqa: PLC0415  # as above
     from guardrails.register import Register  # noqa: PLC0415  # as above
 
     clock = SystemClock()
@@ -113,11 +114,10 @@ def load_governor(
         approvals = approval_service(config, clock)
         opened.callback(approvals.close)
         routes = [sink.route(clock) for sink in config.alerts]
-        if decider.verified is not None:
-            telemetry.watch_queue("verified", decider.verified.waiting)
+        reports = OpaReports(config, decider.opa, decider.in_process, decider.bundles, clock)
+        opened.callback(reports.end)
         alerts = Dispatcher(routes) if routes else None
-        if alerts is not None:
-            telemetry.watch_queue("alerts", alerts.waiting)
+        _watch_queues(telemetry, verified=decider.verified, alerts=alerts, record=record)
         governor = Governor(
             engine=decider.engine,
             register=register,
@@ -139,9 +139,19 @@ def load_governor(
             tools=tools,
             telemetry=telemetry,
             closing=[opened.pop_all().close],
+            afterwards=[reports.rest],
             approval_link="" if config.server is None else config.server.link,
         )
+    reports.start()
     return governor
+
+
+def _watch_queues(telemetry: Telemetry, **parts: object) -> None:
+    """Have telemetry ask each part that has a queue how much waits in it."""
+    for name, part in parts.items():
+        waiting = getattr(part, "waiting", None)  # a record in memory, or a plain file, has none
+        if waiting is not None:
+            telemetry.watch_queue(name, waiting)
 
 
 def _tell(config: Config) -> None:

@@ -47,6 +47,7 @@ class Decider:
         verified: The engine that checks the one by the other; None where nothing is checked.
         bundles: Keeps bundles up to date; None where policies come from files.
         reloader: Reads files again when they change; None where they are read once.
+        opa: OPA's own configuration; None where none is named.
     """
 
     engine: ports.PolicyEngine
@@ -55,6 +56,7 @@ class Decider:
     verified: VerifiedEngine | None = None
     bundles: BundleService | None = None
     reloader: Reloader | None = field(default=None, compare=False)
+    opa: OpaConfig | None = None
 
     def close(self) -> None:
         """End every thread and connection. Decisions in this process can still be made."""
@@ -114,7 +116,7 @@ def make_decider(  # noqa: PLR0913  # what an engine is made of, each by its nam
         raise
     parts = here or Decider(server)
     if wanted.name == "sidecar" or inner is None:
-        return Decider(server, inner, server, None, parts.bundles, parts.reloader)
+        return Decider(server, inner, server, None, parts.bundles, parts.reloader, opa)
     verified = VerifiedEngine(
         inner,
         server,
@@ -122,7 +124,7 @@ def make_decider(  # noqa: PLR0913  # what an engine is made of, each by its nam
         refusals=wanted.refusals,
         report=report,
     )
-    return Decider(verified, inner, server, verified, parts.bundles, parts.reloader)
+    return Decider(verified, inner, server, verified, parts.bundles, parts.reloader, opa)
 
 
 def make_sidecar(
@@ -197,7 +199,7 @@ def _in_process(
         engine = start_bundled_engine(
             service, data, planner=config.planner, opa=_opa(config), activating=activating
         )
-        return Decider(engine, engine, bundles=service)
+        return Decider(engine, engine, bundles=service, opa=opa)
     if wanted.bundle is not None:
         bundle = BundleFile(wanted.bundle, planner=config.planner, opa=_opa(config))
         engine = InProcessEngine(BundledAgents(bundle), data, activating=activating)
@@ -206,8 +208,9 @@ def _in_process(
         engine = InProcessEngine(files, data, activating=activating)
         roots = files.layers
     if wanted.reload is None:
-        return Decider(engine, engine)
-    return Decider(engine, engine, reloader=Reloader(engine.reload, roots, seconds=wanted.reload))
+        return Decider(engine, engine, opa=opa)
+    reloader = Reloader(engine.reload, roots, seconds=wanted.reload)
+    return Decider(engine, engine, reloader=reloader, opa=opa)
 
 
 def _refuse_layers(config: Config) -> None:

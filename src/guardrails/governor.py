@@ -129,6 +129,7 @@ class Governor:
         breakers: Breakers | None = None,
         tokens: RunTokens | None = None,
         closing: Iterable[Callable[[], object]] = (),
+        afterwards: Iterable[Callable[[], object]] = (),
         budgets: BudgetPlan | None = None,
         approval_link: str = "",
         telemetry: Telemetry | None = None,
@@ -138,7 +139,7 @@ class Governor:
         self.environment = environment
         self.limits = limits
         self.secrets = secrets
-        self._closing = tuple(closing)
+        self._closing, self._afterwards = tuple(closing), tuple(afterwards)
         self.clock = clock if clock is not None else SystemClock()
         self.record = record if record is not None else MemoryRecord()
         self.budgets = budgets if budgets is not None else BudgetPlan()
@@ -445,6 +446,8 @@ class Governor:
         """
         with ExitStack() as stack:
             # A stack ends all of them, also where one raises; the last that is named here first.
+            for end in self._afterwards:
+                stack.callback(end)
             stack.callback(self.record.close)
             if self.alerts is not None:
                 stack.callback(self.alerts.close)

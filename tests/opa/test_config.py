@@ -122,7 +122,7 @@ def test_what_means_nothing_here_is_told_of_with_its_line(tmp_path) -> None:
     text = (
         "services:\n  a:\n    url: http://a.example\n    zzz: 1\n    headers: {X: x}\n"
         "    credentials:\n      oauth2: {}\n"
-        "decision_logs: {console: true}\nstatus: {}\nplugins: {x: {}}\nwhatever: {}\n"
+        "default_decision: x\nbundle: {}\nplugins: {x: {}}\nwhatever: {}\n"
         "discovery: {}\nserver: {}\nlabels:\n  x: ${NOT_SET}\ncaching: null\n"
     )
     told = [
@@ -132,8 +132,8 @@ def test_what_means_nothing_here_is_told_of_with_its_line(tmp_path) -> None:
         "3:5: services.a.url:",
         "4:5: services.a.zzz:",
         "7:7: services.a.credentials.oauth2:",
-        "8:1: decision_logs:",
-        "9:1: status:",
+        "8:1: default_decision:",
+        "9:1: bundle:",
         "10:1: plugins:",
         "11:1: whatever:",
         "12:1: discovery:",
@@ -292,3 +292,74 @@ def _opas_config(opa: str, folder: Path, environment: dict[str, str]) -> dict[st
     finally:
         process.terminate()
         process.wait(30)
+
+
+SENDS = "services:\n  logs: {url: 'https://logs.example', headers: {X: x}}\n"
+
+
+def test_decision_logs_and_status_are_read_as_opa_reads_them(tmp_path) -> None:
+    text = SENDS + (
+        "labels: {region: eu}\n"
+        "decision_logs:\n  partition_name: p\n  console: true\n  service: logs\n"
+        "  mask_decision: /system/log/hide\n  reporting:\n    min_delay_seconds: 5\n"
+        "    max_delay_seconds: 9\n    upload_size_limit_bytes: 2048\n"
+        "status: {service: logs, console: true}\n"
+    )
+    config = load(tmp_path, text)
+    logs = config.decision_logs
+    assert logs is not None
+    assert logs.service is not None
+    assert (logs.service.name, logs.resource) == ("logs", "/logs/p")
+    assert (logs.polling.min_delay, logs.polling.max_delay) == (5, 9)
+    assert (logs.size, logs.mask, logs.console) == (2048, "system/log/hide", True)
+    assert config.status is not None
+    assert (config.status.resource, config.status.console) == ("/status", True)
+    assert config.findings == ()
+
+
+def test_decision_logs_go_to_the_only_service_unless_they_are_logged_alone(tmp_path) -> None:
+    config = load(tmp_path, SENDS + "decision_logs: {}\nstatus: {console: true}\n")
+    assert config.decision_logs is not None
+    assert config.decision_logs.service is config.services["logs"]
+    assert (config.decision_logs.polling.min_delay, config.decision_logs.size) == (300, 32_768)
+    assert config.status is not None
+    assert config.status.service is None
+
+
+def test_options_of_opas_buffers_are_told_of(tmp_path) -> None:
+    text = SENDS + (
+        "decision_logs:\n  drop_decision: /system/log/drop\n  nd_builtin_cache: true\n"
+        "  reporting: {buffer_type: event, max_decisions_per_second: 5}\n"
+    )
+    told = [str(each).split("opa.yaml:")[1] for each in load(tmp_path, text).findings]
+    assert [each.split(" ")[1] for each in told] == [
+        "decision_logs.drop_decision:",
+        "decision_logs.nd_builtin_cache:",
+        "decision_logs.reporting.buffer_type:",
+        "decision_logs.reporting.max_decisions_per_second:",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("decision_logs: {service: lags}\n", "3:26: decision_logs.service: there is no service"),
+        ("decision_logs: {consol: true}\n", "3:17: decision_logs.consol: is not known"),
+        ("decision_logs: {mask_decision: system.log.mask}\n", "is a path with slashes"),
+        ("decision_logs: {reporting: {min_delay_seconds: 5}}\n", "`max_delay_seconds` is missing"),
+        ("  more: {url: 'http://a'}\nstatus: {}\n", "names no service; there are `logs`, `more`"),
+        (
+            "  bad: {url: 'https://a', allow_insecure_tls: true}\nstatus: {service: bad}\n",
+            "read decisions; name the CA",
+        ),
+    ],
+)
+def test_decisions_never_go_where_nobody_meant(tmp_path, text, said) -> None:
+    with pytest.raises(SourceError, match=re.escape(said)):
+        load(tmp_path, SENDS + text)
+
+
+def test_decisions_in_the_clear_are_told_of(tmp_path) -> None:
+    text = "services: {a: {url: 'http://logs.example'}}\ndecision_logs: {}\n"
+    (told,) = load(tmp_path, text).findings
+    assert "`http`" in str(told)

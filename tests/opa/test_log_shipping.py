@@ -20,7 +20,7 @@ from tests.opa.test_log_masking import _ask
 from guardrails.errors import StateUnavailable
 from guardrails.opa.bundles.schedule import Polling
 from guardrails.opa.logs.entry import entry_of, timestamp
-from guardrails.opa.logs.packing import Packer
+from guardrails.opa.logs.packing import Packed, Packer
 from guardrails.opa.logs.place import Place
 from guardrails.opa.logs.shipping import Shipper
 from guardrails.opa.services import Service, ServiceClient, ServiceError
@@ -62,7 +62,7 @@ def shipper(record, service, place, **more):
     client = ServiceClient(Service("logs", service.url), FakeClock())
     return Shipper(
         record,
-        lambda body: client.post("/logs", body, HEADERS),
+        lambda chunk: client.post("/logs", chunk.body, HEADERS),
         place,
         labels=LABELS,
         **{"size": 600, **more},
@@ -131,12 +131,12 @@ def test_whatever_is_answered_and_wherever_we_die_nothing_is_lost(
     class Died(BaseException):
         pass
 
-    def post(body: bytes) -> None:
+    def post(chunk: Packed) -> None:
         nonlocal posts
         posts += 1
         status = script.pop(0) if script else 200
         if status == 200:
-            taken.extend(each["decision_id"] for each in json.loads(gzip.decompress(body)))
+            taken.extend(each["decision_id"] for each in json.loads(gzip.decompress(chunk.body)))
         if posts in deaths:
             raise Died  # taken or not, nobody here heard of it
         if status != 200:
@@ -201,7 +201,7 @@ def test_one_process_of_a_machine_sends(tmp_path):
         with pytest.raises(StateUnavailable), Place(path):
             pass
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert "StateUnavailable" in done.stderr
+        assert "PlaceTaken" in done.stderr
     assert subprocess.run(command, check=False).returncode == 0
 
 

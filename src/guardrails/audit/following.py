@@ -25,13 +25,18 @@ class Cursor:
 
     Attributes:
         places: The segment and the byte in it up to which each stream was read.
+        within: Of the block that begins there, how many lines were read besides; none are left out.
     """
 
     places: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    within: Mapping[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
         """The cursor as JSON, to be kept."""
-        return json.dumps({"record": 1, "places": self.places}, separators=(",", ":"))
+        said: dict[str, Any] = {"record": 1, "places": self.places}
+        if self.within:
+            said["within"] = self.within
+        return json.dumps(said, separators=(",", ":"))
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -48,13 +53,25 @@ class Cursor:
                 str(stream): (int(segment), int(place))
                 for stream, (segment, place) in document["places"].items()
             }
+            within = {str(stream): abs(n) for stream, n in document.get("within", {}).items()}
         except (ValueError, TypeError, KeyError, AttributeError):
             raise ConfigError(f"`{text[:80]}` is no cursor of a record") from None
-        return cls(places)
+        return cls(places, within)
 
     def moved(self, segment: SegmentName, place: int) -> Self:
         """The cursor behind the byte `place` of a segment."""
-        return type(self)({**self.places, segment.stream: (segment.number, place)})
+        within = {name: n for name, n in self.within.items() if name != segment.stream}
+        return type(self)({**self.places, segment.stream: (segment.number, place)}, within)
+
+    def inside(self, segment: SegmentName, lines: int) -> Self:
+        """The cursor behind so many lines of the block that is next in a segment."""
+        return type(self)(self.places, {**self.within, segment.stream: lines})
+
+    def done_of(self, segment: SegmentName) -> int:
+        """How many lines of the block that is next in a segment were read."""
+        number, _ = self.places.get(segment.stream, (0, 0))
+        # Another segment is next where the block's own was deleted meanwhile.
+        return self.within.get(segment.stream, 0) if number == segment.number else 0
 
 
 class Passed(NamedTuple):
@@ -76,7 +93,10 @@ def follow_blocks(
         more = go_on()  # before looking: what was written until then is still given
         streams = streams_in(directory)
         # What was deleted is forgotten, or a cursor would only ever grow.
-        cursor = Cursor({name: at for name, at in cursor.places.items() if name in streams})
+        cursor = Cursor(
+            {name: at for name, at in cursor.places.items() if name in streams},
+            {name: lines for name, lines in cursor.within.items() if name in streams},
+        )
         seen = False
         found = [
             _timed(number, directory, segments, cursor.places.get(stream, (0, 0)))

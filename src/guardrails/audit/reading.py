@@ -104,7 +104,7 @@ def follow(
     """Each closed event after `cursor`, with the cursor behind it; and those to come.
 
     Keep the cursor once its event is dealt with: whoever begins from a kept cursor misses nothing,
-    and sees again at most what was not kept. Streams that begin meanwhile are found. Each stream is
+    and sees again what came after it alone. Streams that begin meanwhile are found. Each stream is
     in its order; what one look finds in several is merged by time, batch by batch.
 
     Args:
@@ -120,11 +120,12 @@ def follow(
     try:
         _is_directory(path)
         for behind, block in follow_blocks(path, cursor or Cursor(), go_on=go_on, poll=poll):
-            last = len(block.lines) - 1
-            for index, line in enumerate(block.lines):
+            last = len(block.lines)
+            done = behind.before.done_of(block.segment)
+            for number, line in enumerate(block.lines[done:], done + 1):
                 event = event_of_line(line) or _torn(0, line, str(block.segment))
-                # Inside a block the cursor stands before it: it is given again, as a whole.
-                yield (behind.after if index == last else behind.before), event
+                here = behind.before.inside(block.segment, number)
+                yield (here if number < last else behind.after), event
     except OSError as error:
         raise _unreadable(path, error) from error
 

@@ -203,6 +203,10 @@ class SegmentRecord:
         self._wake(intent)
         return intent.written
 
+    def waiting(self) -> int:
+        """How many events were handed over and are not on the disk yet."""
+        return len(self._queue) + len(self._taken)
+
     def close(self) -> None:
         """Write all that was handed over, seal the stream, and stop; a later write raises.
 

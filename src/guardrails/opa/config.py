@@ -1,9 +1,10 @@
 """OPA's own configuration file, for those of its parts that mean the same here as in OPA.
 
-``services``, ``bundles``, ``keys`` and ``persistence_directory``, with ``${NAME}``
-replaced as OPA replaces it. What else stands in the file is told of, each with its line; it is
-no error, since the same file configures OPA. What is wrong is one, and so is what would make
-policies come from a place that was not meant.
+``services``, ``labels``, ``bundles``, ``keys``, ``decision_logs``, ``status`` and
+``persistence_directory``, with ``${NAME}`` replaced as OPA replaces it. What else stands in the
+file is told of, each with its line; it is no error, since the same file configures OPA. What is
+wrong is one, and so is what would make policies come from a place that was not meant, or
+decisions go to one.
 """
 
 from __future__ import annotations
@@ -17,9 +18,20 @@ from guardrails.errors import ConfigError
 from guardrails.opa.bundles.download import BundleSettings
 from guardrails.opa.bundles.persistence import DEFAULT_DIRECTORY
 from guardrails.opa.bundles.schedule import Polling
-from guardrails.opa.config_model import BundleSection, KeySection, Section, ServiceSection
+from guardrails.opa.config_model import (
+    BundleSection,
+    DecisionLogsSection,
+    KeySection,
+    PollingSection,
+    ReportingSection,
+    Section,
+    ServiceSection,
+    StatusSection,
+)
 from guardrails.opa.config_reader import Written
 from guardrails.opa.keys import Verification, VerificationKey
+from guardrails.opa.logs.packing import SIZE
+from guardrails.opa.logs.settings import REPORTING, LogSettings, StatusSettings
 from guardrails.opa.services import ClientCertificate, Service
 from guardrails.register.source import SourceError, quoted, shown
 from guardrails.rego.archive import DEFAULT_LIMITS
@@ -39,7 +51,7 @@ class OpaConfig:
 
     Attributes:
         file: The file, as errors show it.
-        labels: The labels of this process. Nothing here uses them.
+        labels: The labels of this process, in what is sent.
         services: The services by name.
         bundles: The bundles, in the order of the file.
         keys: The keys that bundles may be signed with, by their ids.
@@ -48,6 +60,8 @@ class OpaConfig:
             at start.
         elsewhere: What says that policies come from where nothing is read here.
         without_bundles: Said of the file where it names no bundles; None where it does.
+        decision_logs: Where decisions are sent; None for nowhere.
+        status: Where it is told how bundles are; None for nowhere.
     """
 
     file: str
@@ -59,6 +73,8 @@ class OpaConfig:
     findings: tuple[Problem, ...] = ()
     elsewhere: tuple[Problem, ...] = ()
     without_bundles: Problem | None = None
+    decision_logs: LogSettings | None = None
+    status: StatusSettings | None = None
 
     @classmethod
     def load(cls, path: str | Path, environment: Mapping[str, str] | None = None) -> OpaConfig:
@@ -91,6 +107,10 @@ class _Reading:
         keys = self._keys()
         services = self._services()
         bundles = self._bundles(services, keys)
+        logs = self._decision_logs(services)
+        status = self._status(services)
+        if labels and logs is None and status is None:
+            self._finding(("labels",), "is not used: nothing is sent from here that has labels")
         directory = written.source.value.get("persistence_directory")
         if directory is not None and not isinstance(directory, str):
             self._problem(("persistence_directory",), f"is no text but {shown(directory)}")
@@ -109,6 +129,8 @@ class _Reading:
             tuple(sorted(found, key=lambda each: (each.line, each.col))),
             tuple(written.elsewhere()),
             None if bundles else written.problem(("bundles",), "there are none", of_key=True),
+            logs,
+            status,
         )
 
     def _problem(self, path: KeyPath, message: str) -> None:
@@ -138,8 +160,6 @@ class _Reading:
         for name, value in labels.items():
             if not isinstance(value, str):
                 self._problem(("labels", name), f"is no text but {shown(value)}")
-        if labels:
-            self._finding(("labels",), "is not used: nothing that is sent or kept here has labels")
         return labels
 
     def _keys(self) -> dict[str, VerificationKey]:
@@ -233,14 +253,78 @@ class _Reading:
             name,
             service,
             resource,
-            _polling(path, section),
+            _polling((*path, "polling"), section.polling, Polling()),
             bool(section.persist),
             _verification(path, section, keys),
             _limits(section),
         )
 
+    def _decision_logs(self, services: Mapping[str, Service]) -> LogSettings | None:
+        path: KeyPath = ("decision_logs",)
+        section = self._sent(path, DecisionLogsSection)
+        if section is None:
+            return None
+        reporting = section.reporting or ReportingSection()
+        if reporting.trigger not in (None, "periodic"):
+            self._finding((*path, "reporting", "trigger"), "is not supported: logs are sent")
+        try:
+            rule = (section.mask_decision or "/system/log/mask").strip("/")
+            if not rule or "." in rule:
+                message = "is a path with slashes, as `/system/log/mask`"
+                raise _WrongError((*path, "mask_decision"), message)  # noqa: TRY301  # as below
+            return LogSettings(
+                self._receiver(path, section, services),
+                section.resource or _partitioned("/logs", section.partition_name),
+                _polling((*path, "reporting"), reporting, REPORTING),
+                reporting.upload_size_limit_bytes or SIZE,
+                rule,
+                bool(section.console),
+            )
+        except _WrongError as wrong:
+            self._problem(wrong.path, str(wrong))
+        return None
+
+    def _status(self, services: Mapping[str, Service]) -> StatusSettings | None:
+        path: KeyPath = ("status",)
+        section = self._sent(path, StatusSection)
+        if section is None:
+            return None
+        try:
+            return StatusSettings(
+                self._receiver(path, section, services),
+                _partitioned("/status", section.partition_name),
+                bool(section.console),
+            )
+        except _WrongError as wrong:
+            self._problem(wrong.path, str(wrong))
+        return None
+
+    def _sent(self, path: KeyPath, model: type[Any]) -> Any:
+        """The section that says where something is sent; None where it is not there."""
+        return (
+            None if self._written.source.value.get(path[0]) is None else self._section(path, model)
+        )
+
+    def _receiver(
+        self,
+        path: KeyPath,
+        section: DecisionLogsSection | StatusSection,
+        services: Mapping[str, Service],
+    ) -> Service | None:
+        """The service that takes what is sent; None where it is logged here alone, as in OPA."""
+        if section.service is None and (section.console or "plugin" in (section.model_extra or {})):
+            return None
+        service = self._service_of(path, section, services)
+        parts = urlsplit(service.url)
+        if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+            self._finding(path, f"the service `{service.name}` is `http`: it travels in the clear")
+        return service
+
     def _service_of(
-        self, path: KeyPath, section: BundleSection, services: Mapping[str, Service]
+        self,
+        path: KeyPath,
+        section: BundleSection | DecisionLogsSection | StatusSection,
+        services: Mapping[str, Service],
     ) -> Service:
         known = list(self._service_paths)
         named = section.service or (known[0] if len(known) == 1 else "")
@@ -267,7 +351,7 @@ class _WrongError(ConfigError):
 
 
 def _check_usable(path: KeyPath, section: ServiceSection) -> None:
-    """Refuses a service that bundles come from and that cannot be asked as it is meant to be."""
+    """Refuses a service that is used and cannot be asked as it is meant to be."""
     credentials = section.credentials
     unknown = sorted((credentials.model_extra or {}) if credentials is not None else ())
     if unknown:
@@ -277,12 +361,12 @@ def _check_usable(path: KeyPath, section: ServiceSection) -> None:
         raise _WrongError((*path, "credentials"), "holds several credentials; OPA takes one")
     if section.allow_insecure_tls:
         what = (
-            "is refused where bundles come from: whoever is on the way could give policies;"
-            " name the CA in `tls.ca_cert`"
+            "is refused where a service is used: whoever is on the way could give policies, and"
+            " read decisions; name the CA in `tls.ca_cert`"
         )
         raise _WrongError((*path, "allow_insecure_tls"), what)
     if section.type not in (None, "", "rest"):
-        what = f"the type {shown(section.type)} is not supported; bundles come over HTTP"
+        what = f"the type {shown(section.type)} is not supported; services speak HTTP"
         raise _WrongError((*path, "type"), what)
 
 
@@ -313,20 +397,26 @@ def _service(name: str, section: ServiceSection) -> Service:
     )
 
 
-def _polling(path: KeyPath, section: BundleSection) -> Polling:
-    written = section.polling
+def _polling(
+    path: KeyPath, written: PollingSection | ReportingSection | None, usual: Polling
+) -> Polling:
     if written is None:
-        return Polling()
+        return usual
     least, most = written.min_delay_seconds, written.max_delay_seconds
+    wait = written.long_polling_timeout_seconds if isinstance(written, PollingSection) else None
     if (least is None) != (most is None):
         missing = "min_delay_seconds" if least is None else "max_delay_seconds"
-        raise _WrongError((*path, "polling"), f"`{missing}` is missing; give both or none")
+        raise _WrongError(path, f"`{missing}` is missing; give both or none")
     if least is None or most is None:
-        return Polling(long_poll=written.long_polling_timeout_seconds)
+        return replace(usual, long_poll=wait)
     try:
-        return Polling(float(least), float(most), written.long_polling_timeout_seconds)
+        return Polling(float(least), float(most), wait)
     except ConfigError as error:
-        raise _WrongError((*path, "polling"), str(error)) from None
+        raise _WrongError(path, str(error)) from None
+
+
+def _partitioned(resource: str, partition: str | None) -> str:
+    return f"{resource}/{partition}" if partition else resource
 
 
 def _verification(

@@ -97,3 +97,32 @@ class KeySection(Section):
     private_key: str | None = None
     algorithm: str | None = None
     scope: str | None = None
+
+
+class ReportingSection(Section):
+    """``decision_logs.reporting``."""
+
+    min_delay_seconds: Annotated[int, Field(ge=1)] | None = None
+    max_delay_seconds: Annotated[int, Field(ge=1)] | None = None
+    upload_size_limit_bytes: Annotated[int, Field(ge=1024)] | None = None
+    trigger: str | None = None
+
+
+class DecisionLogsSection(Section):
+    """``decision_logs``."""
+
+    service: str | None = None
+    resource: str | None = None
+    partition_name: str | None = None
+    console: bool | None = None
+    mask_decision: str | None = None
+    reporting: ReportingSection | None = None
+
+
+class StatusSection(Section):
+    """``status``."""
+
+    service: str | None = None
+    partition_name: str | None = None
+    console: bool | None = None
+    trigger: str | None = None

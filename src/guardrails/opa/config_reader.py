@@ -43,11 +43,22 @@ _REPEATED: Final = re.compile(r", not .*| `.*(?=; quote)", re.DOTALL)
 ELSEWHERE: Final = "is OPA's own matter; it changes nothing here"
 """What is said of options of OPA's server."""
 
+_UNBUFFERED: Final = "is not used: what is sent is read from the record, and nothing is dropped"
+
 _NOT_SUPPORTED: Final[Mapping[tuple[str, ...], str]] = {
     ("bundle",): "is not supported; write it as an entry of `bundles`",
     ("discovery",): "is not supported: this file is all the configuration there is",
-    ("decision_logs",): "is not supported: decisions stand in the record of guardrails",
-    ("status",): "is not supported: `guardrails status` says how bundles are",
+    ("decision_logs", "plugin"): "is not supported: no plugin is loaded",
+    ("decision_logs", "drop_decision"): "is not supported: every decision is sent",
+    ("decision_logs", "request_context"): "is not supported: no request leads to a decision here",
+    ("decision_logs", "nd_builtin_cache"): "is not supported",
+    ("decision_logs", "reporting", "buffer_type"): _UNBUFFERED,
+    ("decision_logs", "reporting", "buffer_size_limit_bytes"): _UNBUFFERED,
+    ("decision_logs", "reporting", "buffer_size_limit_events"): _UNBUFFERED,
+    ("decision_logs", "reporting", "max_decisions_per_second"): _UNBUFFERED,
+    ("status", "plugin"): "is not supported: no plugin is loaded",
+    ("status", "prometheus"): "is not supported; see `telemetry` in `guardrails.yaml`",
+    ("status", "prometheus_config"): "is not supported; see `telemetry` in `guardrails.yaml`",
     ("plugins",): "is not supported: no plugin is loaded",
     ("default_decision",): "is not used: what is asked for is `guardrails/decision`",
     ("default_authorization_decision",): ELSEWHERE,
@@ -69,7 +80,17 @@ _NOT_SUPPORTED: Final[Mapping[tuple[str, ...], str]] = {
 _ELSEWHERE: Final = ("bundle", "discovery")
 """Keys by which OPA takes policies from where nothing is read here."""
 
-_TOP: Final = ("services", "labels", "bundles", "keys", "persistence_directory")
+_TOP: Final = (
+    "services",
+    "labels",
+    "bundles",
+    "keys",
+    "persistence_directory",
+    "decision_logs",
+    "status",
+)
+_NAMED: Final = frozenset({"services", "bundles", "keys"})
+"""Those that hold sections by their names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,8 +231,10 @@ class Written:
 
 
 def _pattern(path: KeyPath) -> tuple[str, ...]:
-    """`path` with whatever name its second part is."""
-    return tuple("*" if at == 1 else str(part) for at, part in enumerate(path))
+    """`path` with whatever name a section has."""
+    return tuple(
+        "*" if at == 1 and path[0] in _NAMED else str(part) for at, part in enumerate(path)
+    )
 
 
 def _told(substituted: Substituted, problem: Problem) -> Problem:

@@ -13,14 +13,12 @@ if TYPE_CHECKING:
 
     from guardrails.opa.bundles.status import BundleStatus
 
-RESOURCE: Final = "/status"
-"""Where a service takes them."""
-
 OK: Final = "OK"
 NOT_READY: Final = "NOT_READY"
 ERROR: Final = "ERROR"
 
 _log: Final = logging.getLogger("guardrails")
+_console: Final = logging.getLogger("guardrails.status")
 
 
 def status_document(
@@ -47,7 +45,8 @@ class StatusReporter:
     """Posts updates. One that is not taken is made anew at the next time: only the last counts.
 
     Args:
-        post: Sends one update; raises :class:`ServiceError` where it was not taken.
+        post: Sends one update; raises :class:`ServiceError` where it was not taken. None where
+            they are logged here alone.
         labels: Who says it.
         bundles: Gives how each bundle is now.
         plugins: Gives how each further part is now.
@@ -56,7 +55,7 @@ class StatusReporter:
 
     def __init__(
         self,
-        post: Callable[[bytes], object],
+        post: Callable[[bytes], object] | None,
         *,
         labels: Mapping[str, str],
         bundles: Callable[[], Mapping[str, BundleStatus]],
@@ -69,6 +68,7 @@ class StatusReporter:
         self._plugins = plugins
         self._console = console
         self._taken: dict[str, Any] | None = None
+        self.errors = 0
 
     @property
     def has_news(self) -> bool:
@@ -79,13 +79,16 @@ class StatusReporter:
         """Post an update, also where nothing is new; whether it was taken."""
         document = self._document()
         if self._console:
-            _log.info("status: %s", document)
+            _console.info("%s", json.dumps(document))
         try:
-            self._post(json.dumps(document, separators=(",", ":")).encode())
+            if self._post is not None:
+                self._post(json.dumps(document, separators=(",", ":")).encode())
         except ServiceError as error:
-            _log.warning("a status update was not taken: %s", error)
+            if not self.errors:
+                _log.warning("status updates are not taken, and will be sent again: %s", error)
+            self.errors += 1
             return False
-        self._taken = document
+        self._taken, self.errors = document, 0
         return True
 
     def _document(self) -> dict[str, Any]:

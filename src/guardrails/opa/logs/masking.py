@@ -75,6 +75,13 @@ def withheld(entry: Mapping[str, Any]) -> dict[str, Any]:
     return {**made, "erased": [*entry.get("erased", ()), *(f"/{name}" for name in gone)]}
 
 
+def bare(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """What says that there was a decision, and nothing that anybody could have chosen."""
+    kept = ("labels", "decision_id", "path", "timestamp")
+    gone = [f"/{name}" for name in ("input", "result", "error") if name in entry]
+    return {**{name: entry[name] for name in kept if name in entry}, "erased": gone}
+
+
 def _rule(said: object) -> MaskRule:
     if isinstance(said, str):
         rule = MaskRule("remove", said)

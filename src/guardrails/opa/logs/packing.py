@@ -8,8 +8,8 @@ from __future__ import annotations
 import gzip
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from guardrails.opa.exact_json import encode
-from guardrails.opa.logs.masking import withheld
+from guardrails.opa.exact_json import NotExactJSONError, encode
+from guardrails.opa.logs.masking import bare, withheld
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ _FULL: Final = 0.9
 _MOST: Final = 64
 
 
-class _Text(NamedTuple):
+class Text(NamedTuple):
     """An entry as text, and as it was given."""
 
     text: bytes
@@ -38,7 +38,7 @@ class Packed(NamedTuple):
     """
 
     body: bytes
-    texts: tuple[_Text, ...]
+    texts: tuple[Text, ...]
 
     @property
     def upto(self) -> Any:
@@ -61,13 +61,13 @@ class Packer:
     def __init__(self, size: int = SIZE) -> None:
         self._size = size
         self._soft = size
-        self._texts: list[_Text] = []
+        self._texts: list[Text] = []
         self._length = 0
 
     def add(self, entry: Mapping[str, Any], upto: Any) -> Iterator[Packed]:
         """The chunks that are full with `entry`."""
-        text = encode(entry)
-        self._texts.append(_Text(text, entry, upto))
+        text = _encoded(entry)
+        self._texts.append(Text(text, entry, upto))
         self._length += len(text) + 1
         if self._length < self._soft:
             return
@@ -97,7 +97,7 @@ class Packer:
         """Let go of what is not packed yet: it is read again."""
         self._texts, self._length = [], 0
 
-    def _split(self, texts: Sequence[_Text]) -> Iterator[Packed]:
+    def _split(self, texts: Sequence[Text]) -> Iterator[Packed]:
         if not texts:
             return
         body = _packed(texts)
@@ -109,11 +109,18 @@ class Packer:
         if len(body) > self._size:
             # Sent all the same, without what makes it large, and it says so.
             entry = withheld(texts[0].entry)
-            texts = [_Text(encode(entry), entry, texts[0].upto)]
+            texts = [Text(_encoded(entry), entry, texts[0].upto)]
             body = _packed(texts)
         yield Packed(body, tuple(texts))
 
 
-def _packed(texts: Sequence[_Text]) -> bytes:
+def _encoded(entry: Mapping[str, Any]) -> bytes:
+    try:
+        return encode(entry)
+    except NotExactJSONError:  # one that cannot be sent as it is must not hold up all others
+        return encode(bare(entry))
+
+
+def _packed(texts: Sequence[Text]) -> bytes:
     array = b"[" + b",".join(each.text for each in texts) + b"]"
     return gzip.compress(array, compresslevel=6, mtime=0)

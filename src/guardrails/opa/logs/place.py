@@ -8,9 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from guardrails.errors import StateUnavailable
+from guardrails.forks import begin_anew
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+
+class PlaceTaken(StateUnavailable):
+    """Another process has the place."""
 
 
 class Place:
@@ -23,12 +28,19 @@ class Place:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._lock: int | None = None
+        begin_anew(self._leave)  # what the parent has stays the parent's
+
+    @property
+    def is_held(self) -> bool:
+        """Whether this process has it."""
+        return self._lock is not None
 
     def __enter__(self) -> Self:
         """Take it.
 
         Raises:
-            StateUnavailable: another process has it, or there is no such directory.
+            PlaceTaken: another process has it.
+            StateUnavailable: there is no such directory.
         """
         import fcntl  # noqa: PLC0415  # not on every platform on which the rest works
 
@@ -41,7 +53,7 @@ class Place:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(lock)
-            raise StateUnavailable(
+            raise PlaceTaken(
                 f"another process of this machine sends what `{self.path}` stands for"
             ) from error
         self._lock = lock
@@ -53,6 +65,9 @@ class Place:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._leave()
+
+    def _leave(self) -> None:
         lock, self._lock = self._lock, None
         if lock is not None:
             os.close(lock)
