@@ -322,6 +322,32 @@ def test_a_cursor_goes_on_over_restarts_rotation_and_new_streams(opened, tmp_pat
         Cursor.parse("{}")
 
 
+def test_a_cursor_goes_on_inside_a_block_whatever_other_streams_write_meanwhile(opened, tmp_path):
+    directory = tmp_path / "record"
+    record = opened(window=5)
+    for number in range(20):
+        record.write(event(number))
+    record.close()
+    seen: list[int] = []
+    kept = str(Cursor())
+    for start in range(20, 200, 10):
+        # The newcomer's events are older: it is given before the block that was begun.
+        newcomer = opened(window=5)
+        for number in range(start, start + 10):
+            newcomer.write(event(number)._replace(time=-number))
+        newcomer.close()
+        for cursor, found in follow(directory, Cursor.parse(kept), go_on=lambda: False):
+            seen.append(int(found["decision_id"]))
+            kept = str(cursor)
+            if len(seen) % 7 == 0:
+                break
+    seen += (
+        int(found["decision_id"])
+        for _, found in follow(directory, Cursor.parse(kept), go_on=lambda: False)
+    )
+    assert sorted(seen) == list(range(200)), "each of them, and none twice"
+
+
 def test_what_retention_deletes_is_said_and_verifies_and_nothing_else_may_go(opened, tmp_path, key):
     directory = tmp_path / "record"
     record = opened(segment_size=1200, durability="write_ahead")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import random
 import re
 import subprocess
@@ -19,7 +20,7 @@ from tests.opa.test_log_masking import _ask
 
 from guardrails.errors import StateUnavailable
 from guardrails.opa.bundles.schedule import Polling
-from guardrails.opa.logs.entry import entry_of, timestamp
+from guardrails.opa.logs.entry import entry_of, revisions_of, timestamp
 from guardrails.opa.logs.packing import Packed, Packer
 from guardrails.opa.logs.place import Place
 from guardrails.opa.logs.shipping import Shipper
@@ -205,6 +206,33 @@ def test_one_process_of_a_machine_sends(tmp_path):
     assert subprocess.run(command, check=False).returncode == 0
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_child_has_not_the_place_of_its_parent(tmp_path):
+    path = tmp_path / "cursor"
+    read, write = os.pipe()
+    with Place(path) as place:
+        child = os.fork()
+        if child == 0:
+            os.close(write)
+            os.read(read, 1)
+            os._exit(0)
+        os.close(read)
+        assert place.is_held
+    # The child lives on, and what it has inherited keeps nobody out.
+    with Place(path):
+        pass
+    os.close(write)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_one_entry_that_cannot_be_written_does_not_hold_up_the_others(tmp_path):
+    record = Record([event(0), event(1, input={"args": {"to": "\ud800"}}), event(2)])
+    with LogService() as service, Place(tmp_path / "cursor") as place:
+        assert shipper(record, service, place).ship().is_complete
+    assert ids(service) == ["d-0", "d-1", "d-2"]
+    assert service.entries[1]["erased"] == ["/input", "/result"]
+
+
 @given(st.lists(st.text(max_size=400), max_size=60), st.integers(100, 3_000))
 def test_packing_keeps_every_entry_in_its_order_within_the_size(texts, size):
     packer = Packer(size)
@@ -279,3 +307,37 @@ def test_events_without_a_decision_are_no_entries():
     failed = entry_of({**refused, "detail": {"code": "policy_error", "message": "m"}}, labels={})
     assert failed["error"] == {"code": "policy_error", "message": "m"}
     assert "result" not in failed
+
+
+def test_an_entry_has_what_policy_said_and_pointers_into_itself():
+    ruling = {"effect": "allow", "reasons": [], "approvals": []}
+    stricter = {
+        "effect": "require_approval",
+        "policy": ruling,
+        "obligations": [{"type": "label", "path": ""}],
+        "masked": ["/input/args/to", "/reasons/0/reason", "/policy/reasons/0/reason", "/detail/x"],
+    }
+    entry = entry_of(event(1, **stricter), labels={})
+    assert entry["result"] == {**ruling, "obligations": stricter["obligations"]}
+    assert entry["masked"] == ["/input/args/to", "/result/reasons/0/reason"]
+    plain = entry_of(event(1, masked=["/reasons/0/reason", "/detail/x"]), labels={})
+    assert plain["masked"] == ["/result/reasons/0/reason"]
+    assert "masked" not in entry_of(event(1, masked=["/detail/x"]), labels={})
+
+
+@pytest.mark.parametrize(
+    ("revision", "found"),
+    [
+        ("authz=7 sha256:ab", {"authz": "7"}),
+        ("authz=7, x=1,main=v 2 sha256:ab", {"authz": "7, x=1", "main": "v 2"}),
+        ("main= sha256:ab", {"main": ""}),
+        ("sha256:ab", {}),
+        ("file:b=7 sha256:ab", {}),
+        ("authz@7", {}),
+    ],
+)
+def test_revisions_of_bundles_are_those_of_the_decision(revision, found):
+    assert revisions_of(revision, ["main", "authz"]) == found
+    entry = entry_of(event(1, revision=revision), labels={}, bundles=["main", "authz"])
+    assert entry.get("bundles", {}) == {name: {"revision": each} for name, each in found.items()}
+    assert entry.get("revision") == (None if found else revision)

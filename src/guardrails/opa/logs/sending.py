@@ -101,7 +101,11 @@ class Sending:
                 self._shipper.ship(lambda: clock.monotonic() < until)
             finally:
                 timer.cancel()
-                self._place.__exit__(None, None, None)
+                self.leave()
+
+    def leave(self) -> None:
+        """Leave the place to other processes."""
+        self._place.__exit__(None, None, None)
 
     def _take(self) -> bool:
         """Whether the place is this process's."""
