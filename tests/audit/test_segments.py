@@ -231,6 +231,7 @@ def test_a_full_disk_refuses_and_loses_nothing_and_is_recovered_from(
     with pytest.raises(StateUnavailable, match="No space left") as caught:
         record.write(event(4, tool="pay"))
     assert caught.value.tool == "pay"
+    assert record.waiting() == 1, "2 is not forgotten"
     full.clear()
     until = time.monotonic() + 20
     while time.monotonic() < until:
@@ -240,6 +241,7 @@ def test_a_full_disk_refuses_and_loses_nothing_and_is_recovered_from(
         except StateUnavailable:
             time.sleep(0.01)
     record.close()
+    assert record.waiting() == 0
     assert ids(tmp_path / "record") == ["1", "2", "5"], "3 was refused, and 4 was not taken"
     assert verify(tmp_path / "record").is_whole
 

@@ -103,6 +103,14 @@ def test_calls_are_decided_by_the_library_and_the_project_s_own_rules(project: P
     assert kinds.count("call.finished") == 2
 
 
+def test_telemetry_is_asked_how_much_waits_to_be_written(project: Path) -> None:
+    governor = load_governor(project / "guardrails.yaml")
+    depths = {point["guardrails.queue.name"]: depth for depth, point in governor.telemetry.depths()}
+    assert depths.keys() == {"record"}
+    governor.close()
+    assert [depth for depth, _ in governor.telemetry.depths()] == [0]
+
+
 def test_it_is_found_from_a_working_directory_below_and_by_variable(
     project: Path, monkeypatch
 ) -> None:
