@@ -210,13 +210,16 @@ def test_one_process_of_a_machine_sends(tmp_path):
 def test_a_forked_child_has_not_the_place_of_its_parent(tmp_path):
     path = tmp_path / "cursor"
     read, write = os.pipe()
+    begun, begins = os.pipe()
     with Place(path) as place:
         child = os.fork()
         if child == 0:
             os.close(write)
+            os.write(begins, b".")
             os.read(read, 1)
             os._exit(0)
         os.close(read)
+        os.read(begun, 1)
         assert place.is_held
     # The child lives on, and what it has inherited keeps nobody out.
     with Place(path):
