@@ -18,6 +18,10 @@ from guardrails.clock import SystemClock
 from guardrails.errors import ConfigError
 from guardrails.model.call import Event
 from guardrails.register import Register
+from guardrails.runs.ledgers.amounts import DIMENSIONS
+from guardrails.runs.ledgers.overview import Overview
+from guardrails.runs.ledgers.sqlite import FILE_NAME
+from guardrails.runs.windows import Calendar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -114,6 +118,28 @@ class Desk:
         As :meth:`guardrails.approvals.ApprovalService.accept`; a refused one is recorded as such.
         """
         return self.service.accept(request_id, by=by, channel=channel, **said)
+
+    def left(self, request: ApprovalRequest) -> dict[str, int] | None:
+        """What is left now of the limits of the request's run: by dimension, usd in micro-dollars.
+
+        It is as the run's process has reported, which it does every second. None where the run is
+        not open, or its budget is in the memory of its process.
+
+        Raises:
+            StateUnavailable: the accounts cannot be read.
+        """
+        file = None if self.config.state is None else self.config.state / FILE_NAME
+        if file is None or not file.exists():
+            return None
+        overview = Overview(file, (), Calendar(self.config.budgets.time_zone))
+        try:
+            stand = overview.run(request.run_id)
+        finally:
+            overview.close()
+        if stand is None:
+            return None
+        amounts = zip(DIMENSIONS, stand.limits, stand.spent, strict=True)
+        return {name: limit - spent for name, limit, spent in amounts if limit is not None}
 
     def note(self, kind: str, **detail: Any) -> None:
         """Record what else happened here, as that nobody knew who asked."""

@@ -165,10 +165,9 @@ class Process:
     def answer(self, request_id: str, by: str, *, yes: bool) -> str:
         try:
             request = self.service.get(request_id)
-            said = Answer(by, frozenset(), yes, "", 0)
-            self.service.answer(
-                request_id, by=by, approve=yes, signature=KEYS[by].sign(request.digest, said)
-            )
+            said = Answer(by, frozenset(), yes, "", SharedClock(self.folder / "now").now_ns())
+            signature = KEYS[by].sign(request.digest, said)
+            self.service.answer(request_id, by=by, approve=yes, signature=signature, time=said.time)
         except (AnswerRefused, UnknownRequest) as refused:
             return type(refused).__name__
         return "counts"
@@ -177,10 +176,11 @@ class Process:
         try:
             request = self.service.get(request_id)
             args = {**request.args, "lines": lines}
-            said = Answer(by, frozenset(), approved=False, reason="", time=0)
+            now = SharedClock(self.folder / "now").now_ns()
+            said = Answer(by, frozenset(), approved=False, reason="", time=now)
             said = replace(said, edit=edited_key(request, args))
             signature = KEYS[by].sign(request.digest, said)
-            self.service.edit(request_id, args, by=by, signature=signature)
+            self.service.edit(request_id, args, by=by, signature=signature, time=now)
         except (AnswerRefused, UnknownRequest) as refused:
             return type(refused).__name__
         return "counts"

@@ -76,6 +76,7 @@ def give(service, request, answer):
         reason=answer.reason,
         channel=answer.channel,
         signature=answer.signature,
+        time=answer.time,
     )
 
 
@@ -215,6 +216,23 @@ def test_an_answer_of_old_comes_too_late(service, told, clock):
     ]
 
 
+def test_an_answer_that_was_held_back_or_is_of_later_is_refused(service, told, clock):
+    """Its time is a part of what is signed: whoever keeps an answer cannot make it younger."""
+    request = ask(service, demands=(replace(FIN, expires_in=1000),))
+    old = signed(ANN, request, "ann@acme.example", time=clock.now_ns())
+    early = signed(ANN, request, "ann@acme.example", time=clock.now_ns() + 302 * 10**9)
+    clock.advance(301)
+    for answer in (old, early):
+        with pytest.raises(AnswerRefused, match="has to arrive within 300"):
+            give(service, request, answer)
+    for answer in (old, early):
+        with pytest.raises(AnswerRefused, match="not signed"):
+            give(service, request, replace(answer, time=clock.now_ns()))
+    assert len(refusals(told)) == 4
+    fresh = signed(ANN, request, "ann@acme.example", time=clock.now_ns() - 299 * 10**9)
+    assert give(service, request, fresh).answers[0].time == fresh.time
+
+
 @pytest.mark.parametrize("name", ["Ann@acme.example", "\uff41nn@acme.example", "ann@ACME.example"])
 def test_self_approval_under_another_spelling_is_refused_and_recorded(service, told, name):
     request = ask(service, principal="ann@acme.example")
@@ -256,6 +274,23 @@ CHANGES: dict[str, dict[str, Any]] = {
 }
 
 
+def test_the_time_of_an_answer_cannot_be_moved_past_an_escalation(path, clock):
+    """Cat's group is asked after 10 seconds; a yes of before counts for nobody then, either."""
+    step = Escalation("fin", 10, "interns")
+    service = ApprovalService(SqliteRequests(path), clock, approvers=PEOPLE, escalation=[step])
+    request = ask(service)
+    answer = signed(CAT, request, "cat@acme.example", time=clock.now_ns())
+    clock.advance(20)
+    for moment in (answer.time, clock.now_ns()):
+        moved = replace(answer, time=moment, groups=frozenset({"interns"}))
+        write(path, request, state="approved", answers=[kept(moved)])
+        with pytest.raises(ApprovalPending):
+            service.consume(request.id, request.call_key, [FIN])
+    late = signed(CAT, request, "cat@acme.example", time=clock.now_ns())
+    write(path, request, state="approved", answers=[kept(late)])
+    assert service.consume(request.id, request.call_key, [FIN]).state is ApprovalState.CONSUMED
+
+
 @pytest.mark.parametrize("changed", CHANGES)
 def test_what_was_signed_holds_for_nothing_else(service, path, changed):
     request = ask(service)
@@ -295,7 +330,7 @@ def test_an_escalation_that_is_configured_goes_on_counting(path, clock):
     service = ApprovalService(SqliteRequests(path), clock, approvers=PEOPLE, escalation=[step])
     request = ask(service)
     clock.advance(10)
-    answer = signed(CAT, request, "cat@acme.example")
+    answer = signed(CAT, request, "cat@acme.example", time=clock.now_ns())
     assert give(service, request, answer).escalation == (step,)
     used = service.consume(request.id, request.call_key, [FIN])
     assert used.digest == request.digest

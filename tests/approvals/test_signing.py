@@ -56,8 +56,9 @@ def ask(service, amount=5, principal=None):
 
 
 def answer(service, request, key, *, by="ann@acme.example", of=None, **changes):
-    said = Answer(by, frozenset(), approved=True, reason="fine", time=0, channel="cli")
-    sent = {"by": by, "approve": True, "reason": "fine", "channel": "cli", **changes}
+    now = service._clock.now_ns()
+    said = Answer(by, frozenset(), approved=True, reason="fine", time=now, channel="cli")
+    sent = {"by": by, "approve": True, "reason": "fine", "channel": "cli", "time": now, **changes}
     signature = key.sign((of or request).digest, said)
     return service.answer(request.id, **{"signature": signature, **sent})
 
@@ -78,6 +79,7 @@ def test_a_signed_answer_counts_with_the_groups_of_the_file(service):
         {"reason": "other words"},
         {"channel": "http"},
         {"approve": False},
+        {"time": 1_699_999_999_999_999_999},
         {"by": "bob@acme.example"},
         {"by": "eve@acme.example"},
         {"by": "ann@acme.\u0435xample"},

@@ -22,6 +22,8 @@ from guardrails.model.canonical import call_key, canonical, digest
 from guardrails.model.decision import ApprovalDemand
 from guardrails.model.lineage import RunTerms
 
+NOW = 1_700_000_000_000_000_000
+"""Where the clock of these tests stands."""
 FIN = ApprovalDemand("money", "over 1000", ("fin",), 1, 100)
 TWO = ApprovalDemand("money", "over 9000", ("fin",), 2, 100)
 LINEAGE = (
@@ -300,9 +302,8 @@ def keyed(clock, tmp_path):
 
 
 def signed(mine, request, **said):
-    return mine.sign(
-        request.digest, Answer("lee@x.example", frozenset(), reason="", time=0, **said)
-    )
+    answer = Answer("lee@x.example", frozenset(), reason="", time=NOW, **said)
+    return {"signature": mine.sign(request.digest, answer), "time": NOW}
 
 
 def test_an_edit_counts_only_signed_for_those_very_arguments(keyed):
@@ -311,14 +312,14 @@ def test_an_edit_counts_only_signed_for_those_very_arguments(keyed):
     args, other = {"amount": 20, "to": "B"}, {"amount": 21, "to": "B"}
     right = signed(mine, old, approved=False, edit=edited_key(old, args))
     no = signed(mine, old, approved=False)
-    for signature, given_args in [("", args), (right, other), (no, args)]:
+    for signature, given_args in [({}, args), (right, other), (no, args)]:
         with pytest.raises(AnswerRefused, match="not signed"):
-            store.edit(old.id, given_args, by="lee@x.example", signature=signature)
+            store.edit(old.id, given_args, by="lee@x.example", **signature)
     with pytest.raises(AnswerRefused, match="not signed"):  # an edit is no plain no either
-        store.answer(old.id, by="lee@x.example", approve=False, signature=right)
-    new = store.edit(old.id, args, by="lee@x.example", signature=right)
+        store.answer(old.id, by="lee@x.example", approve=False, **right)
+    new = store.edit(old.id, args, by="lee@x.example", **right)
     yes = signed(mine, new, approved=True)
-    after = store.answer(new.id, by="lee@x.example", approve=True, signature=yes)
+    after = store.answer(new.id, by="lee@x.example", approve=True, **yes)
     assert after.state is ApprovalState.APPROVED
 
 
@@ -328,15 +329,13 @@ def test_an_acceptance_counts_only_signed(keyed):
     with pytest.raises(AnswerRefused, match="not signed"):
         store.accept(proposal.id, by="lee@x.example", groups=["operations"])
     signature = signed(mine, proposal, approved=True)
-    assert store.accept(proposal.id, by="lee@x.example", signature=signature).origin == proposal.id
+    assert store.accept(proposal.id, by="lee@x.example", **signature).origin == proposal.id
 
 
 def test_who_writes_another_run_into_the_store_loses_the_answers(keyed):
     store, mine = keyed
     old = ask(store)
-    store.answer(
-        old.id, by="lee@x.example", approve=True, signature=signed(mine, old, approved=True)
-    )
+    store.answer(old.id, by="lee@x.example", approve=True, **signed(mine, old, approved=True))
     there = store.get(old.id)
     looser = replace(there.lineage[-1], mode="observe", limits={})
     store._table.put(replace(there, lineage=(*there.lineage[:-1], looser)))

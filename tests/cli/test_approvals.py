@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import textwrap
+import time
 
 import pytest
 from typer.testing import CliRunner
@@ -151,3 +152,132 @@ def test_an_edit_is_signed_shown_and_lets_the_changed_call_run(project):
     agent(30)
     (next_one,) = json.loads(cli("list", "--json"))
     assert "amount: 20 → 30" in cli("show", next_one["id"])
+    assert "calls left" not in cli("show", next_one["id"]), "the run has no limit of calls"
+
+
+def test_a_file_of_arguments_takes_the_place_of_all_of_them(project):
+    agent(5000)
+    (waiting,) = json.loads(cli("list", "--json"))
+    file = project / "args.json"
+    file.write_text('{"order": "A-2"}')
+    assert "'amount' is missing" in cli("edit", waiting["id"], "--args", str(file), code=1)
+    file.write_text('{"order": "A-2", "amount": 7}')
+    both = ("--args", str(file), "--set", "amount=1")
+    assert "not both" in cli("edit", waiting["id"], *both, code=2)
+    told = cli("edit", waiting["id"], "--args", str(file), "--no-approve")
+    assert "order: " in told
+    assert "approved" not in told
+    (new,) = json.loads(cli("list", "--json"))
+    assert (new["args"], new["origin"]) == ({"order": "A-2", "amount": 7}, waiting["id"])
+    again = cli("edit", new["id"], "--set", "amount=5000", "--set", "order=A-1\x1b[31m")
+    assert "approved by lee@acme.example" in again
+    assert agent(5000) == "refunded 5000", "the call as it was asked for is approved in the end"
+
+
+ASKING = """
+import sys
+import guardrails as gr
+
+@gr.governed_tool(resource="payments", operation="write", shadow="withheld")
+def refund(order: str, amount: int | None = None) -> str:
+    if amount is None:
+        amount = int(gr.escalate("the amount is missing", to="finance-ops"))
+    return f"refunded {amount}"
+
+governor = gr.load_governor(tools=[refund])
+if sys.argv[1] == "resume":
+    print(governor.resume_call(sys.argv[2]))
+else:
+    mode, amounts = sys.argv[1], [int(each) for each in sys.argv[2:]]
+    budget = gr.Budget(usd="1", calls=9)
+    with gr.run(agent="billing", id="run-1", budget=budget, mode=mode, governor=governor):
+        try:
+            print(refund("A-1", *amounts))
+        except gr.Refusal as refusal:
+            print(type(refusal).__name__)
+governor.close()
+"""
+
+
+def asking(*args: str) -> str:
+    ran = subprocess.run(
+        [sys.executable, "agent.py", *args], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout.strip()
+
+
+def test_a_question_is_answered_in_words_and_only_a_question(project):
+    (project / "agent.py").write_text(ASKING)
+    assert asking("enforce") == "CallEscalated"
+    (question,) = json.loads(cli("list", "--json"))
+    assert "the amount is missing" in cli("show", question["id"])
+    assert "asks a question" in cli("answer", question["id"], "  ", code=1)
+    assert "approved by lee@acme.example" in cli("answer", question["id"], "20")
+    assert asking("enforce") == "refunded 20"
+    (project / "agent.py").write_text(AGENT)
+    agent()
+    (waiting,) = json.loads(cli("list", "--json"))
+    assert "asks no question" in cli("answer", waiting["id"], "no, too much", code=1)
+    assert agent() == "ApprovalPending", "words are no approval"
+
+
+def test_a_withheld_call_is_accepted_and_made_elsewhere(project):
+    approvers = project / "approvers.yaml"
+    approvers.write_text(approvers.read_text().replace("finance-ops", "operations"))
+    (project / "agent.py").write_text(ASKING)
+    assert asking("shadow", "7") == "withheld"
+    assert "nothing waits" in cli("list")
+    assert "refund" in cli("list", "--proposals")
+    (proposal,) = json.loads(cli("list", "--proposals", "--json"))
+    assert "accepting it makes a call" in cli("approve", proposal["id"], code=1)
+    told = cli("accept", proposal["id"], "--reason", "it was right")
+    assert "approved by lee@acme.example" in told
+    assert asking("resume", proposal["id"]) == "refunded 7"
+    kinds = [each["kind"] for each in read(".guardrails/record")]
+    assert kinds.count("approval.accepted") == 1
+    assert kinds.count("call.started") == 1
+
+
+LIVE = """
+import sys
+import guardrails as gr
+
+@gr.governed_tool(resource="payments", operation="write")
+@gr.requires_approval(when=lambda amount: amount > 10, approvers="finance-ops", expires_in="4h")
+@gr.budget(cost="0.10")
+def refund(amount: int) -> str:
+    return f"refunded {amount}"
+
+with gr.run(agent="billing", id="run-1", budget=gr.Budget(usd="1", calls=9)) as run:
+    try:
+        refund(50)
+    except gr.ApprovalPending as pending:
+        print(pending.request_id, flush=True)
+    for _ in range(3):
+        refund(1)
+    print("spent", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_what_is_left_of_the_run_now_is_shown(project, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    (project / "agent.py").write_text(LIVE)
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [sys.executable, "agent.py"], stdin=pipe, stdout=pipe, text=True
+    ) as process:
+        request_id = process.stdout.readline().strip()
+        assert process.stdout.readline() == "spent\n"
+        until = time.monotonic() + 30
+        left: dict[str, int] = {}
+        while left.get("calls") != 6 and time.monotonic() < until:  # it is reported every second
+            left = json.loads(cli("show", request_id, "--json"))["left_now"] or {}
+        assert left == {"usd": 700_000, "calls": 6}
+        shown = cli("show", request_id)
+        assert "$0.70 now, $1.00 when this was asked" in shown
+        assert "6 now, 9 when this was asked" in shown
+        process.communicate("\n")
+    assert json.loads(cli("show", request_id, "--json"))["left_now"] is None
+    assert "now" not in next(line for line in cli("show", request_id).splitlines() if "usd" in line)

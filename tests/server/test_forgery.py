@@ -7,6 +7,7 @@ import hmac
 import itertools
 import json
 import sqlite3
+import time
 
 import pytest
 
@@ -114,19 +115,21 @@ def test_what_the_file_says_of_a_person_is_not_widened_by_a_token(project, ask):
 def test_a_server_may_not_vouch_for_a_group_that_is_not_its_own(project, ask):
     request = ask(group="board")
     refused(project, request, project.answer(request, project.tokens["ann"]), 409)
-    said = Answer("ann@acme.example", frozenset(), True, "seen", 0, "http")
+    said = Answer("ann@acme.example", frozenset(), True, "seen", time.time_ns(), "http")
     own = project.key.sign(request.digest, said)
-    taken = project.answer(request, project.tokens["ann"], signature=own)
+    for moment in (0, said.time - 1):
+        answer = project.answer(request, project.tokens["ann"], signature=own, time=moment)
+        refused(project, request, answer, 409)
+    taken = project.answer(request, project.tokens["ann"], signature=own, time=said.time)
     assert taken.status_code == 200, "what the person signed needs nobody's word"
     assert project.use(request).state == "consumed"
 
 
 def test_a_signature_of_something_else_is_refused(project, ask):
     request, other = ask(), ask()
-    said = Answer("ann@acme.example", frozenset(), True, "seen", 0, "http")
-    answer = project.answer(
-        request, project.tokens["ann"], signature=project.key.sign(other.digest, said)
-    )
+    said = Answer("ann@acme.example", frozenset(), True, "seen", time.time_ns(), "http")
+    own = project.key.sign(other.digest, said)
+    answer = project.answer(request, project.tokens["ann"], signature=own, time=said.time)
     refused(project, request, answer, 409)
 
 

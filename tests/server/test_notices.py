@@ -29,12 +29,15 @@ def test_requests_and_answers_are_told_and_the_webhook_s_answer_is_none(project,
             request = project.ask(amount=71)
             with Desk(project.config()) as desk:
                 assert desk.service.get(request.id).state == "pending"
+                now = desk.clock.now_ns()
+                said = Answer("ann@acme.example", frozenset(), True, "", now, "http")
                 desk.answer(
                     request.id,
                     by="ann@acme.example",
                     channel="http",
                     approve=True,
-                    signature=project.key.sign(request.digest, _answer()),
+                    signature=project.key.sign(request.digest, said),
+                    time=now,
                 )
         finally:
             file.write_text(before)
@@ -57,7 +60,3 @@ def test_requests_and_answers_are_told_and_the_webhook_s_answer_is_none(project,
         verify(headers, body, secret, now=sent + 301)
     with pytest.raises(SignatureError, match="no signature"):
         verify(headers, body.replace(b"over 1000", b"over 9000"), secret)
-
-
-def _answer():
-    return Answer("ann@acme.example", frozenset(), True, "", 0, "http")

@@ -26,7 +26,20 @@ _TOLD_STEPS: Final = {
     "answered": NoticeKind.ANSWER,
     "approved": NoticeKind.ANSWER,
     "rejected": NoticeKind.ANSWER,
+    "edited": NoticeKind.ANSWER,
+    "accepted": NoticeKind.ANSWER,
 }
+_WAITS: Final = {
+    "call": "{agent} waits for approval of `{tool}` by {whose}",
+    "budget": "{agent} waits at `{tool}` for more budget, to be approved by {whose}",
+    "escalation": "{agent} asks {whose} a question about `{tool}`",
+}
+"""What a request wants of people, by what it is about."""
+_ENDS: Final = {
+    "edited": "{by} changed the arguments of `{tool}` of {agent}; {successor} takes its place",
+    "accepted": "{by} accepted the withheld `{tool}` of {agent}; {successor} is for its call",
+}
+_ANSWERED: Final = "{by} answered: `{tool}` of {agent} is {state}"
 _SECOND: Final = 1_000_000_000
 _GRAVE: Final = 80
 """Percent of a limit from which a notice is a warning."""
@@ -138,8 +151,9 @@ class Teller:
     def asked(self, request: ApprovalRequest, step: str) -> None:
         """Tell that a request waits for people, is put to further ones, or was answered.
 
-        Of no other step. What the call is about stays out: arguments are for approvers alone, and
-        a receiver's answer is none to the request.
+        An edit is an answer, and so is that a proposal is accepted. Of no other step. What the
+        call is about stays out: arguments are for approvers alone, and a receiver's answer is none
+        to the request.
         """
         kind = _TOLD_STEPS.get(step)
         if kind is None or self._alerts is None:
@@ -152,11 +166,20 @@ class Teller:
             if last.time >= request.created + each.after * _SECOND
         }
         whose = ", ".join(sorted(groups))
-        title = f"{request.agent} waits for approval of `{request.tool}` by {whose}"
+        title = _WAITS.get(request.about, _WAITS["call"])
         if kind is NoticeKind.ANSWER:
-            title = f"{last.by} answered: `{request.tool}` of {request.agent} is {request.state}"
+            title = _ENDS.get(step, _ANSWERED)
+        title = title.format(
+            agent=request.agent,
+            tool=request.tool,
+            whose=whose,
+            by=last.by,
+            state=request.state,
+            successor=request.successor,
+        )
         facts: dict[str, Fact] = {
             "request_id": request.id,
+            "about": request.about,
             "step": step,
             "state": request.state.value,
             "tool": request.tool,
@@ -168,6 +191,8 @@ class Teller:
         }
         if kind is NoticeKind.ANSWER:
             facts |= {"by": last.by, "channel": last.channel}
+        if request.successor is not None:
+            facts["successor"] = request.successor
         if self._link:
             facts["link"] = self._link.replace("{id}", request.id)
         self.tell(

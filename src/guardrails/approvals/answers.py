@@ -15,15 +15,20 @@ from guardrails.approvals import requests
 from guardrails.model.approval import ApprovalStep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
 
     from guardrails.approvals.approvers import AnswerCheck
+    from guardrails.approvals.signing import Voucher
     from guardrails.model.approval import Answer, ApprovalRequest, Escalation
     from guardrails.ports import Clock
 
 _log: Final = logging.getLogger("guardrails")
 
+LATEST: Final = 300
+"""Seconds within which a signed answer has to arrive; it says itself when it was given."""
+
+_SECOND: Final = 1_000_000_000
 _LONGEST_WORD: Final = 320
 _DROPPED: Final = (
     "an answer that is kept does not count: it is not signed by this person, is to something else, "
@@ -52,12 +57,40 @@ class Answers:
                 self.refuse(self.get(request_id), by=by, channel=channel, reason=str(refused))
                 raise
 
-    def _signed(self, there: ApprovalRequest, answer: Answer) -> Answer:
-        """The answer as it counts.
+    def _said(
+        self,
+        there: ApprovalRequest,
+        answer: Answer,
+        *,
+        digest: str | None,
+        voucher: Voucher | None,
+        vouched: Iterable[str],
+    ) -> Answer:
+        """The answer as it counts; without a time it is of now.
 
         Raises:
-            AnswerRefused: it is not signed by one of the approvers.
+            AnswerRefused: it is to something else than was shown, is not of now, or is not signed
+                by one of the approvers.
         """
+        if digest is not None and digest != there.digest:
+            msg = f"request `{there.id}` is not what was shown: its digest is `{there.digest}`"
+            raise requests.AnswerRefused(msg)
+        now = self._clock.now_ns()
+        if voucher is not None:
+            answer = replace(answer, time=now, vouched=frozenset(vouched))
+            return self._signed(there, voucher.vouch(there, answer))
+        if not answer.time:
+            answer = replace(answer, time=now)
+        if not now - LATEST * _SECOND <= answer.time <= now:
+            ago = (now - answer.time) // _SECOND
+            msg = (
+                f"the answer to `{there.id}` says that it was given {ago} seconds ago; it has to "
+                f"arrive within {LATEST}"
+            )
+            raise requests.AnswerRefused(msg)
+        return self._signed(there, answer)
+
+    def _signed(self, there: ApprovalRequest, answer: Answer) -> Answer:
         if self._approvers is None or requests.is_own(there, answer):
             return answer  # the latter is refused for what it is
         known = self._approvers.answer_of(there, answer, answer.time)

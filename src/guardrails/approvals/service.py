@@ -273,6 +273,7 @@ class ApprovalService(Answers, Versions):
         reason: str = "",
         channel: str = "",
         signature: str = "",
+        time: int = 0,
         digest: str | None = None,
         voucher: Voucher | None = None,
         vouched: Iterable[str] = (),
@@ -288,6 +289,8 @@ class ApprovalService(Answers, Versions):
             reason: Why.
             channel: How the answer came.
             signature: By the person's key; see :mod:`guardrails.approvals.signing`.
+            time: When the person signed, in UTC nanoseconds, at most five minutes ago; 0 where
+                nothing is signed.
             digest: The digest of what the person was shown; another request's is refused.
             voucher: Signs in the person's place: that of a server which has made sure who it is.
             vouched: The groups that the server says the person is in.
@@ -301,16 +304,11 @@ class ApprovalService(Answers, Versions):
             raise TypeError(msg)
         with self._answering(request_id, by, channel):
             there = self.get(request_id)
-            if digest is not None and digest != there.digest:
-                msg = f"request `{there.id}` is not what was shown: its digest is `{there.digest}`"
-                raise requests.AnswerRefused(msg)
-            now = self._clock.now_ns()
-            said = Answer(by, frozenset(groups), approve, reason, now, channel, signature)
-            if voucher is not None:
-                said = voucher.vouch(there, replace(said, vouched=frozenset(vouched)))
+            said = Answer(by, frozenset(groups), approve, reason, time, channel, signature)
+            said = self._said(there, said, digest=digest, voucher=voucher, vouched=vouched)
             counts = self._vouched(there)
             self._tell_dropped(there, counts)
-            after = requests.answered(counts, self._signed(there, said))
+            after = requests.answered(counts, said)
             after = replace(after, escalation=there.escalation)
             self._put(after, after.steps[-1].kind)
             return after

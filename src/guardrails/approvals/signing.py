@@ -115,8 +115,8 @@ class Voucher:
 def signed_text(request_digest: str, answer: Answer) -> bytes:
     """What is signed: the request's digest, and all that the answer says of itself.
 
-    Of a server also which groups it vouches for, and when: its clock says whether the request
-    had been put to a further group by then.
+    Also when: that says whether the request had been put to a further group by then, and an
+    old answer is none. Of a server also which groups it vouches for.
     """
     text: dict[str, Any] = {
         "purpose": _PURPOSE,
@@ -125,6 +125,7 @@ def signed_text(request_digest: str, answer: Answer) -> bytes:
         "approved": answer.approved,
         "reason": answer.reason,
         "channel": answer.channel,
+        "time": answer.time,
     }
     if answer.edit:
         text["edit"] = answer.edit
@@ -133,7 +134,6 @@ def signed_text(request_digest: str, answer: Answer) -> bytes:
             purpose=_SERVERS_PURPOSE,
             server=answer.server,
             vouched=sorted(answer.vouched),
-            time=answer.time,
         )
     return canonical(text)
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
+    from guardrails.approvals.signing import Voucher
     from guardrails.approvals.table import RequestTable
     from guardrails.model.approval import ApprovalRequest, CallKey, Escalation
     from guardrails.model.lineage import RunTerms
@@ -58,11 +59,16 @@ class Versions:
         reason: str = "",
         channel: str = "",
         signature: str = "",
+        time: int = 0,
+        digest: str | None = None,
+        voucher: Voucher | None = None,
+        vouched: Iterable[str] = (),
     ) -> ApprovalRequest:
         """The request for the call with other arguments, which takes the place of this one.
 
         The old request ends as ``edited``; who made the call is told when it is made again. The
-        new one has the same demands and is pending: the edit by itself approves nothing.
+        new one has the same demands and is pending: the edit by itself approves nothing. Where
+        that very call waits for people already, its request is the one.
 
         Args:
             request_id: Its id, or a beginning of it that fits no other.
@@ -72,6 +78,10 @@ class Versions:
             reason: Why.
             channel: How it came.
             signature: By the person's key, over an answer whose `edit` is :func:`edited_key`.
+            time: As there, like the next three.
+            digest: Of what the person was shown.
+            voucher: Signs in the person's place.
+            vouched: The groups that the server says the person is in.
 
         Raises:
             AnswerRefused: this person may not, the request takes no answers, or `args` are no
@@ -81,9 +91,9 @@ class Versions:
         with self._answering(request_id, by, channel):
             there = self.get(request_id)
             key = edited_key(there, args)
-            now = self._clock.now_ns()
-            said = Answer(by, frozenset(groups), approved=False, reason=reason, time=now, edit=key)
-            said = self._signed(there, replace(said, channel=channel, signature=signature))
+            said = Answer(by, frozenset(groups), approved=False, reason=reason, time=time, edit=key)
+            said = replace(said, channel=channel, signature=signature)
+            said = self._said(there, said, digest=digest, voucher=voucher, vouched=vouched)
             requests.check(self._vouched(there), said)
             new = self._version(there, key, args, there.run_id, there.lineage)
             after = replace(
@@ -161,6 +171,10 @@ class Versions:
         reason: str = "",
         channel: str = "",
         signature: str = "",
+        time: int = 0,
+        digest: str | None = None,
+        voucher: Voucher | None = None,
+        vouched: Iterable[str] = (),
     ) -> ApprovalRequest:
         """The request for the call that a proposal is: the same arguments, in a run that enforces.
 
@@ -175,6 +189,10 @@ class Versions:
             reason: Why.
             channel: How it came.
             signature: By the person's key, over a yes to the proposal.
+            time: As there, like the next three.
+            digest: Of what the person was shown.
+            voucher: Signs in the person's place.
+            vouched: The groups that the server says the person is in.
 
         Raises:
             AnswerRefused: this person may not, or it is no proposal that can be accepted.
@@ -182,9 +200,9 @@ class Versions:
         """
         with self._answering(request_id, by, channel):
             there = self.get(request_id)
-            now = self._clock.now_ns()
-            said = Answer(by, frozenset(groups), approved=True, reason=reason, time=now)
-            said = self._signed(there, replace(said, channel=channel, signature=signature))
+            said = Answer(by, frozenset(groups), approved=True, reason=reason, time=time)
+            said = replace(said, channel=channel, signature=signature)
+            said = self._said(there, said, digest=digest, voucher=voucher, vouched=vouched)
             requests.check(self._vouched(there), said)
             if there.state is not ApprovalState.PROPOSED:
                 msg = f"`{there.id}` is no proposal; it is {there.state}, to be approved or not"
@@ -289,7 +307,15 @@ class Versions:
     def _vouched(self, there: ApprovalRequest) -> ApprovalRequest:
         raise NotImplementedError
 
-    def _signed(self, there: ApprovalRequest, answer: Answer) -> Answer:
+    def _said(
+        self,
+        there: ApprovalRequest,
+        answer: Answer,
+        *,
+        digest: str | None,
+        voucher: Voucher | None,
+        vouched: Iterable[str],
+    ) -> Answer:
         raise NotImplementedError
 
     def _put(self, request: ApprovalRequest, step: str) -> None:

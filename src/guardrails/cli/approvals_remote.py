@@ -13,9 +13,12 @@ from urllib.parse import urlsplit
 import requests
 
 from guardrails.approvals.requests import AnswerRefused
-from guardrails.approvals.table import UnknownRequest
+from guardrails.approvals.table import Listed, UnknownRequest
+from guardrails.approvals.versions import edited_key
+from guardrails.audit.exact_json import exact_json
 from guardrails.errors import ConfigError, StateUnavailable
 from guardrails.model.approval import ApprovalRequest, ApprovalState, ApprovalStep, Escalation
+from guardrails.model.canonical import digest
 from guardrails.model.decision import ApprovalDemand
 from guardrails.model.lineage import terms_of
 from guardrails.webhooks.endpoint import is_loopback
@@ -73,7 +76,9 @@ class RemoteDesk:
         return tuple(_request_of(each) for each in found["requests"])
 
     def get(self, request_id: str) -> ApprovalRequest:
-        """The request with this id, or whose id begins so.
+        """The request with this id, or whose id begins so; what is shown of it is what was signed.
+
+        Its state, steps and answers are the server's word alone.
 
         Raises:
             UnknownRequest: none does, or several do.
@@ -87,16 +92,75 @@ class RemoteDesk:
             request_id = ids[0]
         return _request_of(self._asked("GET", f"/v1/approvals/{request_id}"))
 
-    def answer(self, request_id: str, *, approve: bool, reason: str) -> ApprovalRequest:
-        """The request after the answer to what is shown of it now.
+    def listed(self, state: ApprovalState | None = None) -> tuple[Listed, ...]:
+        """The same, as far as a list shows them."""
+        return tuple(map(Listed.of, self.list(state)))
+
+    def similar(self, request: ApprovalRequest) -> ApprovalRequest | None:
+        """The call of the same agent and tool that was made last and was put to your groups."""
+        try:
+            return _request_of(self._asked("GET", f"/v1/approvals/{request.id}/similar"))
+        except UnknownRequest:
+            return None
+
+    def left(self, request: ApprovalRequest) -> Mapping[str, int] | None:
+        """What is left now of the limits of the request's run, as the server says."""
+        left = self._asked("GET", f"/v1/approvals/{request.id}/left").get("left")
+        if left is None or (isinstance(left, dict) and all(type(n) is int for n in left.values())):
+            return left
+        raise StateUnavailable("the server's answer is no budget")
+
+    def answer(self, request: ApprovalRequest, *, approve: bool, reason: str) -> ApprovalRequest:
+        """The request after the answer to what was shown of it.
 
         Raises:
             AnswerRefused: the answer does not count.
         """
-        there = self.get(request_id)
-        word = "approve" if approve else "reject"
-        said = {"digest": there.digest, "reason": reason}
-        return _request_of(self._asked("POST", f"/v1/approvals/{there.id}/{word}", json=said))
+        return self._said(request, "approve" if approve else "reject", reason=reason)
+
+    def edit(
+        self, request: ApprovalRequest, args: Mapping[str, Any], *, reason: str
+    ) -> ApprovalRequest:
+        """The request for the call with other arguments, which takes the place of this one.
+
+        Raises:
+            AnswerRefused: the person may not, or `args` are no other arguments of it.
+            StateUnavailable: what the server says takes its place is another call.
+        """
+        key = edited_key(request, args)
+        new = self._successor(self._said(request, "edit", reason=reason, args=dict(args)))
+        if new.call_key != key:
+            raise StateUnavailable("what the server says takes its place is another call")
+        return new
+
+    def accept(self, request: ApprovalRequest, *, reason: str) -> ApprovalRequest:
+        """The request for the call that the proposal becomes.
+
+        Raises:
+            AnswerRefused: the person may not, or it is no proposal.
+            StateUnavailable: what the server says it becomes is another call.
+        """
+        new = self._successor(self._said(request, "accept", reason=reason))
+        parts = [(it.tool, digest(dict(it.args)), it.agent, it.principal) for it in (new, request)]
+        if parts[0] != parts[1]:
+            raise StateUnavailable("what the server says the proposal becomes is another call")
+        return new
+
+    def _said(self, request: ApprovalRequest, word: str, **said: Any) -> ApprovalRequest:
+        body = {"digest": request.digest, **said}
+        return _request_of(
+            self._asked(
+                "POST",
+                f"/v1/approvals/{request.id}/{word}",
+                data=exact_json(body),
+                headers={"Content-Type": "application/json"},
+            )
+        )
+
+    def _successor(self, request: ApprovalRequest) -> ApprovalRequest:
+        if request.successor is None:
+            raise StateUnavailable(f"the server says that nothing takes the place of {request.id}")
+        return self.get(request.successor)
 
     def _asked(self, method: str, path: str, **given: Any) -> dict[str, Any]:
         try:
@@ -117,7 +181,7 @@ class RemoteDesk:
         text = f"the server answered {answer.status_code}: {str(detail or answer.reason)[:500]}"
         if answer.status_code >= 500 or answer.is_redirect or answer.ok:  # noqa: PLR2004  # HTTP's 5xx
             raise StateUnavailable(text)
-        raise AnswerRefused(text)
+        raise UnknownRequest(text) if answer.status_code == 404 else AnswerRefused(text)  # noqa: PLR2004  # HTTP's
 
 
 def _request_of(document: Mapping[str, Any]) -> ApprovalRequest:

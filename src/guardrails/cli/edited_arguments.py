@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from guardrails.approvals.exact_text import read_exact
 from guardrails.audit.exact_json import exact_json
 from guardrails.errors import ConfigError
 
@@ -74,19 +73,6 @@ def _object(text: str, what: str) -> dict[str, Any]:
 
 def _json(text: str, what: str) -> Any:
     try:
-        return json.loads(
-            text, parse_float=Decimal, parse_constant=_no_number, object_pairs_hook=_once
-        )
-    except (ValueError, RecursionError) as error:
+        return read_exact(text)
+    except ValueError as error:
         raise ConfigError(f"{what}: this is no JSON: {error}") from None
-
-
-def _no_number(text: str) -> Any:
-    raise ValueError(f"`{text}` is no number")
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    named = dict(pairs)
-    if len(named) != len(pairs):
-        raise ValueError("a name stands there twice")
-    return named

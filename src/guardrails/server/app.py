@@ -7,6 +7,7 @@ unless the person signed it already.
 
 from __future__ import annotations
 
+from json import JSONDecodeError
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from fastapi import APIRouter, FastAPI, Path, Query, Request, Security
@@ -15,14 +16,18 @@ from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from guardrails.approvals.exact_text import read_exact
 from guardrails.approvals.table import UnknownRequest
 from guardrails.audit.exact_json import exact_json
 from guardrails.model.approval import ApprovalState
 from guardrails.server import problems
 from guardrails.server.documents import (
     MOST_LISTED,
+    Acceptance,
     Approval,
+    Edit,
     Health,
+    Left,
     Listed,
     Me,
     Rejection,
@@ -54,6 +59,21 @@ _Id = Annotated[str, Path(pattern=r"^ap-[0-9a-f]{12}$", description="The request
 _ALWAYS: Final = (401, 403, 413, 422, 429, 503)
 
 
+class _ExactRequest(Request):
+    """A request whose body is read exactly: no number passes through a float."""
+
+    async def json(self) -> Any:
+        """The value that the body writes.
+
+        Raises:
+            JSONDecodeError: it is no JSON in UTF-8, or says a thing twice.
+        """
+        try:
+            return read_exact((await self.body()).decode())
+        except ValueError as error:
+            raise JSONDecodeError(str(error), "", 0) from error
+
+
 class _JsonRoute(APIRoute):
     """A route whose body is JSON by its content type, as no form of a web page can be."""
 
@@ -64,7 +84,7 @@ class _JsonRoute(APIRoute):
             kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
             if request.method == "POST" and kind != "application/json":
                 raise HTTPException(415, "the content type `application/json` is needed")
-            return await handle(request)
+            return await handle(_ExactRequest(request.scope, request.receive))
 
         return checked
 
@@ -88,7 +108,8 @@ def create_app(desk: Desk, voucher: Voucher, callers: Callers, failures: Failure
     )
     problems.install(app)
     app.include_router(_health(desk))
-    app.include_router(_approvals(desk, voucher))
+    app.include_router(_looking(desk, voucher.server))
+    app.include_router(_answering(desk, voucher))
     _describe_problems(app)
     return Protection(app, callers, failures, desk)
 
@@ -116,8 +137,8 @@ def _health(desk: Desk) -> APIRouter:
     return router
 
 
-def _approvals(desk: Desk, voucher: Voucher) -> APIRouter:
-    router = APIRouter(
+def _router() -> APIRouter:
+    return APIRouter(
         prefix="/v1",
         route_class=_JsonRoute,
         dependencies=[Security(_bearer)],
@@ -125,13 +146,16 @@ def _approvals(desk: Desk, voucher: Voucher) -> APIRouter:
         tags=["approvals"],
     )
 
+
+def _looking(desk: Desk, server: str) -> APIRouter:
+    """What is only looked at."""
+    router = _router()
+
     @router.get("/me", response_model=Me)
     def me(request: Request) -> Response:
         """Say who the token stands for."""
         caller = _caller(request)
-        return _json(
-            {"name": caller.name, "groups": sorted(caller.groups), "server": voucher.server}
-        )
+        return _json({"name": caller.name, "groups": sorted(caller.groups), "server": server})
 
     @router.get("/approvals", response_model=Listed)
     def list_approvals(
@@ -152,54 +176,93 @@ def _approvals(desk: Desk, voucher: Voucher) -> APIRouter:
     )
     def show_approval(request: Request, request_id: _Id) -> Response:
         """Show one request whole."""
-        return _json(document_of(_found(request_id, _caller(request))))
+        return _json(document_of(_found(desk, request_id, _caller(request))))
 
-    @router.post(
-        "/approvals/{request_id}/approve",
+    @router.get(
+        "/approvals/{request_id}/similar",
         response_model=RequestDocument,
-        responses=problems.described(400, 404, 409, 415),
+        responses=problems.described(404),
     )
-    def approve(request: Request, request_id: _Id, said: Approval) -> Response:
-        """Say yes to exactly the call that was shown, once."""
-        return answered(request_id, _caller(request), said, approve=True)
+    def similar(request: Request, request_id: _Id) -> Response:
+        """Show the last call of the same agent and tool that was approved and made."""
+        caller = _caller(request)
+        there = desk.service.similar(_found(desk, request_id, caller))
+        if there is None or not _concerns(there, caller):
+            raise UnknownRequest("there is no similar call that was put to your groups")
+        return _json(document_of(there))
 
-    @router.post(
-        "/approvals/{request_id}/reject",
-        response_model=RequestDocument,
-        responses=problems.described(400, 404, 409, 415),
+    @router.get(
+        "/approvals/{request_id}/left",
+        response_model=Left,
+        responses=problems.described(404),
     )
-    def reject(request: Request, request_id: _Id, said: Rejection) -> Response:
-        """Say no; also to a request that is approved and was not used yet."""
-        return answered(request_id, _caller(request), said, approve=False)
-
-    def answered(
-        request_id: str, caller: Caller, said: Approval | Rejection, *, approve: bool
-    ) -> Response:
-        _found(request_id, caller, answering=True)
-        after = desk.answer(
-            request_id,
-            by=caller.name,
-            channel=CHANNEL,
-            approve=approve,
-            reason=said.reason,
-            digest=said.digest,
-            signature=said.signature or "",
-            voucher=voucher if said.signature is None else None,
-            vouched=caller.vouched,
-        )
-        return _json(document_of(after))
-
-    def _found(request_id: str, caller: Caller, *, answering: bool = False) -> ApprovalRequest:
-        there = desk.service.get(request_id)
-        if there.id == request_id and _concerns(there, caller):
-            return there
-        if answering:
-            reason = f"`{caller.name}` is in none of the groups that the request is put to"
-            desk.service.refuse(there, by=caller.name, channel=CHANNEL, reason=reason)
-        # The same as where there is none: what is put to others is not told.
-        raise UnknownRequest(f"there is no request `{request_id}` that is put to your groups")
+    def left(request: Request, request_id: _Id) -> Response:
+        """Say what is left of the limits of the request's run, now."""
+        return _json({"left": desk.left(_found(desk, request_id, _caller(request)))})
 
     return router
+
+
+def _answering(desk: Desk, voucher: Voucher) -> APIRouter:
+    """What people say. Each gives the request as it stands after that."""
+    router = _router()
+    also = problems.described(400, 404, 409, 415)
+
+    def words(
+        request_id: str, request: Request, said: Approval | Rejection | Edit | Acceptance
+    ) -> dict[str, Any]:
+        """What a person said, as the desk takes it."""
+        caller = _caller(request)
+        _found(desk, request_id, caller, answering=True)
+        return {
+            "by": caller.name,
+            "channel": CHANNEL,
+            "reason": said.reason,
+            "digest": said.digest,
+            "signature": said.signature or "",
+            "time": said.time,
+            "voucher": voucher if said.signature is None else None,
+            "vouched": caller.vouched,
+        }
+
+    @router.post("/approvals/{request_id}/approve", response_model=RequestDocument, responses=also)
+    def approve(request: Request, request_id: _Id, said: Approval) -> Response:
+        """Say yes to exactly the call that was shown, once; or answer a tool's question."""
+        given = words(request_id, request, said)
+        return _json(document_of(desk.answer(request_id, approve=True, **given)))
+
+    @router.post("/approvals/{request_id}/reject", response_model=RequestDocument, responses=also)
+    def reject(request: Request, request_id: _Id, said: Rejection) -> Response:
+        """Say no; also to a request that is approved and was not used yet."""
+        given = words(request_id, request, said)
+        return _json(document_of(desk.answer(request_id, approve=False, **given)))
+
+    @router.post("/approvals/{request_id}/edit", response_model=RequestDocument, responses=also)
+    def edit(request: Request, request_id: _Id, said: Edit) -> Response:
+        """Change the arguments: `successor` takes the place of this one, and approves nothing."""
+        desk.edit(request_id, said.args, **words(request_id, request, said))
+        return _json(document_of(desk.service.get(request_id)))
+
+    @router.post("/approvals/{request_id}/accept", response_model=RequestDocument, responses=also)
+    def accept(request: Request, request_id: _Id, said: Acceptance) -> Response:
+        """Let a withheld call be made: `successor` asks for it, in a run that enforces."""
+        desk.accept(request_id, **words(request_id, request, said))
+        return _json(document_of(desk.service.get(request_id)))
+
+    return router
+
+
+def _found(
+    desk: Desk, request_id: str, caller: Caller, *, answering: bool = False
+) -> ApprovalRequest:
+    there = desk.service.get(request_id)
+    if there.id == request_id and _concerns(there, caller):
+        return there
+    if answering:
+        reason = f"`{caller.name}` is in none of the groups that the request is put to"
+        desk.service.refuse(there, by=caller.name, channel=CHANNEL, reason=reason)
+    # The same as where there is none: what is put to others is not told.
+    raise UnknownRequest(f"there is no request `{request_id}` that is put to your groups")
 
 
 def _concerns(request: ApprovalRequest, caller: Caller) -> bool:

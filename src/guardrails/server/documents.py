@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from guardrails.approvals.display import plain, value_text
 from guardrails.model.approval import ApprovalState
@@ -18,8 +19,18 @@ MOST_LISTED: Final = 500
 _SHOWN: Final = 2_000
 """Characters of an argument that are shown; the exact value stands beside it."""
 
+_LATEST: Final = 9 * 10**18
+"""A time, in nanoseconds, that is not reached."""
+
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 Reason = Annotated[str, StringConstraints(max_length=1_000)]
+
+
+def _whole(value: object) -> object:
+    # 5.0 is an integer to JSON Schema. One with a huge exponent is not written out.
+    if isinstance(value, Decimal) and abs(value) <= _LATEST and value == value.to_integral_value():
+        return int(value)
+    return value
 
 
 class _Given(BaseModel):
@@ -36,10 +47,34 @@ class _Given(BaseModel):
         description="The person's own Ed25519 signature; else the server signs in the person's "
         "place.",
     )
+    time: Annotated[int, BeforeValidator(_whole), Field(ge=0, le=_LATEST)] = Field(
+        default=0,
+        description="When the person signed, in UTC nanoseconds, at most five minutes ago; it is "
+        "a part of what is signed. Of no meaning without `signature`.",
+    )
 
 
 class Approval(_Given):
     """A yes to exactly what was shown."""
+
+    reason: Reason = Field(
+        default="",
+        description="Why; it is recorded. Where a tool asks a question it is the answer, which "
+        "the tool gets, and is not blank.",
+    )
+
+
+class Edit(_Given):
+    """Other arguments for the call."""
+
+    args: dict[str, Any] = Field(
+        description="All arguments, by parameter, exact: those, and no others, that the call has."
+    )
+    reason: Reason = Field(default="", description="Why; it is recorded.")
+
+
+class Acceptance(_Given):
+    """That a withheld call is to be made."""
 
     reason: Reason = Field(default="", description="Why; it is recorded.")
 
@@ -134,11 +169,23 @@ class RequestDocument(BaseModel):
     previous: str | None
     previous_outcome: str | None
     outcome: str | None
+    told: bool = Field(
+        description="Whether the agent was told of these arguments, and makes the call itself."
+    )
     steps: list[Step]
     shown: dict[str, str] = Field(
         description="The tool, its arguments and the reasons as text that cannot steer a terminal "
         "or a page: control, hidden and turning characters and markup are escapes, long values "
         "are cut."
+    )
+
+
+class Left(BaseModel):
+    """What is left of the limits of the request's run, now."""
+
+    left: dict[str, int] | None = Field(
+        description="usd in micro-dollars, tokens, calls; null where the run is not open, or its "
+        "budget is in the memory of its process."
     )
 
 
@@ -171,6 +218,7 @@ def document_of(request: ApprovalRequest) -> dict[str, Any]:
         idempotency_key=request.idempotency_key,
         outcome=request.outcome,
         successor=request.successor,
+        told=request.told,
         steps=[
             {
                 "kind": step.kind,

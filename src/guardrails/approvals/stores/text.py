@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from decimal import Decimal
 from typing import Any, Final
 
+from guardrails.approvals.exact_text import read_exact
 from guardrails.model.approval import (
     Answer,
     ApprovalRequest,
@@ -64,7 +64,7 @@ def request_of(text: str) -> ApprovalRequest:
         ValueError: the text is no request.
     """
     try:
-        document = json.loads(text, parse_float=Decimal, object_pairs_hook=_each_once)
+        document = read_exact(text)
         document["state"] = ApprovalState(document["state"])
         document["demands"] = tuple(
             ApprovalDemand(**{**each, "approvers": tuple(each["approvers"])})
@@ -80,15 +80,6 @@ def request_of(text: str) -> ApprovalRequest:
         return ApprovalRequest(**document)
     except (TypeError, KeyError, AttributeError, ValueError) as error:
         raise ValueError(f"this is no approval request: {error}") from error
-
-
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    document = dict(pairs)
-    if len(document) != len(pairs):
-        # Readers differ in which of the two they take.
-        msg = "it says a thing twice"
-        raise ValueError(msg)
-    return document
 
 
 def _plain(value: object) -> object:

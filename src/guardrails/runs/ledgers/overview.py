@@ -106,6 +106,13 @@ class Overview:
             found = [self._configured(connection, terms, now_ns) for terms in self._terms]
             return [*found, *self._runs(connection)]
 
+    def run(self, run_id: str) -> Stand | None:
+        """The account of one run; None where it is not open."""
+        with self._database.transaction() as connection:
+            return next(
+                (each for each in self._runs(connection) if each.account == f"run/{run_id}"), None
+            )
+
     def set_limit(  # noqa: PLR0913  # each by its name
         self,
         account: str,
