@@ -30,13 +30,13 @@ def test_requests_and_answers_are_told_and_the_webhook_s_answer_is_none(project,
             with Desk(project.config()) as desk:
                 assert desk.service.get(request.id).state == "pending"
                 now = desk.clock.now_ns()
-                said = Answer("ann@acme.example", frozenset(), True, "", now, "http")
+                yes = Answer("ann@acme.example", frozenset(), True, "", now, "http")
                 desk.answer(
                     request.id,
                     by="ann@acme.example",
                     channel="http",
                     approve=True,
-                    signature=project.key.sign(request.digest, said),
+                    signature=project.key.sign(request.digest, yes),
                     time=now,
                 )
         finally:

@@ -7,6 +7,7 @@ import json
 import sqlite3
 import time
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -36,7 +37,12 @@ def about(project, what, *, question=""):
     """A new request about a proposal, or of a tool that asks."""
     args = {"order": "A-2", "amount": next(amounts)}
     call = call_key("refund", args, "billing", None, "run-2")
-    words = {"tool": "refund", "agent": "billing", "run_id": "run-2", "principal": None}
+    words: dict[str, Any] = {
+        "tool": "refund",
+        "agent": "billing",
+        "run_id": "run-2",
+        "principal": None,
+    }
     with Desk(project.config()) as desk:
         if what == "proposal":
             return desk.service.propose(

@@ -20,6 +20,7 @@ from guardrails.audit.segments import SegmentRecord
 from guardrails.cli.engine_checkup import engine_findings
 from guardrails.cli.finding import Finding, Status
 from guardrails.cli.policy_sources import nearby
+from guardrails.cli.server_checkup import answer_findings
 from guardrails.cli.state_checkup import state_findings
 from guardrails.clock import SystemClock
 from guardrails.config import VARIABLE, Config, find_file
@@ -60,6 +61,7 @@ def examine() -> Iterator[Finding]:
         yield from engine_findings(config)
     yield _opa(config)
     yield from state_findings(config)
+    yield from answer_findings(config)
     yield _modes(config)
     yield _record(config)
     yield from _alerts(config)

@@ -12,17 +12,14 @@ from typing import TYPE_CHECKING, Final
 
 import uvicorn
 
-from guardrails.approvals.signing import ApproverKey, Voucher
 from guardrails.errors import ConfigError, GuardrailsError, StateUnavailable
 from guardrails.server.app import create_app
-from guardrails.server.callers import Callers
 from guardrails.server.failures import Failures
-from guardrails.webhooks.endpoint import is_loopback
+from guardrails.server.standing import check_reach, trusted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from guardrails.approvals.approvers import Approvers
     from guardrails.config.server import ServerConfig
     from guardrails.desk import Desk
 
@@ -57,12 +54,9 @@ def serve(
         StateUnavailable: the address cannot be listened on.
     """
     secure = config.certificate is not None
-    if not secure and not insecure and not is_loopback(config.host):
-        raise ConfigError(
-            f"`{config.host}` is not a loopback address: tokens would cross the network in clear. "
-            "Give `server.certificate`, or listen on 127.0.0.1 behind a proxy that does TLS"
-        )
-    voucher, callers = _trusted(desk, config)
+    if not insecure:
+        check_reach(config)
+    voucher, callers = trusted(desk.approvers, config)
     settings = uvicorn.Config(
         create_app(desk, voucher, callers, Failures(desk.clock)),
         ssl_certfile=config.certificate,
@@ -102,34 +96,6 @@ def serve(
                 signal.signal(each, handler)
             stop.set()
             watch.join()
-
-
-def _trusted(desk: Desk, config: ServerConfig) -> tuple[Voucher, Callers]:
-    """How the server signs, and whom it knows.
-
-    Raises:
-        ConfigError: it may not sign, or could know nobody.
-    """
-    if desk.approvers is None:
-        raise ConfigError("`server` needs `approvers`: the file of who may answer")
-    file, approvers = desk.approvers.path, desk.approvers.current()
-    key = ApproverKey.load(config.key_file)
-    known = approvers.servers.get(config.name)
-    if known is None or known.key != key.public:
-        raise ConfigError(
-            f"{file}: `servers` does not have the key `{config.key_file}` for `{config.name}`; "
-            "`guardrails approvals enroll-server` makes one and prints the entry"
-        )
-    if config.jwt is None and not _has_tokens(approvers):
-        raise ConfigError(
-            f"nobody could be known: {file} has no `tokens` (`guardrails approvals token` makes "
-            "one), and `server.jwt` is not configured"
-        )
-    return Voucher(config.name, key), Callers(config, desk.approvers)
-
-
-def _has_tokens(approvers: Approvers) -> bool:
-    return any(person.tokens for person in approvers.people.values())
 
 
 def _listening(host: str, port: int) -> socket.socket:
