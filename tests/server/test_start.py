@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -116,7 +116,7 @@ def found(project):
 @pytest.fixture
 def changed(project):
     """Changes a file of the project for one test."""
-    before: dict[Path, str] = {}
+    before: dict[Any, str] = {}
 
     def change(name, old, new):
         file = project.folder / name
