@@ -15,7 +15,13 @@ from guardrails.approvals.events import event_of
 from guardrails.approvals.requests import AnswerRefused
 from guardrails.approvals.signing import ApproverKey
 from guardrails.approvals.stores.sqlite import SqliteRequests
-from guardrails.errors import ApprovalExpired, ApprovalPending, Refusal, StateUnavailable
+from guardrails.errors import (
+    ApprovalExpired,
+    ApprovalPending,
+    ApprovalRejected,
+    Refusal,
+    StateUnavailable,
+)
 from guardrails.model.approval import Answer, ApprovalState, Escalation
 from guardrails.model.canonical import call_key
 from guardrails.model.decision import ApprovalDemand
@@ -298,6 +304,33 @@ def test_what_was_signed_holds_for_nothing_else(service, path, changed):
     write(path, request, **CHANGES[changed])
     with pytest.raises((Refusal, StateUnavailable)):
         service.consume(request.id, request.call_key, [FIN])
+
+
+def test_a_use_that_is_taken_back_in_the_store_is_no_second_one_here(service, path, told):
+    """The row is as it was when it was approved, rightly signed; this process knows better."""
+    request = ask(service)
+    give(service, request, signed(ANN, request, "ann@acme.example"))
+    (before,) = _rows(path, request)
+    service.consume(request.id, request.call_key, [FIN])
+    connection = sqlite3.connect(path)
+    connection.execute(
+        "UPDATE requests SET state = 'approved', request = ? WHERE id = ?", (before, request.id)
+    )
+    connection.commit()
+    connection.close()
+    assert service.get(request.id).state is ApprovalState.APPROVED
+    for again in (False, True):
+        with pytest.raises(ApprovalRejected, match="put back"):
+            service.consume(request.id, request.call_key, [FIN], again=again)
+    assert "put back" in refusals(told)[-1].detail["reason"]
+    assert service.get(request.id).state is ApprovalState.APPROVED
+
+
+def _rows(path, request):
+    connection = sqlite3.connect(path)
+    rows = connection.execute("SELECT request FROM requests WHERE id = ?", (request.id,)).fetchall()
+    connection.close()
+    return [row[0] for row in rows]
 
 
 def test_a_quorum_that_was_lowered_in_the_store_is_no_quorum(service, path):

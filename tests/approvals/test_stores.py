@@ -121,11 +121,14 @@ def test_a_list_shows_of_each_request_what_stands_in_it(several):
         found = table.listed(None)
         table.close()
     shown = [Listed.of(each) for each in several]
-    assert [replace(each, args_text="", demands_text="") for each in found] == [
-        replace(each, args_text="", demands_text="") for each in shown
-    ]
+    texts = {"args_text": "", "demands_text": "", "escalation_text": ""}
+    assert [each._replace(**texts) for each in found] == [each._replace(**texts) for each in shown]
     assert [each.args for each in found] == [dict(each.args) for each in several]
     assert [each.approvers for each in found] == [each.approvers for each in shown]
+    assert [each.groups for each in found] == [
+        {*shown.approvers, *(step.to for step in each.escalation)}
+        for shown, each in zip(shown, several, strict=True)
+    ]
 
 
 @given(requests, st.data())

@@ -113,11 +113,11 @@ class Answers:
             return there
         now = self._clock.now_ns()
         known = (self._approvers.answer_of(there, answer, now) for answer in there.answers)
-        return replace(
-            there,
-            answers=tuple(answer for answer in known if answer is not None),
-            escalation=tuple(step for step in there.escalation if step in self._escalation),
-        )
+        answers = tuple(answer for answer in known if answer is not None)
+        steps = tuple(step for step in there.escalation if step in self._escalation)
+        if (answers, steps) == (there.answers, there.escalation):
+            return there
+        return replace(there, answers=answers, escalation=steps)
 
     def _tell_dropped(self, there: ApprovalRequest, counts: ApprovalRequest) -> None:
         """Tell of the kept answers that do not count any more, or never did."""

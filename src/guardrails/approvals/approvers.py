@@ -127,7 +127,7 @@ class Approvers:
             or not is_signed(key, request.digest, answer)
         ):
             return None
-        return replace(answer, groups=groups)
+        return answer if answer.groups == groups else replace(answer, groups=groups)
 
     def _groups_and_key(self, answer: Answer) -> tuple[frozenset[str], str | None]:
         """Whom the answer speaks for, if it is signed by the key that is given, too."""

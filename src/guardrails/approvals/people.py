@@ -45,11 +45,13 @@ def identity(name: str) -> str:
     if type(name) is not str or not name or len(name) > _LONGEST:
         msg = "a person is identified by a text of 1 to 320 characters"
         raise ValueError(msg)
-    for character in name:
-        if _is_unseen(character):
-            msg = f"the name {name!a} holds the invisible character U+{ord(character):04X}"
-            raise ValueError(msg)
-    if name.isascii():  # the most of them, by far
+    is_ascii = name.isascii()  # the most of them, by far
+    if not (is_ascii and name.isprintable()):
+        for character in name:
+            if _is_unseen(character):
+                msg = f"the name {name!a} holds the invisible character U+{ord(character):04X}"
+                raise ValueError(msg)
+    if is_ascii:
         folded = name.lower()
     else:
         folded = _folded(name)
@@ -113,5 +115,7 @@ def _folded(name: str) -> str:
 
 
 def _visible(name: str) -> str:
+    if name.isascii() and name.isprintable():
+        return " ".join(name.lower().split())
     seen = "".join(character for character in _folded(name) if not _is_unseen(character))
     return " ".join(seen.split())

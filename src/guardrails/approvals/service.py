@@ -15,7 +15,7 @@ from guardrails.approvals.answers import Answers
 from guardrails.approvals.table import UnknownRequest
 from guardrails.approvals.versions import Versions
 from guardrails.approvals.waiting import Waiting
-from guardrails.errors import BudgetExceeded, Refusal
+from guardrails.errors import ApprovalRejected, BudgetExceeded, Refusal
 from guardrails.forks import survive_forks
 from guardrails.model.approval import Answer, ApprovalRequest, ApprovalState, Escalation
 
@@ -71,6 +71,7 @@ class ApprovalService(Answers, Versions):
         self._approvers = approvers
         self._escalation = tuple(escalation)
         self._listeners: tuple[Callable[[ApprovalRequest, str], None], ...] = ()
+        self._used: set[str] = set()
         # Reentrant, so that a listener may look at the requests.
         self._lock = threading.RLock()
         survive_forks(self)
@@ -214,19 +215,23 @@ class ApprovalService(Answers, Versions):
                 now = self._clock.now_ns()
                 outcome: ApprovalRequest | Refusal
                 try:
+                    self._check_unused(there)
                     after = requests.consumed(
                         counts, call_key, demands, now, again=again, resumed=resumed
                     )
                 except Refusal as refusal:
                     outcome = refusal  # raised below: what time has done stays done
                 else:
-                    outcome = replace(after, escalation=there.escalation)
+                    outcome = after
+                    if counts is not there:
+                        outcome = replace(after, escalation=there.escalation)
                     if after is not counts:
                         self._put(outcome, "consumed")
             self._tell_dropped(there, counts)
-        if isinstance(outcome, Refusal):
-            raise outcome
-        return outcome
+            if isinstance(outcome, Refusal):
+                raise outcome
+            self._used.add(outcome.id)
+            return outcome
 
     def settle(self, request_id: str, outcome: str) -> None:
         """Note what came of the call that used an approval; the first word counts."""
@@ -403,6 +408,19 @@ class ApprovalService(Answers, Versions):
         self._table.put(request)
         if request.state is not ApprovalState.PENDING:
             self._waiting.wake(request.id)
+
+    def _check_unused(self, there: ApprovalRequest) -> None:
+        """Nothing, unless this process used it and somebody has put its row back since.
+
+        Raises:
+            ApprovalRejected: so it is.
+        """
+        if there.id in self._used and there.state is not ApprovalState.CONSUMED:
+            reason = (
+                f"approval `{there.id}` was used here, and its row was put back; it counts once"
+            )
+            self.refuse(there, by="", channel="", reason=reason)
+            raise ApprovalRejected(reason, tool=there.tool, agent=there.agent, run_id=there.run_id)
 
     def _look(self, request_id: str, deadline: float) -> tuple[ApprovalRequest, float]:
         """The request, and how long to sleep until something can have happened; 0 if it has."""

@@ -14,6 +14,7 @@ import binascii
 import os
 import stat
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from guardrails.errors import ConfigError
@@ -144,7 +145,7 @@ def is_signed(public: str, request_digest: str, answer: Answer) -> bool:
 
     try:
         signature = base64.b64decode(answer.signature, validate=True)
-        public_key(public).verify(signature, signed_text(request_digest, answer))
+        _known_key(public).verify(signature, signed_text(request_digest, answer))
     except (InvalidSignature, ValueError):
         return False
     return True
@@ -161,6 +162,9 @@ def public_key(text: str) -> Any:
     except ValueError:
         msg = f"a public key as `{PREFIX}…` is needed; `guardrails approvals enroll` prints it"
         raise ValueError(msg) from None
+
+
+_known_key: Final = lru_cache(256)(public_key)
 
 
 def key_bytes(text: str) -> bytes:

@@ -7,9 +7,8 @@ so every store gives the same answers.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 from guardrails.errors import GuardrailsError
 from guardrails.model.canonical import canonical
@@ -25,8 +24,7 @@ class UnknownRequest(GuardrailsError):  # noqa: N818  # named for what happened,
     """No approval request has that id, or a shortened id fits several."""
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(NamedTuple):
     """What a list shows of a request. Nobody answers by it: an answer is to the whole request.
 
     Attributes:
@@ -37,6 +35,7 @@ class Listed:
         expires: UTC nanoseconds.
         args_text: The arguments as JSON.
         demands_text: What must be met, as a JSON array.
+        escalation_text: Whom it is put to besides, as a JSON array.
     """
 
     id: str
@@ -46,6 +45,7 @@ class Listed:
     expires: int
     args_text: str
     demands_text: str
+    escalation_text: str
 
     @classmethod
     def of(cls, request: ApprovalRequest) -> Self:
@@ -58,6 +58,7 @@ class Listed:
             request.expires,
             canonical(dict(request.args)).decode(),
             canonical([{"approvers": list(each.approvers)} for each in request.demands]).decode(),
+            canonical([{"to": each.to} for each in request.escalation]).decode(),
         )
 
     @property
@@ -74,6 +75,12 @@ class Listed:
                 who for each in json.loads(self.demands_text) for who in each["approvers"]
             )
         )
+
+    @property
+    def groups(self) -> frozenset[str]:
+        """The groups that are asked, or are going to be."""
+        later = (each["to"] for each in json.loads(self.escalation_text))
+        return frozenset((*self.approvers, *later))
 
 
 class RequestTable(Protocol):

@@ -225,7 +225,7 @@ def watch(
     seen: set[str] = set()
     with _desk(server) as desk:
         while True:
-            for each in desk.list(ApprovalState.PENDING):
+            for each in desk.listed(ApprovalState.PENDING):
                 if each.id not in seen:
                     seen.add(each.id)
                     call = render(each.tool, each.args)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from decimal import Decimal
-from json import JSONEncoder
+from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _DEEPEST: Final = 500
 _LONGEST_NUMBER: Final = 4_000
 
 # Its string escapes are those of RFC 8785, section 3.2.2.2; a test compares them.
-_quote: Final[Callable[[object], str]] = JSONEncoder(ensure_ascii=False).encode
+_quote: Final[Callable[[Any], str]] = encode_basestring
 
 
 class NotExactJSON(ValueError):  # noqa: N818  # named for what the document is, as InvalidArguments
@@ -138,12 +138,15 @@ def _write(value: object, put: Callable[[str], None], depth: int) -> None:
 
 
 def _write_object(value: dict[Any, Any], put: Callable[[str], None], depth: int) -> None:
+    is_ascii = True
     for key in value:
         if type(key) is not str:
             msg = f"a key of type `{type(key).__name__}` is no exact JSON"
             raise NotExactJSON(msg)
+        is_ascii = is_ascii and key.isascii()
     separator = "{"
-    for key in sorted(value, key=_utf16):
+    # Of ASCII keys Python's own order is that of their UTF-16 code units.
+    for key in sorted(value) if is_ascii else sorted(value, key=_utf16):
         put(separator)
         put(_quote(key))
         put(":")

@@ -41,7 +41,7 @@ _LISTED: Final = """
     SELECT id, state,
         json_extract(request, '$.agent'), json_extract(request, '$.tool'),
         json_extract(request, '$.expires'), json_extract(request, '$.args'),
-        json_extract(request, '$.demands')
+        json_extract(request, '$.demands'), json_extract(request, '$.escalation')
     FROM requests
 """
 
@@ -100,7 +100,12 @@ class SqliteRequests:
         given = () if state is None else (state.value,)
         with self._database.read() as connection:
             rows = connection.execute(f"{_LISTED} {only}ORDER BY number", given).fetchall()
-        return tuple(Listed(row[0], ApprovalState(row[1]), *row[2:]) for row in rows)
+        known = {each.value: each for each in ApprovalState}
+        try:
+            return tuple([Listed(each[0], known[each[1]], *each[2:]) for each in rows])
+        except KeyError as error:
+            path = self._database.path
+            raise StateUnavailable(f"a row of `{path}` has no known state: {error}") from error
 
     def due(self, now: int) -> Sequence[ApprovalRequest]:
         """The requests that time has something to do to by `now`, in UTC nanoseconds."""
