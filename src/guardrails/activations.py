@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from guardrails.audit.exact_json import exact_json
 from guardrails.model.call import Event
 from guardrails.model.canonical import canonical
+from guardrails.processes import user_name
 from guardrails.register.written import as_written
 from guardrails.rego.values import to_json
 
@@ -72,6 +73,7 @@ class Activations:
         detail: dict[str, Any] = {
             "modules": len(modules),
             "archive": self._put(canonical(kept)),
+            "by": user_name(),
             "pid": os.getpid(),
         }
         if self._revision is not None:
@@ -113,6 +115,7 @@ class Activations:
             "sha256": kept["file"],
             "entries": len(entries),
             "archive": self._put(canonical(kept)),
+            "by": user_name(),
             "pid": os.getpid(),
         }
         if self._archive is not None:

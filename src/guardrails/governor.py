@@ -491,7 +491,8 @@ class Governor:
         _log.warning("%s", alert)
         facts = alert.document()
         try:
-            self._write("alert", **facts)
+            now, run_id = self.clock.now_ns(), alert.run_id or None
+            self.record.write(Event("alert", now, run_id=run_id, detail=facts))
         finally:
             self._teller.used(str(alert), alert.account, alert.percent, facts, alert.run_id)
 

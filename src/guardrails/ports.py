@@ -291,11 +291,13 @@ class Approvals(Protocol):
         about: str = "call",
         question: str = "",
         lineage: Sequence[RunTerms] = (),
+        decision_id: str = "",
     ) -> ApprovalRequest:
         """The open request for this call: the one that is there, or a new one.
 
         `about` says what is asked: ``call``, that it may run; ``budget``, that a limit is raised;
-        ``escalation``, what the tool's `question` is. `lineage` is its run with the ancestors.
+        ``escalation``, what the tool's `question` is. `lineage` is its run with the ancestors,
+        `decision_id` the id under which the call stands in the record.
         """
         ...
 
@@ -311,6 +313,7 @@ class Approvals(Protocol):
         args: Mapping[str, Any],
         revision: str,
         lineage: Sequence[RunTerms],
+        decision_id: str = "",
     ) -> ApprovalRequest | None:
         """The proposal of a call that was withheld; None where a run has enough of them."""
         ...

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 def event_of(request: ApprovalRequest, step: str) -> Event:
     """The event ``approval.STEP``: who said what about which request, and where that stands now.
 
-    Its ``args`` are left out: the record holds them with the call.
+    Its ``args`` are left out: the record holds them with the call, the first one for which people
+    were asked, whose decision's id it has.
     """
     last = request.steps[-1]
     detail: dict[str, Any] = {
@@ -37,6 +38,7 @@ def event_of(request: ApprovalRequest, step: str) -> Event:
     return Event(
         f"approval.{step}",
         last.time,
+        decision_id=request.decision_id or None,
         run_id=request.run_id,
         agent=request.agent,
         tool=request.tool,

@@ -88,6 +88,7 @@ def opened(  # noqa: PLR0913  # each is one field of the request
     question: str = "",
     lineage: Sequence[RunTerms] = (),
     origin: str | None = None,
+    decision_id: str = "",
 ) -> ApprovalRequest:
     """A new request, pending until the earliest expiry of its demands.
 
@@ -131,6 +132,7 @@ def opened(  # noqa: PLR0913  # each is one field of the request
         question=question,
         lineage=tuple(lineage),
         origin=origin,
+        decision_id=decision_id,
     )
 
 

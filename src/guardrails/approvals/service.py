@@ -123,6 +123,7 @@ class ApprovalService(Answers, Versions):
         about: str = "call",
         question: str = "",
         lineage: Sequence[RunTerms] = (),
+        decision_id: str = "",
     ) -> ApprovalRequest:
         """The request for this call: the one that stands, or a new one.
 
@@ -177,6 +178,7 @@ class ApprovalService(Answers, Versions):
                 previous=there,
                 question=question,
                 lineage=lineage,
+                decision_id=decision_id,
             )
             self._put(new, "requested")
             return new

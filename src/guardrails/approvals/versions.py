@@ -116,6 +116,7 @@ class Versions:
         args: Mapping[str, Any],
         revision: str,
         lineage: Sequence[RunTerms],
+        decision_id: str = "",
     ) -> ApprovalRequest | None:
         """The proposal of a call that was withheld; None where its run has enough of them.
 
@@ -129,6 +130,7 @@ class Versions:
             args: The arguments as exact JSON.
             revision: The policy revision that decided.
             lineage: The run and its ancestors.
+            decision_id: The id under which the call stands in the record.
         """
         with self._changing():
             about = key_about("proposal", key)
@@ -152,6 +154,7 @@ class Versions:
                 about="proposal",
                 nonce=secrets.token_hex(16),
                 lineage=lineage,
+                decision_id=decision_id,
             )
             new = replace(
                 new,
@@ -281,6 +284,7 @@ class Versions:
             previous=known,
             lineage=lineage,
             origin=there.id,
+            decision_id=there.decision_id,
         )
 
     # ------------------------------------------------------------------- the service's own

@@ -69,6 +69,7 @@ _FILE: Final = {
     "sha256": DIGEST,
     "entries": WHOLE,
     "archive": DIGEST,
+    "by": TEXT,
     "pid": WHOLE,
 }
 _CHANGES: Final = {"before": DIGEST, "added": TEXTS, "removed": TEXTS, "changed": TEXTS}
@@ -197,7 +198,7 @@ KINDS: Final[dict[str, Kind]] = {
     ),
     "policy.activated": Kind(
         "policies decide from now on; `archive` has their sources",
-        {"modules": WHOLE, "archive": DIGEST, "pid": WHOLE},
+        {"modules": WHOLE, "archive": DIGEST, "by": TEXT, "pid": WHOLE},
         {"replaces": TEXT},
         ("revision",),
     ),
@@ -212,8 +213,8 @@ KINDS: Final[dict[str, Kind]] = {
         dict(_CHANGES),
     ),
     "key.made": Kind(
-        "a key was made: of the record, of an approver or of a server",
-        {"what": TEXT, "by": TEXT},
+        "a key was made: of the record, of an approver or of a server; or an approver's token",
+        {"what": TEXT, "by": TEXT, "reason": TEXT},
         {"public": TEXT, "name": TEXT, "groups": TEXTS},
     ),
     # alerts

@@ -13,9 +13,12 @@ from guardrails.audit.redaction import Redaction
 from guardrails.audit.redaction_key import digest_key
 from guardrails.audit.segments import SegmentRecord
 from guardrails.model.call import Event
+from guardrails.named_functions import function_of
 from guardrails.processes import user_name
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from guardrails.model.record_plan import RecordPlan
 
 _log: Final = logging.getLogger("guardrails")
@@ -44,7 +47,7 @@ def open_record(
 
     Raises:
         StateUnavailable: it cannot be written.
-        ConfigError: its key cannot be used.
+        ConfigError: its key cannot be used, or there is no such function as its anchor names.
     """
     if redaction is None:
         redaction = redaction_of(plan)
@@ -68,21 +71,36 @@ def open_record(
         window=plan.window,
         segment_size=plan.segment_size,
         retention=plan.retention,
-        anchor=None if plan.anchor is None else anchor_file(plan.anchor),
+        anchor=_anchor_of(plan),
         redaction=redaction,
     )
     if key is not None and is_new:
-        record.write(key_made("record", public=str(key.public)))
+        record.write(key_made("record", public=str(key.public), reason="there was none"))
     return record
 
 
-def key_made(what: str, *, public: str, **more: Any) -> Event:
+def _anchor_of(plan: RecordPlan) -> Callable[[bytes], None] | None:
+    anchors: list[Callable[[bytes], object]] = []
+    if plan.anchor is not None:
+        anchors.append(anchor_file(plan.anchor))
+    if plan.anchor_callback:
+        anchors.append(function_of(plan.anchor_callback))
+
+    def anchor(line: bytes) -> None:
+        for each in anchors:
+            each(line)
+
+    return anchor if anchors else None
+
+
+def key_made(what: str, *, public: str, reason: str, **more: Any) -> Event:
     """The event that a key was made here and now.
 
     Args:
-        what: Whose: ``record``, ``approver`` or ``server``.
-        public: Its public half.
+        what: Whose: ``record``, ``approver`` or ``server``; or ``token``.
+        public: Its public half; of a token the digest.
+        reason: Why.
         more: What else is known of it, as ``name``.
     """
-    detail = {"what": what, "public": public, "by": user_name(), **more}
+    detail = {"what": what, "public": public, "by": user_name(), "reason": reason, **more}
     return Event("key.made", time.time_ns(), detail=detail)

@@ -239,6 +239,7 @@ def enroll(
     *,
     group: Annotated[list[str], typer.Option("--group", help="A group that you answer for.")],
     key: _Key = None,
+    reason: _Reason = "",
 ) -> None:
     """Make your approver key, and print the entry for approvers.yaml.
 
@@ -250,7 +251,7 @@ def enroll(
     groups = ", ".join(group)
     lines = (f"{name}:", f"  groups: [{groups}]", f"  key: {public}", f"  os_user: {user_name()}")
     output().print(plain("\n".join(lines)), soft_wrap=True)
-    _record_key("approver", name, public, group)
+    _record_key("approver", public, reason, name=name, groups=group)
 
 
 @app.command("enroll-server")
@@ -261,25 +262,27 @@ def enroll_server(
         list[str], typer.Option("--group", help="A group in whose name its word counts.")
     ],
     key: Annotated[Path, typer.Option("--key", help="Where its key is kept; `server.key_file`.")],
+    reason: _Reason = "",
 ) -> None:
     """Make the key of `guardrails serve`, and print its entry for approvers.yaml."""
     public = ApproverKey.make(key).public
     notices().print(plain(f"its key is in {key}; add this to approvers.yaml, by review:"))
     lines = ("servers:", f"  {name}:", f"    groups: [{', '.join(group)}]", f"    key: {public}")
     output().print(plain("\n".join(lines)), soft_wrap=True)
-    _record_key("server", name, public, group)
+    _record_key("server", public, reason, name=name, groups=group)
 
 
 @app.command()
-def token() -> None:
+def token(*, reason: _Reason = "") -> None:
     """Make a token for `guardrails serve`, printed once; approvers.yaml has its digest."""
     made = new_token()
     notices().print(plain("keep this token; to your entry in approvers.yaml add, by review:"))
     notices().print(plain(f"  tokens: [{digest_of(made)}]"))
     output().print(plain(made), soft_wrap=True)
+    _record_key("token", digest_of(made), reason)
 
 
-def _record_key(what: str, name: str, public: str, groups: list[str]) -> None:
+def _record_key(what: str, public: str, reason: str, **more: Any) -> None:
     """Record that a key was made; said aloud where there is nothing to record it in."""
     try:
         plan = Config.find().record
@@ -289,7 +292,7 @@ def _record_key(what: str, name: str, public: str, groups: list[str]) -> None:
         notices().print(plain("note: no configuration names a record here; this is not recorded"))
         return
     record = open_record(plan)
-    record.write(key_made(what, public=public, name=name, groups=groups))
+    record.write(key_made(what, public=public, reason=reason, **more))
     record.close()
 
 

@@ -25,7 +25,7 @@ from guardrails.cli.moments import ago, counted
 from guardrails.cli.notified import concerned, line_of
 from guardrails.cli.record_lines import at_work
 from guardrails.cli.targets import doubts, scope_of
-from guardrails.errors import ConfigError, StateUnavailable
+from guardrails.errors import ConfigError, GuardrailsError, StateUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -158,7 +158,7 @@ def _record(machine: Machine, scope: Scope, reason: str, who: str) -> bool:
     """Whether it could be recorded. The kill is in force in any case."""
     try:
         write_act(machine.record(), "kill", scope=str(scope), reason=reason, by=who)
-    except StateUnavailable as error:
+    except GuardrailsError as error:
         print_problem(f"{scope} is killed, but that could not be recorded: {error}")
         return False
     return True

@@ -22,8 +22,7 @@ when the sinks are built: a check of policies needs none of them.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from importlib import import_module
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import BeforeValidator, Field
 
@@ -31,6 +30,7 @@ from guardrails.alerts.dispatcher import Route
 from guardrails.alerts.sinks import CallbackSink, LogSink, WebhookSink
 from guardrails.errors import ConfigError
 from guardrails.model.notice import Severity
+from guardrails.named_functions import function_of, is_reference
 from guardrails.register.source import Mapped, nearest, quoted, shown
 from guardrails.register.words import (
     Keyed,
@@ -107,7 +107,7 @@ class SinkConfig:
             case "log":
                 return LogSink(self.target)
             case "callback":
-                return CallbackSink(_function(self.target))
+                return CallbackSink(function_of(self.target))
             case _:
                 sender = WebhookSender(self.endpoint(), clock=clock, retries=retries)
                 return WebhookSink(sender, clock)
@@ -168,7 +168,7 @@ def alert_problems(written: Mapping[str, WrittenSink], source: Source) -> Iterat
                 yield source.problem(("alerts", name, key), message, of_key=True)
         else:
             yield from _webhook_problems(name, sink, source)
-        if sink.callback is not None and not _is_reference(sink.callback):
+        if sink.callback is not None and not is_reference(sink.callback):
             message = f"`module:function` is needed, not {shown(sink.callback)}"
             yield source.problem(("alerts", name, "callback"), message)
 
@@ -209,19 +209,3 @@ def _sink_of(name: str, sink: WrittenSink, source: Source, base: Path) -> SinkCo
         ca_file=None if sink.ca_file is None else base / sink.ca_file,
         proxy=sink.proxy,
     )
-
-
-def _is_reference(text: str) -> bool:
-    module, colon, name = text.partition(":")
-    return bool(colon) and all(part.isidentifier() for part in (*module.split("."), name))
-
-
-def _function(reference: str) -> Any:
-    module, _, name = reference.partition(":")
-    try:
-        found = getattr(import_module(module), name, None)
-    except ImportError as error:
-        raise ConfigError(f"callback: `{module}` cannot be imported: {error}") from error
-    if found is None:
-        raise ConfigError(f"callback: the module `{module}` has no `{name}`")
-    return found

@@ -11,6 +11,7 @@
       segment_size: 67108864            # bytes
       retention: 90d                    # nothing is deleted without it
       anchor: /mnt/worm/record.heads    # where heads are appended, out of this machine's reach
+      anchor_callback: acme.audit:send  # or who is given them: a function of one line of bytes
       key: /etc/guardrails/record.key   # made beside the directory where it is not given
 
 What it may hold of calls is said by the keys of ``config/redaction.py``.
@@ -21,10 +22,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandler, WithJsonSchema
 
 from guardrails.config.redaction import WrittenRedaction
 from guardrails.model.record_plan import PLAIN, RecordPlan
+from guardrails.named_functions import is_reference
 from guardrails.register.source import nearest, quoted, shown
 from guardrails.register.words import Seconds, Text  # noqa: TC001  # pydantic reads them
 
@@ -56,6 +58,13 @@ def _window(value: object) -> object:
     return milliseconds / 1000
 
 
+def _reference(value: str) -> str:
+    if not is_reference(value):
+        msg = f"`package.module:function` is needed, not {shown(value)}"
+        raise ValueError(msg)
+    return value
+
+
 class WrittenRecord(WrittenRedaction):
     """The section as it is written."""
 
@@ -69,6 +78,7 @@ class WrittenRecord(WrittenRedaction):
     segment_size: Annotated[int, Field(ge=64 << 10, le=1 << 40)] = 64 << 20
     retention: Seconds | None = None
     anchor: Text | None = None
+    anchor_callback: Annotated[Text, AfterValidator(_reference)] | None = None
     key: Text | None = None
 
     def plan(self, base: Path) -> RecordPlan:
@@ -82,6 +92,7 @@ class WrittenRecord(WrittenRedaction):
             None if self.anchor is None else base / self.anchor,
             None if self.key is None else base / self.key,
             self.recording(),
+            self.anchor_callback or "",
         )
 
 

@@ -132,6 +132,7 @@ def _asked(call: Call, key: CallKey, demand: ApprovalDemand, args: dict[str, obj
         about="escalation",
         question=demand.reason,
         lineage=lineage_of(run),
+        decision_id=call.decision_id,
     )
     _raise_ended(call, request)
     whom = ", ".join(demand.approvers)

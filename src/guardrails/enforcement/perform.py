@@ -126,6 +126,7 @@ def request_approval(call: Call) -> ApprovalRequest:
         args=call.arguments.document,
         revision=call.decision.revision,
         lineage=lineage_of(run),
+        decision_id=call.decision_id,
     )
     tracing.requested(call, request)
     return request
@@ -202,6 +203,7 @@ def _propose(call: Call) -> dict[str, Any]:
         args=call.arguments.document,
         revision=call.decision.revision,
         lineage=lineage_of(run),
+        decision_id=call.decision_id,
     )
     return {} if call.request is None else {"request_id": call.request.id}
 

@@ -39,6 +39,7 @@ def ask(call: Call) -> ApprovalRequest:
         args=_asked(exhausted),
         revision="",
         about=RULE,
+        decision_id=call.decision_id,
     )
     tracing.requested(call, request)
     return request

@@ -141,6 +141,8 @@ class ApprovalRequest:
             proposal was accepted.
         successor: The request that came in the place of this one.
         told: Whether the agent was told of these arguments, so that it makes the call itself.
+        decision_id: The call for which people were asked first, by the id under which it stands in
+            the record; a successor has it from the request whose place it took.
     """
 
     id: str
@@ -169,6 +171,7 @@ class ApprovalRequest:
     origin: str | None = None
     successor: str | None = None
     told: bool = False
+    decision_id: str = ""
 
     @property
     def digest(self) -> str:

@@ -25,6 +25,8 @@ class RecordPlan:
         segment_size: Bytes after which the next segment begins.
         retention: Seconds after which a segment that has ended is deleted; None to keep all.
         anchor: The file to which heads are appended; None for none.
+        anchor_callback: The function that is given heads, as ``package.module:function``; empty
+            for none.
         key: The file of the private key; None for one beside the directory.
         recording: What it may hold of calls.
     """
@@ -37,6 +39,7 @@ class RecordPlan:
     anchor: Path | None = None
     key: Path | None = None
     recording: Recording = DEFAULT_RECORDING
+    anchor_callback: str = ""
 
     @property
     def is_plain(self) -> bool:
