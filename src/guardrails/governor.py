@@ -273,7 +273,7 @@ class Governor:
             Refusal: there is no decision, as where the arguments do not fit.
             ConfigError: there is no such tool.
         """
-        return dry_run.decide(self._tool(tool), args, run if run is not None else current_run())
+        return dry_run.decide(self.tool(tool), args, run if run is not None else current_run())
 
     def resume_call(self, request_id: str, *, hidden: Mapping[str, Any] | None = None) -> Any:
         """What an approved call gives, made here in the place of its agent; once, whoever tries.
@@ -464,12 +464,17 @@ class Governor:
     def _resumed(self, request_id: str, hidden: Mapping[str, Any] | None) -> Call:
         request = self.approvals.latest(request_id)
         resuming.check(request)
-        return resuming.call_of(self._tool(request.tool), request, hidden or {}, new_id())
+        return resuming.call_of(self.tool(request.tool), request, hidden or {}, new_id())
 
     def _place_of(self, call: Call) -> AbstractContextManager[None]:
         return reopened(self, resuming.of(call), self._runs, self.directory)
 
-    def _tool(self, tool: Callable[..., Any] | str) -> Tool:
+    def tool(self, tool: Callable[..., Any] | str) -> Tool:
+        """What is known of a governed function, or of one that this governor knows by name.
+
+        Raises:
+            ConfigError: there is no such tool.
+        """
         found = self._tools.get(tool) if isinstance(tool, str) else tool_of(tool)
         if found is None:
             known = ", ".join(f"`{name}`" for name in sorted(self._tools)) or "none"

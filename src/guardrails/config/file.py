@@ -178,8 +178,12 @@ class Config:
         return cls.load(find_file(start))
 
     @classmethod
-    def load(cls, path: str | Path) -> Config:
+    def load(cls, path: str | Path, *, environment: str | None = None) -> Config:
         """The configuration in the file at `path`.
+
+        Args:
+            path: The file.
+            environment: What it would say in this environment, whichever it names; for tests.
 
         Raises:
             ConfigError: it cannot be read.
@@ -188,6 +192,12 @@ class Config:
         file = Path(path).absolute()
         warnings: list[str] = []
         source, settings = overlaid(read_yaml(file), field_names(_Written), warnings.append)
+        if environment is not None and isinstance(source.value, dict):
+            source = replace(
+                source,
+                value={**source.value, "environment": environment},
+                origins={**source.origins, ("environment",): "a test"},
+            )
         written = source.validate(_Written)
         problems = list(_missing(written, source, file.parent))
         if problems:

@@ -247,7 +247,13 @@ class Parameters:
                 values[parameter.name] = parameter.default
         return self._arguments(instance, values, limits)
 
-    def read_named(self, values: Mapping[str, Any], limits: Limits = DEFAULT_LIMITS) -> Arguments:
+    def read_named(
+        self,
+        values: Mapping[str, Any],
+        limits: Limits = DEFAULT_LIMITS,
+        *,
+        as_json: bool = False,
+    ) -> Arguments:
         """The arguments of a call that is only to be decided, each by its parameter's name.
 
         Args:
@@ -255,6 +261,7 @@ class Parameters:
                 ``**kwargs`` a mapping. A hidden parameter may be left out: policy does not
                 see it, and it is None then.
             limits: How large they may be.
+            as_json: Whether the values are JSON that stands for the arguments, as a date's text.
 
         Raises:
             InvalidArguments: as :meth:`read`.
@@ -271,7 +278,9 @@ class Parameters:
         for parameter in self._by_name.values():
             if parameter.name in values:
                 read[parameter.name] = values[parameter.name]
-                if self._validate:
+                if as_json and not parameter.hidden:
+                    read[parameter.name] = parameter.from_json(read[parameter.name], problems)
+                elif self._validate:
                     read[parameter.name] = parameter.accept(read[parameter.name], problems)
             elif parameter is self._list or parameter is self._mapping:
                 read[parameter.name] = () if parameter is self._list else {}

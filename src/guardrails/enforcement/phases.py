@@ -240,11 +240,11 @@ def _admit(call: Call) -> Generator[Phase, Any, Verdict]:
             yield from _top_up(call, exhausted)
             continue
         yield Phase.DECIDE
-        if _transforms(call):
+        if transforms(call):
             yield Phase.REWRITE
             yield Phase.DECIDE
-            if _transforms(call):
-                raise _second_transform()
+            if transforms(call):
+                raise second_transform()
         verdict = judge(call)
         if _is_due(call, verdict):
             yield from _resume(call)
@@ -294,7 +294,8 @@ def _top_up(call: Call, exhausted: BudgetExceeded) -> Generator[Phase, Any, None
 _ANSWERED = frozenset({ApprovalState.APPROVED, ApprovalState.CONSUMED, ApprovalState.REJECTED})
 
 
-def _transforms(call: Call) -> bool:
+def transforms(call: Call) -> bool:
+    """Whether policy rewrites the arguments of the decided call."""
     # A call that is not to run as policy wants it (observe) or not at all is not rewritten.
     return (
         any(duty.type == "transform" for duty in call.decision.obligations)
@@ -499,7 +500,8 @@ def _way_out(call: Call) -> str | None:
     return f"`guardrails agents who-can {facts.operation} {facts.resource}` lists who may"
 
 
-def _second_transform() -> PolicyError:
+def second_transform() -> PolicyError:
+    """The refusal of a call that policy rewrites again."""
     message = (
         "policy transforms the arguments that it has already transformed; let the rule ask for the "
         "good case first, so that it does not fire on its own result"
@@ -507,4 +509,15 @@ def _second_transform() -> PolicyError:
     return PolicyError(message, hint="in Rego: obligations contains {…} if input.args.limit > 100")
 
 
-__all__ = ["Outcome", "Phase", "Verdict", "caused", "judge", "phases", "refusal_for", "text_of"]
+__all__ = [
+    "Outcome",
+    "Phase",
+    "Verdict",
+    "caused",
+    "judge",
+    "phases",
+    "refusal_for",
+    "second_transform",
+    "text_of",
+    "transforms",
+]

@@ -1,17 +1,8 @@
-"""For the tests of those who use guardrails: tools run as ever, or as a test wants it.
-
-::
-
-    from guardrails import testing
-
-    def test_refund():
-        with testing.run() as run:             # allows everything, no budget to speak of
-            assert refund("A-17", Decimal(20)) == "refunded"
-        assert run.governor.record.tools() == ["refund"]
-"""
+"""Stand-ins for a test's services: a clock that it moves; an engine, a register without rules."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from guardrails.audit.memory import MemoryRecord
@@ -52,6 +43,31 @@ class FakeClock:
     def advance(self, seconds: float) -> None:
         """Let `seconds` pass."""
         self._elapsed_ns += round(seconds * _NS)
+
+    def set(self, moment: datetime | str) -> None:
+        """Make it `moment`, as ``"2026-12-24T10:00:00Z"``; no time passes by that.
+
+        Raises:
+            ValueError: it is no moment with a time zone.
+        """
+        self._now_ns = nanoseconds_of(moment) - self._elapsed_ns
+
+
+def nanoseconds_of(moment: datetime | str) -> int:
+    """UTC nanoseconds of a moment, as ``"2026-12-24T10:00:00Z"``.
+
+    Raises:
+        ValueError: it is no moment with a time zone.
+    """
+    try:
+        found = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+    except ValueError:
+        found = None
+    if not isinstance(found, datetime) or found.tzinfo is None:
+        msg = f"a moment with its time zone is needed, as `2026-12-24T10:00:00Z`, not {moment!r}"
+        raise ValueError(msg)
+    whole = int(found.timestamp() // 1)
+    return whole * _NS + found.microsecond * 1000
 
 
 class FunctionEngine:
