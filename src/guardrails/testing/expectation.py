@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 _PACKAGE: Final = re.compile(
     r"^\s*package\s+guardrails\.rules\.([A-Za-z0-9_]+)\s*(?:#.*)?$", re.MULTILINE
 )
+_MOST: Final = 12
+"""Lines of an explanation that are shown."""
+
 _NO_PACKAGE: Final = frozenset({"guardrails", "decorator", "testing", "breaker"})
 """Rule ids of reasons that no package gives."""
 
@@ -120,10 +123,12 @@ def _told(expected: Expectation, verdict: Verdict, problems: list[str]) -> str:
         who = f"{each.quorum} of {', '.join(each.approvers)}"
         lines.append(f"  asks       [{each.rule}] {who}, within {each.expires_in} s")
     # Of the rules that spoke, and of those that were to: what they found, and what was wanting.
-    wanted = [rule for rule in expected.because if rule not in verdict.rules]
-    silent = ["guardrails"] if expected.says != "deny" and verdict.says == "deny" else []
-    for line in verdict.explain(dict.fromkeys((*verdict.rules, *wanted, *silent))):
-        lines.append(f"  rule       {line}")
+    told = verdict.explain(dict.fromkeys((*verdict.rules, *expected.because)))
+    # What a rule contributed says more than what it waited for.
+    told = tuple(sorted(told, key=lambda line: "] not met: " in line))
+    lines += [f"  rule       {line}" for line in told[:_MOST]]
+    if len(told) > _MOST:
+        lines.append(f"  rule       … and {len(told) - _MOST} lines more: `explain()` gives them all")
     if verdict.says not in EFFECTS and expected.says in EFFECTS:
         lines.append(
             "  policy was not asked: this refusal comes before it; `assert_refused(…, code="

@@ -7,6 +7,7 @@ from typing import Final
 from guardrails.model.canonical import NotExactJSON, canonical
 
 _LONGEST: Final = 300
+_LAST_OF_FOUR: Final = 0xFFFF
 
 
 def shown(value: object, longest: int = _LONGEST) -> str:
@@ -14,14 +15,23 @@ def shown(value: object, longest: int = _LONGEST) -> str:
     try:
         text = exact(value)
     except NotExactJSON:
-        text = repr(value)
+        text = "".join(map(_visible, repr(value)))
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def exact(value: object) -> str:
-    """`value` as canonical JSON.
+    """`value` as canonical JSON, in which what cannot be seen stands as YAML's escapes.
 
     Raises:
         NotExactJSON: it has no JSON form.
     """
-    return canonical(value).decode()
+    text = canonical(value).decode()
+    # Only strings hold such characters, and there the escape is the same string.
+    return text if text.isprintable() else "".join(map(_visible, text))
+
+
+def _visible(character: str) -> str:
+    if character.isprintable():
+        return character
+    code = ord(character)
+    return f"\\u{code:04x}" if code <= _LAST_OF_FOUR else f"\\U{code:08x}"
