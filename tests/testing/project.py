@@ -21,7 +21,8 @@ FILES = {
           budget: {dev: {usd: 5, calls: 50}, prod: {usd: 0.05}}
           access: {payments: [read, write], notes: [read, write], vault: [read]}
           review_by: 2027-01-31
-          approval: {moves_money: {above: 1000, argument: amount, approvers: [finance-ops], quorum: 2}}
+          approval:
+            moves_money: {above: 1000, argument: amount, approvers: [finance-ops], quorum: 2}
           delegates: [{to: helper, narrow: true}]
         helper:
           owner: li.wei@acme.example
@@ -67,10 +68,11 @@ FILES = {
         import future.keywords.not
 
         # A long note is cut; what is cut is short.
-        obligations contains {"type": "transform", "path": "/args/text", "value": substring(input.args.text, 0, 8)} if {
+        obligations contains {"type": "transform", "path": "/args/text", "value": cut} if {
             input.tool.name == "note"
             is_string(input.args.text)
             count(input.args.text) > 8
+            cut := substring(input.args.text, 0, 8)
         }
 
         deny contains "notes are not written for guests" if {
@@ -80,7 +82,12 @@ FILES = {
 
         known if not input.principal == "guest@acme.example"
 
-        require_approval contains {"reason": "urgent notes are read first", "approvers": ["desk"], "quorum": 1, "expires_in": 7200} if {
+        require_approval contains {
+            "reason": "urgent notes are read first",
+            "approvers": ["desk"],
+            "quorum": 1,
+            "expires_in": 7200,
+        } if {
             input.tool.name == "note"
             "urgent" in input.run.labels
         }
@@ -101,7 +108,9 @@ FILES = {
         RAN = []
 
 
-        @gr.governed_tool(name="refund", resource="payments", operation="write", labels={"moves_money"})
+        @gr.governed_tool(
+            name="refund", resource="payments", operation="write", labels={"moves_money"}
+        )
         @gr.budget(cost="0.02")
         def refund(order_id: str, amount: Decimal) -> str:
             RAN.append(("refund", order_id, amount))

@@ -7,13 +7,13 @@ import time
 from decimal import Decimal
 
 import pytest
+from tests.testing import project as files
 
 import guardrails as gr
 from guardrails.approvals.requests import AnswerRefused
 from guardrails.approvals.signing import ApproverKey
 from guardrails.testing import Governed
 from guardrails.testing.project import Project
-from tests.testing import project as files
 
 pytestmark = pytest.mark.guardrails(agent="billing", at="2026-03-01T12:00:00Z")
 
@@ -37,7 +37,7 @@ def test_a_quorum_of_two_is_two_people(governed, approvers, shop):
         approvers.approve(pending, by=LEE)
         assert shop.refund(*LARGE) == "refunded 2000"
         asked(shop.refund, *LARGE)  # it was for one call
-    assert shop.RAN == [("refund", *LARGE)]
+    assert [("refund", "A-17", Decimal(2000))] == shop.RAN
 
 
 def test_an_approval_is_for_exactly_this_call(governed, approvers, shop):
@@ -116,9 +116,8 @@ def test_who_is_off_duty_answers_nothing(governed, approvers, shop):
 
 def test_an_unanswered_request_goes_to_whom_it_is_escalated_to(governed, approvers, shop):
     approvers.on_duty(KIM, groups="desk-leads", after=1799)
-    with governed.run(labels=["urgent"], wait=7200):
-        with pytest.raises(gr.ApprovalExpired):
-            shop.note("a")
+    with governed.run(labels=["urgent"], wait=7200), pytest.raises(gr.ApprovalExpired):
+        shop.note("a")
     assert approvers.refused
     approvers.off_duty()
     approvers.on_duty(KIM, groups="desk-leads", after=1801)

@@ -149,7 +149,7 @@ def test_the_functions_of_the_module_assert_about_the_current_run(governed, shop
 
 
 def test_outside_of_every_run_nothing_is_asserted(shop):
-    with pytest.raises(gr.NoActiveRun, match="governed.run"):
+    with pytest.raises(gr.NoActiveRun, match=r"governed\.run"):
         testing.assert_allowed(shop.refund, call(20))
 
 

@@ -9,12 +9,12 @@ from decimal import Decimal
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.testing import project as files
 
 import guardrails as gr
 from guardrails import testing
 from guardrails.testing import Governed
 from guardrails.testing.project import Project
-from tests.testing import project as files
 
 pytestmark = pytest.mark.guardrails(at="2026-03-01T12:00:00Z")
 
@@ -160,9 +160,7 @@ def test_the_clock_is_the_tests_own(governed, shop):
 def test_a_delegate_is_decided_for_its_parents_too(governed, shop):
     call = {"order_id": "A-17", "amount": Decimal(2000)}
     governed.assert_allowed(shop.note, {"text": "a"}, agent="helper", parents=["billing"])
-    verdict = governed.assert_denied(
-        shop.note, {"text": "a"}, agent="billing", parents=["helper"]
-    )
+    verdict = governed.assert_denied(shop.note, {"text": "a"}, agent="billing", parents=["helper"])
     assert verdict.rules == ("guardrails.run",)  # the run itself cannot be opened
     alone = governed.decide(shop.refund, call, agent="helper")
     below = governed.decide(shop.refund, call, agent="helper", parents=["billing"])

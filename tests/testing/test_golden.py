@@ -69,7 +69,14 @@ def test_no_decision_looks_like_another_one(one, other):
     """What tells two verdicts apart is in the file, but for what changes by itself."""
     same = (
         (one.says, frozenset(one.rules), one.args, one.runs_with, one.tool, one.agent)
-        == (other.says, frozenset(other.rules), other.args, other.runs_with, other.tool, other.agent)
+        == (
+            other.says,
+            frozenset(other.rules),
+            other.args,
+            other.runs_with,
+            other.tool,
+            other.agent,
+        )
         and [(a.rule, a.approvers, a.quorum, a.expires_in) for a in one.approvals]
         == [(a.rule, a.approvers, a.quorum, a.expires_in) for a in other.approvals]
         and (one.principal, one.labels) == (other.principal, other.labels)
@@ -120,7 +127,7 @@ def test_no_calls_are_no_golden_decisions():
 
 
 def test_one_call_twice_needs_names():
-    with pytest.raises(ConfigError, match="twice: .* as a mapping of names"):
+    with pytest.raises(ConfigError, match=r"twice: .* as a mapping of names"):
         golden.text_of([BASE, BASE])
     assert golden.text_of({"first": BASE, "then": BASE}).count('name: "') == 2
 

@@ -6,12 +6,12 @@ import re
 from textwrap import dedent
 
 import pytest
+from tests.testing import project as files
 
 from guardrails.errors import ConfigError
 from guardrails.register.source import SourceError
 from guardrails.testing.project import Project
 from guardrails.testing.tables import read_table
-from tests.testing import project as files
 
 HEAD = """
 import: shop_tools
@@ -206,13 +206,11 @@ WRONG = {
         r":1:9: config: `.*nowhere.yaml` is no file",
     ),
     "an argument that no tool can have": (
-        "agent: billing\ntools: {a: {resource: b}}\ncases:\n"
-        "  - {tool: a, args: {x-y: 1}, expect: allow}",
-        r":4:12: cases\[0\]\.tool: `x-y` cannot be the name of an argument",
+        "agent: billing\ntools: {a: {resource: b}}\ncases: [{tool: a, args: {x-y: 1}, expect: deny}]",
+        r":3:16: cases\[0\]\.tool: `x-y` cannot be the name of an argument",
     ),
     "a label that is nearly a known one": (
-        "agent: billing\ntools: {a: {resource: b, labels: [moves_mony]}}\ncases:\n"
-        "  - {tool: a, expect: allow}",
+        "tool: a\nagent: b\ntools: {a: {resource: b, labels: [moves_mony]}}\ncases: [{expect: deny}]",
         "`moves_mony` is not `moves_money`",
     ),
     "calls before that are none": (
@@ -238,7 +236,9 @@ def test_what_is_wrong_is_told_with_its_place(written, tmp_path, monkeypatch, na
     with pytest.raises(SourceError) as wrong:
         read_table(written(text))
     assert re.search(message, str(wrong.value), re.DOTALL), str(wrong.value)
-    assert all(re.search(r"a\.decisions\.yaml:\d+:\d+: ", each) for each in str(wrong.value).splitlines())
+    assert all(
+        re.search(r"a\.decisions\.yaml:\d+:\d+: ", each) for each in str(wrong.value).splitlines()
+    )
 
 
 def test_every_problem_is_told_at_once(written):

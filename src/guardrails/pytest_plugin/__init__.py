@@ -64,7 +64,7 @@ def pytest_configure(config: pytest.Config) -> None:
         UsageError: ``--guardrails-update`` is given where ``CI`` is set.
     """
     config.addinivalue_line("markers", _MARK)
-    if config.getoption(UPDATE) and _is_ci():
+    if config.getoption(UPDATE) and is_ci():
         msg = (
             f"{UPDATE} is refused: CI is set, and golden decisions are what people have agreed to;"
             " write them where somebody looks at the difference, and commit them"
@@ -100,7 +100,8 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
             terminalreporter.line(path)
 
 
-def _is_ci() -> bool:
+def is_ci() -> bool:
+    """Whether this runs where nobody looks, as the variable ``CI`` says."""
     return os.environ.get("CI", "").strip().lower() not in {"", "0", "false", "no"}
 
 
@@ -114,6 +115,7 @@ __all__ = [
     "governed_run",
     "guardrails_config",
     "guardrails_data",
+    "is_ci",
     "pytest_addoption",
     "pytest_collect_file",
     "pytest_configure",

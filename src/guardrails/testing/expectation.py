@@ -128,7 +128,9 @@ def _told(expected: Expectation, verdict: Verdict, problems: list[str]) -> str:
     told = tuple(sorted(told, key=lambda line: "] not met: " in line))
     lines += [f"  rule       {line}" for line in told[:_MOST]]
     if len(told) > _MOST:
-        lines.append(f"  rule       … and {len(told) - _MOST} lines more: `explain()` gives them all")
+        lines.append(
+            f"  rule       … and {len(told) - _MOST} lines more: `explain()` gives them all"
+        )
     if verdict.says not in EFFECTS and expected.says in EFFECTS:
         lines.append(
             "  policy was not asked: this refusal comes before it; `assert_refused(…, code="
