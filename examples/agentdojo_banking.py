@@ -43,9 +43,9 @@ import yaml
 
 import guardrails as gr
 from guardrails import testing
-from guardrails.assembly import policy_files
 from guardrails.audit.memory import MemoryRecord
 from guardrails.config import Config
+from guardrails.config.layers import policy_files
 from guardrails.engines.in_process import InProcessEngine
 from guardrails.model.canonical import digest
 from guardrails.register import Register

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from guardrails.activations import Activations
     from guardrails.config import Config
     from guardrails.config.approvers import ApproversFile
-    from guardrails.engines.layers import PolicyFiles
     from guardrails.engines.verified import Divergence
     from guardrails.model.budget import Budget
     from guardrails.register import Register
@@ -62,6 +61,7 @@ def load_governor(
     from guardrails.audit.opening import open_record, redaction_of  # noqa: PLC0415  # as above
     from guardrails.audit.redaction import Redaction  # noqa: PLC0415  # as above
     from guardrails.config import Config  # noqa: PLC0415  # as above
+    from guardrails.config.layers import policy_files  # noqa: PLC0415  # as above
     from guardrails.decider import make_decider  # noqa: PLC0415  # as above
     from guardrails.divergences import notice_of, recorder  # noqa: PLC0415  # as above
     from guardrails.opa_reports import OpaReports  # noqa: PLC0415  # as above
@@ -267,22 +267,6 @@ def _require_known_agents(config: Config, register: Register) -> None:
             known = ", ".join(f"`{each}`" for each in sorted(register.entries))
             msg = f"{config.file}: budgets.{place}: there is no agent `{name}`; there are {known}"
             raise ConfigError(msg)
-
-
-def policy_files(config: Config) -> PolicyFiles:
-    """The layers of policies that a configuration names: the shipped library, presets, its own."""
-    from guardrails.engines.layers import PolicyFiles  # noqa: PLC0415  # as in load_governor
-    from guardrails.resources import policies_directory  # noqa: PLC0415  # as in load_governor
-
-    layers: list[Path] = []
-    shipped = policies_directory()
-    if config.library:
-        layers += [shipped / "guardrails", shipped / "data.yaml"]
-    layers += [shipped / "presets" / preset for preset in config.presets]
-    layers += config.policies
-    return PolicyFiles(
-        tuple(layers), config.planner, None if config.opa is None else str(config.opa)
-    )
 
 
 _default: Governor | None = None

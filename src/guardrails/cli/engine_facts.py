@@ -9,11 +9,11 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from guardrails.assembly import policy_files
 from guardrails.audit.reading import read
 from guardrails.cli.moments import ago
 from guardrails.cli.policy_sources import nearby
 from guardrails.clock import SystemClock
+from guardrails.config.layers import policy_files
 from guardrails.decider import make_sidecar, opa_config_of
 from guardrails.divergences import KIND
 from guardrails.engines.agreement import are_comparable

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from guardrails.assembly import policy_files
 from guardrails.cli.console import output, plain
 from guardrails.cli.engine_facts import short
 from guardrails.cli.policy_sources import nearby
 from guardrails.config import Config
 from guardrails.config.engine import SidecarConfig
+from guardrails.config.layers import policy_files
 from guardrails.decider import tls_of, token_of
 from guardrails.engines.in_process import InProcessEngine
 from guardrails.errors import ConfigError

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from guardrails.assembly import policy_files
 from guardrails.config import Config
+from guardrails.config.layers import policy_files
 from guardrails.engines.layers import read_layers
 from guardrails.errors import ConfigError, PolicyLoadError
 from guardrails.register import Register

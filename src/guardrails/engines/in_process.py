@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from guardrails.engines.input_shape import Test
     from guardrails.engines.source import PolicySource
+    from guardrails.rego.builtins.base import EvaluationContext
     from guardrails.rego.compiled import Entrypoint
     from guardrails.rego.explain import RuleTrace
 
@@ -91,6 +92,30 @@ class Loaded:
     modules: Mapping[str, str]
     data: Mapping[str, Any]
     plan: str | None = None
+
+    def result(self, document: Mapping[str, Any], context: EvaluationContext | None = None) -> Any:
+        """What they say about `document`, as JSON types; nobody has looked yet what it is.
+
+        Args:
+            document: The input; it is not copied nor changed.
+            context: The time and the random source; None for those of the machine.
+
+        Raises:
+            EvaluationError: the evaluation failed.
+            MalformedDecision: they say nothing.
+        """
+        if not _holds(self.fits, document):
+            result = self.reference.program.evaluate(
+                ENTRYPOINT, document, strict_builtin_errors=True, context=context
+            )
+        elif context is None:
+            result = self.decider.evaluate(document)
+        else:
+            result = self.decider.evaluate(document, context)
+        if result is UNDEFINED:
+            msg = f"`{ENTRYPOINT}` is undefined"
+            raise MalformedDecision(msg)
+        return to_json(result)
 
 
 class Reference:
@@ -304,6 +329,7 @@ def _decided(
     decision_id: str,
     fits: bool,  # noqa: FBT001  # on every call: a keyword would cost
 ) -> Decision:
+    # As in `Loaded.result`; a function more would cost on every call.
     if fits:
         result = loaded.decider.evaluate(document)
     else:

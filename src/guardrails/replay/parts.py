@@ -1,0 +1,83 @@
+"""The record in parts of a few megabytes, so that several processes read it at once.
+
+A part is a range of bytes; its lines are those that begin within it, so that the lines of all
+parts are those of the files, each once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from guardrails.errors import StateUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+PART: Final = 4 << 20
+"""Bytes of a part."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A range of bytes of one file.
+
+    Attributes:
+        path: The file.
+        number: Its place among the files of the record.
+        begin: The first byte.
+        end: The byte after the last.
+    """
+
+    path: Path
+    number: int
+    begin: int
+    end: int
+
+    def lines(self) -> Iterator[tuple[int, bytes]]:
+        """The lines that begin in this part, each with its place in the file.
+
+        The file's last line comes also where it has no end yet; nothing else does.
+
+        Raises:
+            StateUnavailable: the file cannot be read.
+        """
+        try:
+            with self.path.open("rb") as file:
+                place = self.begin
+                if place:
+                    file.seek(place - 1)
+                    place += len(file.readline()) - 1
+                while place < self.end:
+                    line = file.readline()
+                    if not line:
+                        return
+                    yield place, line
+                    place += len(line)
+        except OSError as error:
+            raise _unreadable(self.path, error) from error
+
+
+def parts_of(files: Sequence[Path], size: int = PART) -> list[Part]:
+    """The parts of a record's files, in order; as much of each as it holds now.
+
+    Raises:
+        StateUnavailable: a file cannot be read.
+    """
+    parts: list[Part] = []
+    for number, path in enumerate(files):
+        try:
+            length = path.stat().st_size
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        parts += [
+            Part(path, number, begin, min(begin + size, length)) for begin in range(0, length, size)
+        ]
+    return parts
+
+
+def _unreadable(path: Path, error: OSError) -> StateUnavailable:
+    return StateUnavailable(
+        f"the record `{path}` cannot be read: {error.strerror or type(error).__name__}"
+    )

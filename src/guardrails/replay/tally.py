@@ -1,0 +1,231 @@
+"""What a replay comes to: counts and a few examples, however many events it saw.
+
+Tallies of parts of a record add up to that of the whole, in whatever order they are added.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from guardrails.replay.counts import ByName, Sums
+from guardrails.replay.recorded import STRICTNESS
+from guardrails.replay.timeline import Timeline
+
+if TYPE_CHECKING:
+    from guardrails.replay.recorded import Gap, Line
+    from guardrails.replay.verdict import Verdict
+
+EXAMPLES_EACH: Final = 3
+"""Examples of each change of effect by each rule: the first in the record."""
+
+MOST_KINDS: Final = 300
+"""Changes of effect by a rule that have examples."""
+
+
+class Flips(Sums):
+    """Decisions about calls of one tool or agent, and those with another effect."""
+
+    __slots__ = ("decisions", "flips", "loosened")
+
+    decisions: int
+    flips: int
+    loosened: int
+
+
+class Speaking(Sums):
+    """In how many flips a rule speaks for the first time, or does not speak any more."""
+
+    __slots__ = ("newly", "no_longer")
+
+    newly: int
+    no_longer: int
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One flip.
+
+    Attributes:
+        place: Where it stands in the record: its file's number and the byte.
+        decision_id: The call's id.
+        run_id: The run.
+        agent: The agent.
+        tool: The tool.
+        time: When it was decided, in UTC nanoseconds.
+        was: The recorded effect, and the rules behind it.
+        becomes: The same by the candidate.
+        input: The document; None where it is too large to be carried along.
+    """
+
+    place: tuple[int, int]
+    decision_id: str | None
+    run_id: str | None
+    agent: str | None
+    tool: str | None
+    time: int
+    was: tuple[str, tuple[str, ...]]
+    becomes: tuple[str, tuple[str, ...]]
+    input: dict[str, Any] | None
+
+
+@dataclass(slots=True)
+class Tally:
+    """The counts.
+
+    Attributes:
+        events: Lines of the record.
+        torn: Lines that are no event.
+        decisions: Decisions that were made again.
+        undecided: Calls that were refused before policy was asked.
+        gaps: Decisions that could not be made again, by the reason.
+        effects: Decisions by the recorded effect and the candidate's.
+        reworded: Decisions of the same effect for other rules.
+        tools: By tool.
+        agents: By agent.
+        rules: By rule, among flips.
+        revisions: By the revision that is recorded.
+        timeline: Decisions and flips by time.
+        first: The time of the first decision, in UTC nanoseconds; 0 for none.
+        last: The time of the last one.
+        examples: Flips by the change and the rule.
+    """
+
+    events: int = 0
+    torn: int = 0
+    decisions: int = 0
+    undecided: int = 0
+    gaps: Counter[Gap] = field(default_factory=Counter)
+    effects: Counter[tuple[str, str]] = field(default_factory=Counter)
+    reworded: int = 0
+    tools: ByName[Flips] = field(default_factory=lambda: ByName(Flips))
+    agents: ByName[Flips] = field(default_factory=lambda: ByName(Flips))
+    rules: ByName[Speaking] = field(default_factory=lambda: ByName(Speaking))
+    revisions: ByName[Flips] = field(default_factory=lambda: ByName(Flips))
+    timeline: Timeline = field(default_factory=Timeline)
+    first: int = 0
+    last: int = 0
+    examples: dict[tuple[str, str, str], list[Example]] = field(default_factory=dict)
+
+    @property
+    def flips(self) -> int:
+        """Decisions with another effect."""
+        return sum(number for (was, becomes), number in self.effects.items() if was != becomes)
+
+    @property
+    def loosened(self) -> int:
+        """Flips after which a call is less held up than before."""
+        return sum(
+            number for (was, becomes), number in self.effects.items() if _looser(was, becomes)
+        )
+
+    @property
+    def unreplayed(self) -> int:
+        """Decisions that could not be made again."""
+        return sum(self.gaps.values())
+
+    def note(
+        self, line: Line, was: str, verdict: Verdict, place: tuple[int, int], size: int
+    ) -> None:
+        """Count one decision that was made again.
+
+        Args:
+            line: Its event.
+            was: The recorded effect.
+            verdict: What the candidate says.
+            place: Where the event stands.
+            size: The length of its line.
+        """
+        becomes = verdict.effect
+        self.decisions += 1
+        self.effects[was, becomes] += 1
+        sums = (
+            self.tools.of(line.tool),
+            self.agents.of(line.agent),
+            self.revisions.of(line.revision),
+        )
+        for each in sums:
+            each.decisions += 1
+        self.timeline.note(line.time, marked=was != becomes)
+        self._span(line.time, line.time)
+        if was == becomes:
+            said = line.said
+            if verdict.rules or said.reasons or said.approvals:
+                self.reworded += said.rules() != verdict.rules
+            return
+        looser = _looser(was, becomes)
+        for each in sums:
+            each.flips += 1
+            each.loosened += looser
+        self._flip(line, was, verdict, place, size)
+
+    def add(self, other: Tally) -> None:
+        """Add the tally of another part of the record."""
+        for name in ("events", "torn", "decisions", "undecided", "reworded"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.gaps.update(other.gaps)
+        self.effects.update(other.effects)
+        self.tools.add(other.tools)
+        self.agents.add(other.agents)
+        self.revisions.add(other.revisions)
+        self.rules.add(other.rules)
+        self.timeline.add(other.timeline)
+        if other.first:
+            self._span(other.first, other.last)
+        for key, examples in other.examples.items():
+            for example in examples:
+                self._exemplify(key, example)
+
+    def _span(self, first: int, last: int) -> None:
+        self.first = first if not self.first else min(self.first, first)
+        self.last = max(self.last, last)
+
+    def _flip(
+        self, line: Line, was: str, verdict: Verdict, place: tuple[int, int], size: int
+    ) -> None:
+        before = line.said.rules()
+        newly, no_longer = verdict.rules - before, before - verdict.rules
+        for rule in newly:
+            self.rules.of(rule).newly += 1
+        for rule in no_longer:
+            self.rules.of(rule).no_longer += 1
+        # What a call is held up by now; where nothing holds it up, what did before.
+        speaks = newly or no_longer or {""}
+        example: Example | None = None
+        for rule in sorted(speaks):
+            key = (was, verdict.effect, rule[:200])
+            if self._wants(key, place):
+                example = example or Example(
+                    place,
+                    line.decision_id,
+                    line.run_id,
+                    line.agent,
+                    line.tool,
+                    line.time,
+                    (was, tuple(sorted(before))),
+                    (verdict.effect, tuple(sorted(verdict.rules))),
+                    line.input if size <= _LARGEST else None,
+                )
+                self._exemplify(key, example)
+
+    def _wants(self, key: tuple[str, str, str], place: tuple[int, int]) -> bool:
+        kept = self.examples.get(key)
+        if kept is None:
+            return len(self.examples) < MOST_KINDS
+        return len(kept) < EXAMPLES_EACH or place < kept[-1].place
+
+    def _exemplify(self, key: tuple[str, str, str], example: Example) -> None:
+        if self._wants(key, example.place):
+            kept = self.examples.setdefault(key, [])
+            kept.append(example)
+            kept.sort(key=lambda each: each.place)
+            del kept[EXAMPLES_EACH:]
+
+
+_LARGEST: Final = 64 << 10
+"""Bytes of a line whose input is kept with an example."""
+
+
+def _looser(was: str, becomes: str) -> bool:
+    return STRICTNESS[becomes] < STRICTNESS[was]

@@ -1,0 +1,118 @@
+"""What policies say about one input, in as much as a replay compares it: effect and rules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from guardrails.errors import EvaluationError
+from guardrails.model.decision import Decision, MalformedDecision
+from guardrails.rego.builtins.base import EvaluationContext
+from guardrails.replay.recorded import ERROR
+
+if TYPE_CHECKING:
+    from guardrails.engines.in_process import InProcessEngine
+
+_REMEMBERED: Final = 4096
+"""Verdicts that are kept to be used again; with more, all are forgotten."""
+
+_REASON: Final = 2
+"""Fields of a reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is compared of a decision.
+
+    Attributes:
+        effect: The effect; ``error`` where there is no decision, which refuses the call.
+        rules: The rules behind it.
+    """
+
+    effect: str
+    rules: frozenset[str] = frozenset()
+
+
+class Judge:
+    """Gives the verdict of one engine's policies about an input, at the time that it names.
+
+    It says what :meth:`InProcessEngine.decide` says, and makes less of it.
+
+    Args:
+        engine: Has the policies.
+    """
+
+    def __init__(self, engine: InProcessEngine) -> None:
+        self._result = engine.loaded.result
+        self._known: dict[tuple[str, ...], Verdict] = {}
+
+    def verdict(self, document: dict[str, Any]) -> Verdict:
+        """The verdict about `document`; whatever goes wrong in it refuses the call."""
+        now = document.get("time")
+        clock = EvaluationContext((lambda: now) if type(now) is int else _no_time)
+        try:
+            result = self._result(document, clock)
+            key = _key(result)
+            if key is None:
+                return _verdict(result)
+            found = self._known.get(key)
+            if found is None:
+                found = _verdict(result)
+                if len(self._known) >= _REMEMBERED:
+                    self._known.clear()
+                self._known[key] = found
+        except Exception as error:  # noqa: BLE001  # as a phase's: whatever it is, it refuses
+            return Verdict(ERROR, frozenset({_code(error)}))
+        return found
+
+
+def _code(error: Exception) -> str:
+    match error:
+        case EvaluationError():
+            return error.code
+        case MalformedDecision():
+            return "malformed_decision"
+        case _:
+            return type(error).__name__
+
+
+def _no_time() -> int:
+    raise EvaluationError("no_time", "the input names no time")
+
+
+def _verdict(result: Any) -> Verdict:
+    decision = Decision.from_document(result)
+    return Verdict(decision.effect.value, frozenset(decision.rule_ids))
+
+
+def _key(result: Any) -> tuple[str, ...] | None:
+    """What two results have in common that are read alike; None for one that is read by itself.
+
+    A decision of plain reasons is well formed, or is not, whatever its reasons' words are.
+    """
+    if type(result) is not dict or len(result) != len(_PLAIN):
+        return None
+    effect, reasons = result.get("effect"), result.get("reasons")
+    if (
+        type(effect) is not str
+        or type(reasons) is not list
+        or result.get("approvals") != []
+        or result.get("obligations") != []
+    ):
+        return None
+    key = [effect]
+    for reason in reasons:
+        if (
+            type(reason) is not dict
+            or len(reason) != _REASON
+            or type(reason.get("reason")) is not str
+        ):
+            return None
+        rule = reason.get("rule")
+        if type(rule) is not str:
+            return None
+        key.append(rule)
+    return tuple(key)
+
+
+_PLAIN: Final = ("effect", "reasons", "approvals", "obligations")
