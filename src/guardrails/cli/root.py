@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "kill": "Stop agents, runs or tools, on this machine, at once.",
     "resume": "Lift a kill.",
     "policy": "Check, test, evaluate and deliver policies.",
+    "replay": "Decide recorded calls again by another policy; nothing is executed.",
     "bundle": "Look into bundles of OPA, and verify that they would be taken.",
 }
 """The commands, in the order of the help."""

@@ -6,10 +6,11 @@ parts are those of the files, each once.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from guardrails.errors import StateUnavailable
+from guardrails.errors import ConfigError, StateUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 PART: Final = 4 << 20
 """Bytes of a part."""
+
+_SEGMENT: Final = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{12}-\d{6,}\.jsonl")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,28 @@ class Part:
                     place += len(line)
         except OSError as error:
             raise _unreadable(self.path, error) from error
+
+
+def files_of(log: Path) -> list[Path]:
+    """The files of a record, in order: the one that is named, or a directory's segments.
+
+    Raises:
+        ConfigError: there is no record at `log`.
+        StateUnavailable: the directory cannot be read.
+    """
+    if not log.is_dir():
+        if not log.exists():
+            msg = f"there is no record at `{log}`"
+            raise ConfigError(msg)
+        return [log]
+    try:
+        files = sorted(each for each in log.iterdir() if _SEGMENT.fullmatch(each.name))
+    except OSError as error:
+        raise _unreadable(log, error) from error
+    if not files:
+        msg = f"the directory `{log}` holds no segments of a record"
+        raise ConfigError(msg)
+    return files
 
 
 def parts_of(files: Sequence[Path], size: int = PART) -> list[Part]:

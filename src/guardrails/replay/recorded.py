@@ -109,6 +109,9 @@ class Line(Said):
 DECIDED: Final = frozenset({"call.started", "call.refused", "call.shadowed"})
 """The kinds of events of which each call has one, where it was decided."""
 
+MARK: Final = b'{"kind":"record.'
+"""How lines begin that are about the record itself, as those that close a block of it."""
+
 UNRECORDABLE: Final = b'"$unrecordable"'
 
 
@@ -121,10 +124,11 @@ class LineReader:
     def read(self, line: bytes) -> Line | None:
         """The event of a line; None for a line that is no event."""
         try:
-            return self._decoder.decode(line)
+            found: Line | None = self._decoder.decode(line)
         except (ValueError, RecursionError):
             # Half of a surrogate pair is text in Python and in the record, and nowhere else.
-            return _read_slowly(line)
+            found = _read_slowly(line)
+        return found if found is not None and found.kind else None
 
 
 def _read_slowly(line: bytes) -> Line | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from guardrails.replay.recorded import DECIDED, STRICTNESS, UNRECORDABLE, Gap, LineReader
+from guardrails.replay.recorded import DECIDED, MARK, STRICTNESS, UNRECORDABLE, Gap, LineReader
 from guardrails.replay.tally import Tally
 from guardrails.replay.verdict import Judge
 
@@ -47,7 +47,7 @@ class Replayer:
         """
         tally = Tally()
         for place, raw in part.lines():
-            if raw == b"\n":
+            if raw == b"\n" or raw.startswith(MARK):
                 continue
             tally.events += 1
             line = self._reader.read(raw) if raw.endswith(b"\n") else None

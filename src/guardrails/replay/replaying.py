@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from guardrails.errors import ConfigError
-from guardrails.replay.parts import parts_of
+from guardrails.replay.parts import files_of, parts_of
 from guardrails.replay.processes import Workers, processors
 from guardrails.replay.replayer import Replayer
 from guardrails.replay.tally import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from guardrails.candidates import Candidate
+    from guardrails.errors import Finding
     from guardrails.replay.parts import Part
 
 
@@ -47,7 +47,7 @@ def replay(
     """Every decision of a record, made again by a candidate; nothing is executed.
 
     Args:
-        log: The record.
+        log: The record: a file of JSON lines, or a directory of segments.
         candidate: The policies that are tried.
         agents: The agents of another register, as :class:`Replayer` takes them.
         workers: How many processes do it; None for one for each processor.
@@ -58,13 +58,11 @@ def replay(
         PolicyLoadError: the policies cannot be used.
         StateUnavailable: the record cannot be read.
     """
-    if not log.exists():
-        msg = f"there is no record at `{log}`"
-        raise ConfigError(msg)
+    files = files_of(log)
     # Loaded here first: what is wrong with it is told before anything starts, with its place,
     # and the other processes find it compiled.
     revision = candidate.engine().revision
-    parts = parts_of([log])
+    parts = parts_of(files)
     whole = sum(part.end - part.begin for part in parts)
     tally, done = Tally(), 0
     pool: Workers[Part, Tally] = Workers(
@@ -76,6 +74,18 @@ def replay(
         if progress is not None:
             progress(done, whole)
     return Replay(str(log), candidate.name, revision, tally)
+
+
+def findings_of(found: Replay, candidate: Candidate) -> dict[tuple[int, int], Sequence[Finding]]:
+    """By the place of each example, what the candidate's rules say of it, with file and row."""
+    engine = candidate.engine()
+    findings: dict[tuple[int, int], Sequence[Finding]] = {}
+    for examples in found.tally.examples.values():
+        for example in examples:
+            if example.input is not None and example.place not in findings:
+                rules = example.becomes[1] or example.was[1]
+                findings[example.place] = engine.explain(example.input, rules)
+    return findings
 
 
 def _replayer(

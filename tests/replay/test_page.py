@@ -1,0 +1,164 @@
+"""What a replay shows: whatever a record holds, it stays text."""
+
+import json
+from html.parser import HTMLParser
+
+import pytest
+from tests.replay.records import STRICTER, event, inputs, shipped, written
+from typer.testing import CliRunner
+
+from guardrails.cli.root import app
+from guardrails.replay import replay
+from guardrails.replay.page import page_of
+from guardrails.replay.replaying import findings_of
+from guardrails.replay.told import markdown_of
+
+HOSTILE = "</pre><script>alert(1)</script><img src=x onerror=y>`|\u202e\x1b[31m\ud800"
+VOID = {"meta", "rect", "br"}
+
+
+class Strict(HTMLParser):
+    """Reads a page whose every tag is closed, and notes tags and attributes."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.stack = []
+        self.tags = set()
+        self.attributes = set()
+        self.text = ""
+
+    def handle_starttag(self, tag, attrs) -> None:
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+        if tag not in VOID:
+            self.stack.append(tag)
+
+    def handle_startendtag(self, tag, attrs) -> None:
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+
+    def handle_endtag(self, tag) -> None:
+        assert self.stack.pop() == tag
+
+    def handle_data(self, data) -> None:
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def candidate():
+    return shipped(STRICTER)
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory):
+    engine = shipped().engine()
+    events = [event(engine, document, at) for at, document in enumerate(inputs())]
+    for each in events:
+        if each["tool"] == "send_mail":
+            each["input"] = {**each["input"], "args": {**each["input"]["args"], "note": HOSTILE}}
+            each["agent"] = each["decision_id"] = HOSTILE
+    return written(tmp_path_factory.mktemp("log") / "record.jsonl", events)
+
+
+@pytest.fixture(scope="module")
+def found(log, candidate):
+    return replay(log, candidate, workers=1)
+
+
+def test_a_page_is_whole_and_holds_nothing_that_runs_or_loads(found, candidate) -> None:
+    assert found.tally.flips
+    page = Strict()
+    page.feed(page_of(found, findings_of(found, candidate)))
+    page.close()
+    assert page.stack == []
+    assert page.tags & {"script", "img", "link", "iframe"} == set()
+    assert not {name for name in page.attributes if name.startswith("on")} | (
+        page.attributes & {"src", "href"}
+    )
+    assert "<script>alert(1)</script>" in page.text
+    assert "\x1b" not in page.text
+    assert "\u202e" not in page.text
+    assert "no_mail" in page.text
+    assert "mail is off" in page.text
+
+
+def test_an_empty_replay_has_a_page(tmp_path, candidate) -> None:
+    page = Strict()
+    page.feed(page_of(replay(written(tmp_path / "r", []), candidate, workers=1)))
+    assert page.stack == []
+
+
+def test_markdown_cannot_be_left(found) -> None:
+    text = markdown_of(found)
+    assert f"{found.tally.flips} of {found.tally.decisions} recorded decisions change" in text
+    cells = [line for line in text.splitlines() if "alert" in line]
+    assert cells
+    for line in cells:
+        assert line.isascii() or "¦" in line
+        assert line.count("`") % 2 == 0
+        outside = line.split("`")[::2]
+        assert not any("<" in part for part in outside)
+        assert line.count("|") == 6
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch, log):
+    (tmp_path / "guardrails.yaml").write_text("environment: prod\n", encoding="utf-8")
+    agents = "benchmarks/policies/library/agents.yaml"
+    with open(agents, encoding="utf-8") as file:
+        (tmp_path / "agents.yaml").write_text(file.read(), encoding="utf-8")
+    rules = tmp_path / "next" / "rules"
+    rules.mkdir(parents=True)
+    (rules / "no_mail.rego").write_text(STRICTER, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("GUARDRAILS_CONFIG", raising=False)
+    return tmp_path
+
+
+def _run(*args):
+    return CliRunner().invoke(app, ["replay", *map(str, args)])
+
+
+def test_the_command_says_it_in_every_form(project, log) -> None:
+    done = _run("--policy", "next", "--log", log, "--html", "p.html", "--markdown", "p.md")
+    assert done.exit_code == 0, done.output
+    assert "decisions change" in done.output
+    assert "no_mail" in done.output
+    assert "no_mail" in (project / "p.html").read_text(encoding="utf-8")
+    assert "### Policy replay" in (project / "p.md").read_text(encoding="utf-8")
+    document = json.loads(_run("--policy", "next", "--log", log, "--json").stdout)
+    assert document["flips"] > 0
+    assert document["decisions"] == len(inputs())
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "code"),
+    [
+        ("--max-flips", "0", 1),
+        ("--max-flips", "0%", 1),
+        ("--max-flips", "1000", 0),
+        ("--max-flips", "100%", 0),
+        ("--max-unreplayed", "0", 0),
+        ("--max-flips", "a few", 2),
+        ("--max-flips", "-1", 2),
+        ("--max-flips", "0.5", 2),
+    ],
+)
+def test_thresholds_decide_the_exit_code(project, log, option, value, code) -> None:
+    assert _run("--policy", "next", "--log", log, option, value).exit_code == code
+
+
+def test_a_replay_of_nothing_is_no_success(project) -> None:
+    written(project / "empty.jsonl", [{"kind": "run.opened"}])
+    done = _run("--policy", "next", "--log", "empty.jsonl", "--max-flips", "0")
+    assert done.exit_code == 1
+    assert "no decision of the record could be replayed" in done.output
+
+
+def test_what_is_wrong_is_said(project, log) -> None:
+    assert _run("--policy", "nowhere", "--log", log).exit_code == 2
+    assert _run("--policy", "next", "--log", "nowhere").exit_code == 2
+    (project / "next" / "rules" / "no_mail.rego").write_text("package x\nbroken :=", "utf-8")
+    done = _run("--policy", "next", "--log", log)
+    assert done.exit_code == 1
+    assert "no_mail.rego" in done.output
