@@ -66,6 +66,7 @@ def load_governor(
     from guardrails.divergences import notice_of, recorder  # noqa: PLC0415  # as above
     from guardrails.opa_reports import OpaReports  # noqa: PLC0415  # as above
     from guardrails.register import Register  # noqa: PLC0415  # as above
+    from guardrails.trial import with_candidate  # noqa: PLC0415  # as above
 
     clock = SystemClock()
     config = Config.find() if path is None else Config.load(path)
@@ -105,6 +106,9 @@ def load_governor(
     )
     with ExitStack() as opened:
         opened.callback(decider.close)
+        tried = with_candidate(decider.engine, config, given, record=record, clock=clock)
+        if tried is not None:
+            opened.callback(tried.close)
         switch = kill_switch_of(config)
         if switch is not None:
             opened.callback(switch.close)
@@ -119,7 +123,7 @@ def load_governor(
         alerts = Dispatcher(routes) if routes else None
         _watch_queues(telemetry, verified=decider.verified, alerts=alerts, record=record)
         governor = Governor(
-            engine=decider.engine,
+            engine=decider.engine if tried is None else tried,
             register=register,
             environment=config.environment,
             record=record,

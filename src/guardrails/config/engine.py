@@ -139,6 +139,9 @@ def _numeric(low: float, high: float) -> WithJsonSchema:
     return WithJsonSchema({"type": "number", "minimum": low, "maximum": high})
 
 
+Share: TypeAlias = Annotated[float, _number(0, 1, "a share from 0 to 1"), _numeric(0, 1)]
+
+
 class WrittenSidecar(Mapped):
     """The section ``sidecar``."""
 
@@ -159,7 +162,7 @@ class WrittenSidecar(Mapped):
 class WrittenVerified(Mapped):
     """The section ``verified``."""
 
-    share: Annotated[float, _number(0, 1, "a share from 0 to 1"), _numeric(0, 1)] = 0.01
+    share: Share = 0.01
     refusals: bool = False
 
 
@@ -312,6 +315,7 @@ __all__ = [
     "EngineName",
     "OnUnavailable",
     "Reload",
+    "Share",
     "SidecarConfig",
     "WrittenSidecar",
     "WrittenVerified",

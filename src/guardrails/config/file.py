@@ -22,13 +22,14 @@
     breakers: {…}                # when a run that loops is stopped; see `config/breakers.py`
     server: {…}                  # of `guardrails serve`; see `config/server.py`
     telemetry: {…}               # what OpenTelemetry is told; see `config/telemetry.py`
+    candidate: {policy: policies-next}    # tried beside, decides nothing; `config/candidate.py`
 
 The engine's keys are in ``config/engine.py``. Environment variables may say where things are,
 and what the file leaves open: ``config/variables.py``.
 
 Only ``environment`` must be there; the other values above except ``presets``,
-``policies``, ``opa``, ``approvers``, ``escalation``, ``alerts``, ``prices`` and ``server`` are what
-holds when they are not. Paths are relative to the file.
+``policies``, ``opa``, ``approvers``, ``escalation``, ``alerts``, ``prices``, ``server`` and
+``candidate`` are what holds when they are not. Paths are relative to the file.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from guardrails.config.alerts import SinkConfig, WrittenAlerts, alert_problems, sinks_of
 from guardrails.config.breakers import BreakersSection
 from guardrails.config.budgets import Budgets
+from guardrails.config.candidate import CandidateConfig, WrittenCandidate, candidate_config
 from guardrails.config.engine import (
     DEFAULT_ENGINE,
     Engine,
@@ -137,6 +139,7 @@ class Config:
         budgets: The accounts that runs share.
         server: What ``guardrails serve`` is made of; None where nothing is served.
         telemetry: What OpenTelemetry is told, where the program uses it.
+        candidate: Policies that are tried beside, and decide nothing.
     """
 
     file: Path
@@ -163,6 +166,7 @@ class Config:
     budgets: BudgetPlan = field(default_factory=BudgetPlan)
     server: ServerConfig | None = None
     telemetry: Settings = DEFAULT_SETTINGS
+    candidate: CandidateConfig | None = None
 
     @classmethod
     def find(cls, start: str | Path | None = None) -> Config:
@@ -286,6 +290,7 @@ class _Written(Mapped):
     budgets: Budgets = Field(default_factory=Budgets)
     server: WrittenServer | None = None
     telemetry: TelemetrySection | None = TelemetrySection()
+    candidate: WrittenCandidate | None = None
 
 
 WRITTEN: Final[type[Mapped]] = _Written
@@ -319,6 +324,7 @@ def _resolved(written: _Written, source: Source, file: Path) -> Config:
         budgets=written.budgets.plan(written.environment),
         server=server_of(written.server, base),
         telemetry=OFF if written.telemetry is None else written.telemetry.settings(),
+        candidate=candidate_config(written.candidate, base),
     )
 
 
@@ -356,6 +362,9 @@ def _missing(written: _Written, source: Source, base: Path) -> Iterator[Problem]
         yield source.problem(
             ("library",), "without the library, `policies` must name the project's own"
         )
+    if written.candidate is not None and not (base / written.candidate.policy).exists():
+        place = base / written.candidate.policy
+        yield source.problem(("candidate", "policy"), f"`{place}` does not exist")
     yield from _unknown_presets(written, source)
     yield from alert_problems(written.alerts, source)
     yield from server_problems(written.server, written.approvers, source)

@@ -235,7 +235,7 @@ class VerifiedEngine:
     ) -> None:
         self._count("sampled")
         # The tool may change its arguments later, and they are in the document.
-        self._backlog.put(_Sample(_copied(document), decision_id, ours, revision))
+        self._backlog.put(_Sample(copied(document), decision_id, ours, revision))
 
     def _check(self, sample: _Sample) -> None:
         theirs = self._asked(sample.document, sample)
@@ -318,13 +318,13 @@ class VerifiedEngine:
             self._status = replace(self._status, **{name: getattr(self._status, name) + 1})
 
 
-def _copied(value: Any) -> Any:
+def copied(value: Any) -> Any:
     """A JSON value that shares nothing that could be changed."""
     if isinstance(value, dict):
-        return {key: _copied(item) for key, item in value.items()}
+        return {key: copied(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_copied(item) for item in value]
+        return [copied(item) for item in value]
     return value
 
 
-__all__ = ["QUEUE", "REMEMBERED", "Divergence", "VerifiedEngine", "VerifiedStatus"]
+__all__ = ["QUEUE", "REMEMBERED", "Divergence", "VerifiedEngine", "VerifiedStatus", "copied"]

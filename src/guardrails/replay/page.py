@@ -33,8 +33,8 @@ def page_of(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["shown"] = _shown
-    environment.filters["moment"] = _moment
+    environment.filters["shown"] = shown
+    environment.filters["moment"] = moment
     environment.filters["number"] = "{:,}".format
     document = document_of(found, findings)
     charts = [
@@ -84,7 +84,8 @@ def _spans(rows: Sequence[tuple[int, int, int]]) -> list[dict[str, Any]]:
     ]
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """`value` as printable text, as JSON where it is none, and not too much of it."""
     text = value if isinstance(value, str) else exact_json(value)
     plain = "".join(each if each.isprintable() else f"\\u{ord(each):04x}" for each in text)
     # Half of a surrogate pair has no bytes.
@@ -92,11 +93,12 @@ def _shown(value: object) -> str:
     return plain if len(plain) <= _LONGEST else plain[: _LONGEST - 1] + "…"
 
 
-def _moment(ns: int) -> str:
+def moment(ns: int) -> str:
+    """UTC nanoseconds as a time to the second, in UTC."""
     try:
         return datetime.fromtimestamp(ns / _NS, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
     except (OverflowError, ValueError, OSError):
         return str(ns)
 
 
-__all__ = ["page_of"]
+__all__ = ["moment", "page_of", "shown"]

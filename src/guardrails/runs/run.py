@@ -20,6 +20,7 @@ from guardrails.errors import (
 from guardrails.model.budget import Remaining, Usage
 from guardrails.model.call import Event
 from guardrails.model.kill import Scope, Subject
+from guardrails.runs.judged import Judged
 from guardrails.runs.run_state import RunState
 from guardrails.runs.spending import charge_of
 from guardrails.runs.state_faults import state_faults
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from guardrails.runs.breakers import RunBreakers
 
 
-class Run:
+class Run(Judged):
     """One task of one agent. Threads and tasks share it; every method is safe from any of them.
 
     Args:
@@ -486,6 +487,12 @@ class Run:
             if run.is_closed:
                 with suppress(RunClosed):
                     run._keep_sums()  # noqa: SLF001  # of the same class
+
+    def _say(self, kind: str, detail: Mapping[str, object]) -> None:
+        if self._state is RunState.NEW:
+            raise self._closed(self, None)
+        with state_faults(f"what is said of the run `{self.id}` cannot be recorded", self.id):
+            self._write(kind, detail)
 
     def _write(self, kind: str, detail: Mapping[str, object]) -> None:
         now, agent, mode = self.governor.clock.now_ns(), self.agent.id, self.mode.value

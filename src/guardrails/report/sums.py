@@ -1,0 +1,128 @@
+"""What one agent's version has done, summed up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from guardrails.replay.counts import ByName, Sums
+
+
+class Times(Sums):
+    """How often."""
+
+    __slots__ = ("times",)
+
+    times: int
+
+
+def _counts() -> ByName[Times]:
+    return ByName(Times, most=200)
+
+
+@dataclass(slots=True)
+class AgentSums:
+    """One version of one agent.
+
+    Attributes:
+        agent: Its id.
+        version: The version; ``?`` where a run began before the time that is reported.
+        owner: Who answers for it, as its last run was opened.
+        runs: Runs that were opened.
+        ended: Runs that were closed.
+        calls: Calls whose body started.
+        refused: Calls that were refused.
+        shadowed: Calls that were withheld.
+        would_run: Withheld calls that would have run at once.
+        errors: Calls whose body failed.
+        asked: Approvals that people were asked for.
+        approved: Those that were approved.
+        rejected: Those that were rejected.
+        expired: Those that nobody answered in time.
+        waited: Seconds from request to answer, all together.
+        answered: Over how many requests that is.
+        usd: What its runs spent, their children included.
+        tokens: Likewise.
+        loops: What breakers said.
+        differed: Calls that the candidate decides otherwise.
+        scored: Feedback with a score.
+        score: The sum of these scores.
+        feedback: Feedback of any form.
+        codes: Refusals by their code.
+        rules: Refusals by rule.
+        outcomes: Runs by what came of them.
+    """
+
+    agent: str
+    version: str
+    owner: str = ""
+    runs: int = 0
+    ended: int = 0
+    calls: int = 0
+    refused: int = 0
+    shadowed: int = 0
+    would_run: int = 0
+    errors: int = 0
+    asked: int = 0
+    approved: int = 0
+    rejected: int = 0
+    expired: int = 0
+    waited: Decimal = Decimal(0)
+    answered: int = 0
+    usd: Decimal = Decimal(0)
+    tokens: int = 0
+    loops: int = 0
+    differed: int = 0
+    scored: int = 0
+    score: Decimal = Decimal(0)
+    feedback: int = 0
+    codes: ByName[Times] = field(default_factory=_counts)
+    rules: ByName[Times] = field(default_factory=_counts)
+    outcomes: ByName[Times] = field(default_factory=_counts)
+
+    def row(self) -> dict[str, Any]:
+        """The numbers by their names, as a table has them."""
+        completed = self.outcomes.rows.get("completed")
+        tasks = 0 if completed is None else completed.times
+        return {
+            "agent": self.agent,
+            "version": self.version,
+            "owner": self.owner,
+            "runs": self.runs,
+            "calls": self.calls,
+            "refused": self.refused,
+            "shadowed": self.shadowed,
+            "would_run": self.would_run,
+            "errors": self.errors,
+            "approvals_asked": self.asked,
+            "approved": self.approved,
+            "rejected": self.rejected,
+            "expired": self.expired,
+            "seconds_waited": _mean(self.waited, self.answered),
+            "usd": self.usd,
+            "usd_per_run": _mean(self.usd, self.ended),
+            "usd_per_completed_task": _mean(self.usd, tasks),
+            "tokens": self.tokens,
+            "loops": self.loops,
+            "candidate_differs": self.differed,
+            "feedback": self.feedback,
+            "score": _mean(self.score, self.scored),
+        }
+
+    def document(self) -> dict[str, Any]:
+        """All of it as JSON values."""
+        return {
+            **self.row(),
+            "refusals_by_code": _times(self.codes),
+            "refusals_by_rule": _times(self.rules),
+            "outcomes": _times(self.outcomes),
+        }
+
+
+def _times(by: ByName[Times]) -> dict[str, int]:
+    return {name: sums.times for name, sums in by.ranked(lambda sums: sums.times)}
+
+
+def _mean(total: Decimal, number: int) -> Decimal | None:
+    return None if not number else round(total / number, 6)
