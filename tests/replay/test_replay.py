@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.replay.records import STRICTER, event, inputs, shipped, written
 
+from guardrails.audit.exact_json import exact_json
+from guardrails.enforcement.deciding import combine
 from guardrails.errors import ConfigError, GuardrailsError
 from guardrails.model.decision import Decision, MalformedDecision
 from guardrails.replay import Gap, replay
@@ -102,6 +104,8 @@ def test_what_fails_in_another_process_is_told_here(record, tmp_path, monkeypatc
         (lambda found: found.update(effect="perhaps"), Gap.UNKNOWN_EFFECT),
         (lambda found: found.update(masked=["/input/args/to"]), Gap.HIDDEN),
         (lambda found: found.update(erased=["/input/args/to"]), Gap.HIDDEN),
+        (lambda found: found.update(detail={"narrowed_by": [{"id": 5}]}), Gap.NARROWED),
+        (lambda found: found.update(detail={"narrowed_by": "x"}), Gap.NARROWED),
         (
             lambda found: found["input"].update(args={"a": [{"$unrecordable": "object"}]}),
             Gap.UNRECORDABLE,
@@ -117,6 +121,32 @@ def test_what_cannot_be_replayed_is_counted_and_named(change, gap, engine, now, 
     assert found.tally.gaps == {gap: 1}
     assert found.tally.decisions == 1
     assert document_of(found)["unreplayed"] == {gap.value: {"decisions": 1, "because": gap.words}}
+
+
+def test_what_is_hidden_outside_of_the_input_hinders_nothing(engine, now, tmp_path) -> None:
+    hidden = {**event(engine, inputs()[0]), "masked": ["/detail/message"]}
+    assert replay(written(tmp_path / "r", [hidden]), now, workers=1).tally.decisions == 1
+
+
+def test_a_call_that_was_decided_for_several_agents_is_so_again(engine, now, tmp_path) -> None:
+    documents = inputs()
+    seen = set()
+    for document in documents:
+        for other in documents:
+            agent = other["agent"]
+            both = (document, {**document, "agent": agent})
+            found = combine([engine.decide(each, "") for each in both])
+            line = event(engine, document)
+            line["effect"] = found.effect.value
+            line["reasons"] = [each._asdict() for each in found.reasons]
+            line["approvals"] = [{"rule": each.rule} for each in found.approvals]
+            line["detail"] = {"narrowed_by": [agent]}
+            seen.add(exact_json(line))
+    log = tmp_path / "r.jsonl"
+    log.write_text("".join(f"{line}\n" for line in sorted(seen)), encoding="ascii")
+    tally = replay(log, now, workers=1).tally
+    assert tally.decisions == len(seen)
+    assert (tally.flips, tally.reworded) == (0, 0)
 
 
 def test_an_argument_that_looks_like_a_gap_elsewhere_in_the_line_is_none(

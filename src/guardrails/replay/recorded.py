@@ -32,6 +32,7 @@ class Gap(StrEnum):
 
     NO_INPUT = "no_input"
     HIDDEN = "hidden"
+    NARROWED = "narrowed"
     UNRECORDABLE = "unrecordable"
     UNKNOWN_AGENT = "unknown_agent"
     UNKNOWN_EFFECT = "unknown_effect"
@@ -44,7 +45,8 @@ class Gap(StrEnum):
 
 _WORDS: Final = {
     Gap.NO_INPUT: "its event does not hold the input on which it was decided",
-    Gap.HIDDEN: "a part of its input was masked or erased, and the candidate reads it",
+    Gap.HIDDEN: "a part of its input was masked or erased",
+    Gap.NARROWED: "the agents for which it was decided besides its own cannot be read",
     Gap.UNRECORDABLE: "its input held a value that has no JSON form",
     Gap.UNKNOWN_AGENT: "its agent is not in the register that is tried",
     Gap.UNKNOWN_EFFECT: "its event names an effect that this program does not know",

@@ -6,11 +6,13 @@ had spent and done stands in the recorded input, and so does the time.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from guardrails.replay.recorded import DECIDED, MARK, STRICTNESS, UNRECORDABLE, Gap, LineReader
 from guardrails.replay.tally import Tally
-from guardrails.replay.verdict import Judge
+from guardrails.replay.verdict import Judge, strictest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,26 +68,56 @@ class Replayer:
         if gap is not None:
             tally.gaps[gap] += 1
             return
+        documents = [line.input]
+        if _NARROWED in raw:
+            documents += [{**line.input, "agent": agent} for agent in _narrowed_by(line) or ()]
         if self._agents is not None:
-            line.input["agent"] = {**line.input["agent"], **self._agents[line.input["agent"]["id"]]}
-        tally.note(line, was, self._judge.verdict(line.input), place, len(raw))
+            for document in documents:
+                agent = document["agent"]
+                document["agent"] = {**agent, **self._agents[agent["id"]]}
+        verdicts = [self._judge.verdict(document) for document in documents]
+        verdict = verdicts[0] if len(verdicts) == 1 else strictest(verdicts)
+        tally.note(line, was, verdict, place, len(raw))
 
     def _gap(self, line: Line, was: str, raw: bytes) -> Gap | None:
         if was not in STRICTNESS:
             return Gap.UNKNOWN_EFFECT
         if type(line.input) is not dict:
             return Gap.NO_INPUT
-        if line.masked or line.erased:
+        if any(map(_is_in_input, (*line.masked, *line.erased))):
             return Gap.HIDDEN
         if UNRECORDABLE in raw and _is_unrecordable(line.input):
             return Gap.UNRECORDABLE
-        if self._agents is not None and _agent_id(line.input) not in self._agents:
+        agents = [line.input.get("agent")]
+        if _NARROWED in raw:
+            others = _narrowed_by(line)
+            if others is None:
+                return Gap.NARROWED
+            agents += others
+        if self._agents is not None and any(_id_of(agent) not in self._agents for agent in agents):
             return Gap.UNKNOWN_AGENT
         return None
 
 
-def _agent_id(document: dict[str, Any]) -> Any:
-    agent = document.get("agent")
+_NARROWED: Final = b'"narrowed_by"'
+
+
+def _narrowed_by(line: Line) -> list[Any] | None:
+    """The agents for which a call was decided besides its own; None where they cannot be read."""
+    try:
+        detail = msgspec.json.decode(line.detail)
+    except (ValueError, RecursionError):
+        return None
+    found = detail.get("narrowed_by", []) if type(detail) is dict else []
+    is_whole = type(found) is list and all(type(_id_of(agent)) is str for agent in found)
+    return found if is_whole else None
+
+
+def _is_in_input(pointer: str) -> bool:
+    return pointer == "" or (pointer + "/").startswith("/input/")
+
+
+def _id_of(agent: Any) -> Any:
     found = agent.get("id") if type(agent) is dict else None
     return found if type(found) is str else None
 

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 from guardrails.errors import EvaluationError
 from guardrails.model.decision import Decision, MalformedDecision
 from guardrails.rego.builtins.base import EvaluationContext
-from guardrails.replay.recorded import ERROR
+from guardrails.replay.recorded import ERROR, STRICTNESS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from guardrails.engines.in_process import InProcessEngine
 
 _REMEMBERED: Final = 4096
@@ -31,6 +33,16 @@ class Verdict:
 
     effect: str
     rules: frozenset[str] = frozenset()
+
+
+def strictest(verdicts: Sequence[Verdict]) -> Verdict:
+    """The verdict about a call that is decided for several agents: what any forbids is forbidden.
+
+    As :func:`guardrails.enforcement.deciding.combine` has it; and an error of any refuses.
+    """
+    effect = max((each.effect for each in verdicts), key=STRICTNESS.__getitem__)
+    rules = frozenset[str]().union(*(each.rules for each in verdicts if each.effect == effect))
+    return Verdict(effect, rules)
 
 
 class Judge:
