@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from benchmarks import results, tables
+from benchmarks import replaying, results, tables
 from benchmarks.accounts import measure_accounts
 from benchmarks.approvals import measure_approvals
 from benchmarks.gates import Status
@@ -38,13 +38,14 @@ _CHECK: Final = "self-check"
 _ACCOUNTS: Final = "accounts"
 _APPROVALS: Final = "approvals"
 _RECORD: Final = "record"
+_REPLAY: Final = "replay"
 _LINES: Final = 5000
 
 
 def main() -> int:  # noqa: C901, PLR0912, PLR0915  # one branch a part
     """0, or 1 where a gate fails."""
     suite = {each.name: each for each in benchmarks()}
-    names = [_CHECK, *suite, _ACCOUNTS, _APPROVALS, CALLS.name, IMPORTS, _RECORD, _LOAD]
+    names = [_CHECK, *suite, _ACCOUNTS, _APPROVALS, CALLS.name, IMPORTS, _RECORD, _REPLAY, _LOAD]
     options = _options(names)
     chosen = options.only or names
     rounds = _QUICK_ROUNDS if options.quick else _ROUNDS
@@ -82,6 +83,10 @@ def main() -> int:  # noqa: C901, PLR0912, PLR0915  # one branch a part
         outcomes += recorded
         if not options.gates:
             _say("\n".join(f"record: {name}: {value:,.1f}" for name, value in figures.items()))
+    if _REPLAY in chosen:
+        outcomes += replaying.measure_replay(rounds=rounds)
+        if not options.gates:
+            _say(replaying.told(replaying.rates()))
     if _LOAD in chosen:
         policy = scaling.lines(_LINES)
         repeats = _QUICK_LOADS if options.quick else _LOADS

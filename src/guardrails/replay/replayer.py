@@ -49,15 +49,19 @@ class Replayer:
         """
         tally = Tally()
         for place, raw in part.lines():
-            if raw == b"\n" or raw.startswith(MARK):
-                continue
-            tally.events += 1
-            line = self._reader.read(raw) if raw.endswith(b"\n") else None
-            if line is None:
-                tally.torn += 1
-            elif line.kind in DECIDED:
-                self._again(line, raw, (part.number, place), tally)
+            self.note(raw, (part.number, place), tally)
         return tally
+
+    def note(self, raw: bytes, place: tuple[int, int], tally: Tally) -> None:
+        """Count one line of the record, which stands at `place`, in `tally`."""
+        if raw == b"\n" or raw.startswith(MARK):
+            return
+        tally.events += 1
+        line = self._reader.read(raw) if raw.endswith(b"\n") else None
+        if line is None:
+            tally.torn += 1
+        elif line.kind in DECIDED:
+            self._again(line, raw, place, tally)
 
     def _again(self, line: Line, raw: bytes, place: tuple[int, int], tally: Tally) -> None:
         was = line.said.effect

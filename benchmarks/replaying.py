@@ -1,0 +1,139 @@
+"""What a replay adds to a decision, and how many decisions it makes in a second.
+
+The gate holds one line of the record, read, decided and counted, against the compiled function
+alone with its input at hand. The rates are of whole replays with every processor; they depend on
+the machine and gate nothing.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from benchmarks.gates import Gate, Outcome, judged
+from benchmarks.harness import BATCH_NS, Clock, Timed, measure
+from benchmarks.policies.reference import flat, library
+from benchmarks.workload import mixed
+from guardrails.audit.exact_json import exact_json
+from guardrails.candidates import Candidate
+from guardrails.engines.source import Policies
+from guardrails.replay import Tally, replay
+from guardrails.replay.processes import processors
+from guardrails.replay.replayer import Replayer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from benchmarks.policies.policy import Policy
+    from guardrails.engines.in_process import InProcessEngine
+
+BARE: Final = "the compiled function alone"
+LINE: Final = "a line of the record"
+
+GATES: Final = (Gate(LINE, BARE, 15),)
+
+_LINES: Final = 200_000
+_AGAIN: Final = 3
+
+_WHOLE: Final = """package guardrails
+
+decision := {
+	"effect": data.flat.decision.effect,
+	"reasons": [{"rule": "flat", "reason": said} | some said in data.flat.decision.reasons],
+	"approvals": [],
+	"obligations": [],
+}
+"""
+"""`flat` says less than a decision has to; with this it says all of it."""
+
+
+def candidate_of(policy: Policy) -> Candidate:
+    """A reference policy, as a candidate."""
+    modules = dict(policy.modules)
+    if policy.name == "flat":
+        modules = {
+            name: text.replace("package guardrails", "package flat", 1)
+            for name, text in modules.items()
+        }
+        modules["whole.rego"] = _WHOLE
+    return Candidate(policy.name, Policies(modules, policy.data))
+
+
+def lines_of(policy: Policy, engine: InProcessEngine) -> list[bytes]:
+    """One pass over the policy's inputs, as a record has them."""
+    return [_line(engine, each, number) for number, each in enumerate(mixed(policy.cases))]
+
+
+def _line(engine: InProcessEngine, document: Mapping[str, Any], number: int) -> bytes:
+    found = engine.decide(document, "")
+    event = {
+        "v": 1,
+        "kind": "call.started" if found.effect == "allow" else "call.refused",
+        "time": document["time"],
+        "decision_id": f"0197739c-1c00-7000-8000-{number:012}",
+        "run_id": document["run"]["id"],
+        "agent": document["agent"]["id"],
+        "tool": document["tool"]["name"],
+        "mode": "enforce",
+        "effect": found.effect.value,
+        "reasons": [each._asdict() for each in found.reasons],
+        "approvals": [{"rule": each.rule} for each in found.approvals],
+        "input": document,
+        "revision": found.revision,
+        "decision_ns": 4200,
+    }
+    return exact_json(event).encode("ascii") + b"\n"
+
+
+def measure_replay(
+    *, rounds: int, batch_ns: int = BATCH_NS, clock: Clock | None = None
+) -> tuple[Outcome, ...]:
+    """The gates' outcomes. Arguments as for :func:`~benchmarks.harness.measure`."""
+    policy = flat()
+    candidate = candidate_of(policy)
+    engine = candidate.engine()
+    replayer, tally = Replayer(candidate), Tally()
+
+    def note(line: bytes) -> None:
+        replayer.note(line, (0, 0), tally)
+
+    timed = [
+        Timed(BARE, [(engine.loaded.decider.evaluate, each) for each in mixed(policy.cases)]),
+        Timed(LINE, [(note, line) for line in lines_of(policy, engine)]),
+    ]
+    outcomes = []
+    taken = measure(timed, rounds=rounds, batch_ns=batch_ns, clock=clock)
+    for gate in GATES:
+        outcome = judged("replay", gate, taken.ratio(gate.variant, gate.baseline))
+        if not gate.holds(taken.ratio(gate.variant, gate.baseline)):
+            more = measure(timed, rounds=rounds * _AGAIN, seed=2, batch_ns=batch_ns, clock=clock)
+            ratio = more.ratio(gate.variant, gate.baseline)
+            outcome = judged("replay", gate, ratio, "measured again")
+        outcomes.append(outcome)
+    return tuple(outcomes)
+
+
+def rates(lines: int = _LINES) -> dict[str, float]:
+    """Decisions in a second of a whole replay with every processor, its start included."""
+    found = {}
+    for policy in (flat(), library()):
+        candidate = candidate_of(policy)
+        once = lines_of(policy, candidate.engine())
+        with tempfile.TemporaryDirectory() as folder:
+            log = Path(folder) / "record.jsonl"
+            log.write_bytes(b"".join(once) * (lines // len(once)))
+            begun = time.perf_counter()
+            tally = replay(log, candidate).tally
+            found[policy.name] = tally.decisions / (time.perf_counter() - begun)
+        if tally.flips or tally.unreplayed:
+            msg = f"`{policy.name}` does not decide as it did"
+            raise RuntimeError(msg)
+    return found
+
+
+def told(found: Mapping[str, float]) -> str:
+    """The rates, for people."""
+    rows = "\n".join(f"  {name}: {rate:,.0f} decisions/s" for name, rate in found.items())
+    return f"replay, with {processors()} processors:\n{rows}"
