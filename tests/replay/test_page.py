@@ -147,6 +147,16 @@ def test_thresholds_decide_the_exit_code(project, log, option, value, code) -> N
     assert _run("--policy", "next", "--log", log, option, value).exit_code == code
 
 
+def test_what_is_not_replayed_makes_no_share_of_flips_smaller(project, log) -> None:
+    more = project / "more.jsonl"
+    more.write_bytes(log.read_bytes() + b"torn\n" * 1000)
+    flips = json.loads(_run("--policy", "next", "--log", log, "--json").stdout)
+    share = 100 * flips["flips"] // flips["decisions"]
+    assert share > 1
+    assert _run("--policy", "next", "--log", more, "--max-flips", f"{share - 1}%").exit_code == 1
+    assert _run("--policy", "next", "--log", more, "--max-unreplayed", "50%").exit_code == 1
+
+
 def test_a_replay_of_nothing_is_no_success(project) -> None:
     written(project / "empty.jsonl", [{"kind": "run.opened"}])
     done = _run("--policy", "next", "--log", "empty.jsonl", "--max-flips", "0")

@@ -26,7 +26,7 @@ from guardrails.replay.told import document_of, markdown_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from guardrails.replay import Replay, Tally
+    from guardrails.replay import Replay
 
 app = typer.Typer(add_completion=False)
 
@@ -107,12 +107,20 @@ def command(  # noqa: PLR0913  # options, by name
         print_json(document_of(found, findings))
     else:
         _print(found)
+    tally = found.tally
+    # A line that is torn may have been a decision.
+    unreplayed = tally.unreplayed + tally.torn
+    figures = {
+        "flips": (tally.flips, tally.decisions),
+        "loosened": (tally.loosened, tally.decisions),
+        "unreplayed": (unreplayed, tally.decisions + unreplayed),
+    }
     passed = [
-        f"{value} {name}, more than {text} permits"
-        for name, (text, check) in limits.items()
-        if check(value := getattr(found.tally, name), found.tally)
+        f"{figures[name][0]} {name}, more than {text} permits"
+        for name, (text, is_passed) in limits.items()
+        if is_passed(*figures[name])
     ]
-    if not found.tally.decisions:
+    if not tally.decisions:
         passed.append("no decision of the record could be replayed")
     for problem in passed:
         notices().print(plain("finding:", "bold red"), plain(problem))
@@ -130,19 +138,15 @@ def _configuration() -> Config | None:
         return None
 
 
-def _limit(option: str, text: str) -> tuple[str, Callable[[int, Tally], bool]]:
+def _limit(option: str, text: str) -> tuple[str, Callable[[int, int], bool]]:
+    """What was written, and whether a number of so many is more than it permits."""
     found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,6})?)(%?)", text)
     if found is None or ("." in found[1] and not found[2]):
         raise ConfigError(f"{option}: a number or a percentage is needed, not `{text}`")
     most = Decimal(found[1])
     if not found[2]:
         return text, lambda value, _: value > most
-    return (
-        text,
-        lambda value, tally: (
-            value * 100 > most * (tally.decisions + (tally.unreplayed if value else 0))
-        ),
-    )
+    return text, lambda value, whole: value * 100 > most * whole
 
 
 def _object(path: Path) -> dict[str, Any]:
