@@ -187,7 +187,7 @@ def test_released_calls_leave_no_trace_and_failed_ones_do():
     )
     snapshot = ledger.reserve("r", "search", CALL, None).snapshot
     assert snapshot.history == {"search": 1}
-    assert [step.outcome for step in snapshot.steps] == ["error"]
+    assert [step["outcome"] for step in snapshot.steps] == ["error"]
 
 
 def test_the_first_end_of_a_hold_stands():

@@ -75,11 +75,11 @@ def finished(call: Call, cost: Usage) -> None:
         breakers.finished(call.tool.facts.name, failed=failed, micro_usd=cost.micro_usd)
 
 
-def signals(call: Call) -> tuple[str, ...]:
+def signals(call: Call) -> list[str]:
     """The breakers that say anything about the call, as policy reads them: sorted words."""
     if not call.breakers:
-        return ()
-    return tuple(sorted({each.breaker for each in call.breakers}))
+        return []
+    return sorted({each.breaker for each in call.breakers})
 
 
 def demands(call: Call) -> Iterator[ApprovalDemand]:

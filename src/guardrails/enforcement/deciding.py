@@ -26,13 +26,14 @@ def decide(call: Call) -> None:
     """Put the decision about `call` on it."""
     engine: Any = call.run.governor.engine
     started = perf_counter_ns()
-    made, call_id = _documents(call), call.decision_id
     # Of its class: one that stands before another, and hands on what it has not, has none.
     decide_made = getattr(type(engine), "decide_made", None)
-    if decide_made is None:
-        decisions = [engine.decide(document, call_id) for document, _ in made]
-    else:
-        decisions = [decide_made(engine, document, call_id, known) for document, known in made]
+    decisions = []
+    for document, constants in _documents(call):
+        if decide_made is not None and _is_exact(document, constants):
+            decisions.append(decide_made(engine, document, constants))
+        else:
+            decisions.append(engine.decide(document, call.decision_id))
     _conclude(call, decisions, started)
 
 
@@ -55,22 +56,28 @@ def _documents(call: Call) -> list[tuple[dict[str, Any], Constants]]:
     if hold is None:
         message = "a call is decided with its reservation"
         raise PolicyError(message)
-    signals = breaking.signals(call)
+    args, call_id = call.arguments.document, call.decision_id
+    snapshot, signals = hold.snapshot, breaking.signals(call)
     now_ns = run.governor.clock.now_ns()
     documents = []
     for constants in constants_of(run, call.tool):
-        document = input_document(
-            run=run,
-            constants=constants,
-            args=call.arguments.document,
-            call_id=call.decision_id,
-            snapshot=hold.snapshot,
-            signals=signals,
-            now_ns=now_ns,
-        )
+        document = input_document(constants, args, call_id, snapshot, signals, now_ns)
         documents.append((document, constants))
     call.document = documents[0][0]
     return documents
+
+
+def _is_exact(document: dict[str, Any], constants: Constants) -> bool:
+    """Whether all parts of a document are known to be of the types that policy relies on.
+
+    Ledger and clock are services that a program may bring itself; all else is ours.
+    """
+    now_ns = document["time"]
+    return constants.are_exact and type(now_ns) is int and 0 <= now_ns <= _LATEST
+
+
+_LATEST: Final = 2**63 - 1
+"""The last nanosecond that policy can be asked about."""
 
 
 def _conclude(call: Call, decisions: Sequence[Decision], started: int) -> None:

@@ -5,16 +5,13 @@ Nothing in it can be chosen by an agent but the arguments.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from guardrails.model.call import Step
 from guardrails.model.money import dollars
+from guardrails.runs.ledgers.books import Books
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from guardrails.enforcement.definition import Tool
-    from guardrails.model.budget import Remaining, Usage
     from guardrails.model.call import Snapshot
     from guardrails.model.facts import AgentFacts
     from guardrails.runs.run import Run
@@ -27,19 +24,37 @@ class Constants:
 
     Attributes:
         agent: The agent as policy sees it.
+        principal: On whose behalf, if anybody's.
         tool: The tool as policy sees it.
+        run_id: The run.
         ancestry: The run's ancestors, outermost first.
         labels: The run's labels.
+        mode: The run's mode.
+        are_exact: Whether the run's ledger gives snapshots of exact types, as ours do.
         vouched: For the engine that decides: for what it has found these parts to fit, if so.
     """
 
-    __slots__ = ("agent", "ancestry", "labels", "tool", "vouched")
+    __slots__ = (
+        "agent",
+        "ancestry",
+        "are_exact",
+        "labels",
+        "mode",
+        "principal",
+        "run_id",
+        "tool",
+        "vouched",
+    )
 
     def __init__(self, run: Run, agent: AgentFacts, tool: Tool) -> None:
         self.agent = agent.document
+        self.principal = run.principal
         self.tool = tool.facts.document
+        self.run_id = run.id
         self.ancestry = [dict(each) for each in run.ancestry]
         self.labels = list(run.labels)
+        self.mode = run.mode.value
+        self.are_exact = isinstance(run.governor.ledger, Books)
         self.vouched: object = None
 
 
@@ -52,61 +67,20 @@ def constants_of(run: Run, tool: Tool) -> tuple[Constants, ...]:
     return known
 
 
-def input_document(  # noqa: PLR0913  # its parts, each by its name
-    *,
-    run: Run,
+def input_document(  # noqa: PLR0913, PLR0917  # its parts; by name they would cost
     constants: Constants,
     args: dict[str, Any],
     call_id: str,
     snapshot: Snapshot,
-    signals: Iterable[str],
+    signals: list[str],
     now_ns: int,
 ) -> dict[str, Any]:
-    """The document about one call in `run`, of the tool and for the agent of `constants`.
+    """The document about one call of the tool, in the run and for the agent of `constants`.
 
-    Raises:
-        TypeError: a step of the snapshot is none.
+    INVARIANT: Of exact arguments and an exact snapshot it is of the published shape
+    (``tests/engines/test_made_documents.py``); nothing is copied, and nobody may change it.
     """
-    return {
-        "agent": constants.agent,
-        "principal": run.principal,
-        "tool": constants.tool,
-        "args": args,
-        "call": {"id": call_id},
-        "run": {
-            "id": run.id,
-            "ancestry": constants.ancestry,
-            "labels": constants.labels,
-            "mode": run.mode.value,
-            "calls": snapshot.calls,
-            "history": dict(snapshot.history),
-            "steps": _steps(snapshot.steps),
-            "signals": list(signals),
-            "spent": _usage(snapshot.spent),
-            "reserved": _usage(snapshot.reserved),
-            "remaining": _remaining(snapshot.remaining),
-        },
-        "time": now_ns,
-    }
-
-
-def _steps(steps: Sequence[Step]) -> list[dict[str, str]]:
-    # Engines do not look at them again: their documents are made by `Step` alone.
-    others = set(map(type, steps)) - _STEP
-    if others:
-        msg = f"a step of the run is a {min(each.__name__ for each in others)}"
-        raise TypeError(msg)
-    return [step.document for step in steps]
-
-
-_STEP: Final = frozenset({Step})
-
-
-def _usage(usage: Usage) -> dict[str, Any]:
-    return {"usd": dollars(usage.micro_usd), "tokens": usage.tokens, "calls": usage.calls}
-
-
-def _remaining(remaining: Remaining) -> dict[str, Any]:
+    remaining = snapshot.remaining
     # A dimension without a limit is absent, so that no rule takes it for a number.
     left: dict[str, Any] = {}
     if remaining.micro_usd is not None:
@@ -117,4 +91,34 @@ def _remaining(remaining: Remaining) -> dict[str, Any]:
         left["calls"] = remaining.calls
     if remaining.seconds is not None:
         left["seconds"] = int(remaining.seconds)
-    return left
+    spent = snapshot.spent
+    reserved = snapshot.reserved
+    return {
+        "agent": constants.agent,
+        "principal": constants.principal,
+        "tool": constants.tool,
+        "args": args,
+        "call": {"id": call_id},
+        "run": {
+            "id": constants.run_id,
+            "ancestry": constants.ancestry,
+            "labels": constants.labels,
+            "mode": constants.mode,
+            "calls": snapshot.calls,
+            "history": snapshot.history,
+            "steps": snapshot.steps,
+            "signals": signals,
+            "spent": {
+                "usd": dollars(spent.micro_usd),
+                "tokens": spent.tokens,
+                "calls": spent.calls,
+            },
+            "reserved": {
+                "usd": dollars(reserved.micro_usd),
+                "tokens": reserved.tokens,
+                "calls": reserved.calls,
+            },
+            "remaining": left,
+        },
+        "time": now_ns,
+    }

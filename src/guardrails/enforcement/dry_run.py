@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from guardrails.enforcement import breaking, deciding, perform, secret_arguments
@@ -25,7 +26,8 @@ def decide(tool: Tool, args: Mapping[str, Any], run: Run | None) -> Decision:
         Refusal: there is no decision.
         RunKilled: the run was killed.
     """
-    return examine(tool, args, run).decision
+    call = examine(tool, args, run)
+    return replace(call.decision, decision_id=call.decision_id)
 
 
 def examine(tool: Tool, args: Mapping[str, Any], run: Run | None, *, as_json: bool = False) -> Call:

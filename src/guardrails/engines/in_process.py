@@ -16,9 +16,10 @@ import hashlib
 import json
 import logging
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
+from guardrails.engines.decision_reader import DecisionReader
 from guardrails.engines.input_shape import fits
 from guardrails.engines.layers import PolicyFiles
 from guardrails.engines.probe import check_decides
@@ -53,14 +54,13 @@ MERGE: Final = "guardrails"
 CONTRIBUTIONS: Final = frozenset({"deny", "shadow", "allow", "require_approval", "obligations"})
 """What a rule package contributes to a decision."""
 
-KEPT: Final = frozenset(
-    {("agent",), ("tool",), ("run", "ancestry"), ("run", "labels"), ("run", "steps")}
-)
-"""The parts of the input that enforcement keeps from call to call."""
-
 
 class Vouchable(Protocol):
-    """Stands for those parts of the input that enforcement keeps."""
+    """Stands for those parts of the input that enforcement keeps from call to call.
+
+    Attributes:
+        vouched: For the engine: the policies for which it has found them to fit, if any.
+    """
 
     vouched: object
 
@@ -75,7 +75,7 @@ class Loaded:
     Attributes:
         decider: They, compiled for documents of the published shape.
         fits: Whether a document is one.
-        fits_again: The same, where the parts that enforcement keeps are known to fit.
+        reader: Reads what they answer.
         reference: They as the interpreter evaluates them, for all else.
         revision: The digest of modules and data, as ``sha256:…``; before it, and a space, what
             their bundles' manifests say, as ``name=revision``.
@@ -86,7 +86,7 @@ class Loaded:
 
     decider: Entrypoint | Interpreted
     fits: Test
-    fits_again: Test
+    reader: DecisionReader
     reference: Reference
     revision: str
     modules: Mapping[str, str]
@@ -231,20 +231,23 @@ class InProcessEngine:
             MalformedDecision: the result is undefined or no decision.
         """
         loaded = self._loaded
-        return _decided(loaded, document, decision_id, _holds(loaded.fits, document))
+        if _holds(loaded.fits, document):
+            result = loaded.decider.evaluate(document)
+        else:
+            result = _interpreted(loaded, document)
+        return replace(_read(loaded, result), decision_id=decision_id)
 
-    def decide_made(
-        self, document: Mapping[str, Any], decision_id: str, constants: Vouchable
-    ) -> Decision:
-        """The same, for a document that enforcement has made.
+    def decide_made(self, document: Mapping[str, Any], constants: Vouchable) -> Decision:
+        """The same, for a document that enforcement has made; its decision bears no id.
 
-        Its parts that are the same in all calls of a tool in a run are looked at in the first
-        one; its steps are not, for their documents are made in one place, of strings alone.
+        The first document with these `constants` is held against the published shape. The others
+        differ from it in parts that enforcement makes of exact types, whatever a caller gives
+        (``tests/engines/test_made_documents.py``), so that they fit as it does.
 
         Args:
             document: The input document.
-            decision_id: The id under which the call stands in the record.
-            constants: What stands for those parts of it, and for no others.
+            constants: What stands for its parts that are the same in all calls of a tool in a
+                run, and for no others.
 
         Raises:
             EvaluationError: as :meth:`decide`.
@@ -252,11 +255,11 @@ class InProcessEngine:
         """
         loaded = self._loaded
         if constants.vouched is loaded:
-            return _decided(loaded, document, decision_id, _holds(loaded.fits_again, document))
-        known = _holds(loaded.fits, document)
-        if known:
-            constants.vouched = loaded
-        return _decided(loaded, document, decision_id, known)
+            return _read(loaded, loaded.decider.evaluate(document))
+        if not _holds(loaded.fits, document):
+            return _read(loaded, _interpreted(loaded, document))
+        constants.vouched = loaded
+        return _read(loaded, loaded.decider.evaluate(document))
 
     async def decide_async(self, document: Mapping[str, Any], decision_id: str) -> Decision:
         """The same; it does not wait for anything."""
@@ -310,7 +313,7 @@ class InProcessEngine:
         loaded = Loaded(
             decider,
             fits(request.shape()),
-            fits(request.shape(), but=KEPT),
+            DecisionReader(revision),
             Reference(request, decider),
             revision,
             request.modules,
@@ -323,30 +326,23 @@ class InProcessEngine:
         return loaded
 
 
-def _decided(
-    loaded: Loaded,
-    document: Mapping[str, Any],
-    decision_id: str,
-    fits: bool,  # noqa: FBT001  # on every call: a keyword would cost
-) -> Decision:
-    # As in `Loaded.result`; a function more would cost on every call.
-    if fits:
-        result = loaded.decider.evaluate(document)
-    else:
-        program = loaded.reference.program
-        result = program.evaluate(ENTRYPOINT, document, strict_builtin_errors=True)
+def _interpreted(loaded: Loaded, document: Mapping[str, Any]) -> Any:
+    program = loaded.reference.program
+    return program.evaluate(ENTRYPOINT, document, strict_builtin_errors=True)
+
+
+def _read(loaded: Loaded, result: Any) -> Decision:
+    """The decision that `result` states."""
     if result is UNDEFINED:
         msg = f"`{ENTRYPOINT}` is undefined"
         raise MalformedDecision(msg)
     if type(result) is dict and result.get("obligations") == []:
         # What reads it asks for exact types; only a transform's value may have any.
         try:
-            return Decision.from_document(result, revision=loaded.revision, decision_id=decision_id)
+            return loaded.reader.read(result)
         except MalformedDecision:  # a set in the place of an array is one
             pass
-    return Decision.from_document(
-        to_json(result), revision=loaded.revision, decision_id=decision_id
-    )
+    return Decision.from_document(to_json(result), revision=loaded.revision)
 
 
 def _exact(data: Mapping[str, Any]) -> Any:

@@ -5,15 +5,14 @@ the promise could make it answer anything: text in place of a list would be sear
 of it. So each document is held against the very shape that the compiler relied on, down to the
 exact types of its leaves, and one that has another goes to the program that expects nothing.
 
-The test stands in every decision, so it is written as one function for the whole shape, as
-policies are: names and constants stand in a table, and what the text may hold is listed in
-:mod:`guardrails.rego.emit.allowed`.
+The test stands in every decision about a document that enforcement did not make of exact parts
+alone, so it is written as one function for the whole shape, as policies are: names and constants
+stand in a table, and what the text may hold is listed in :mod:`guardrails.rego.emit.allowed`.
 """
 
 from __future__ import annotations
 
 import builtins
-from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -21,7 +20,7 @@ from guardrails.rego.emit import allowed
 from guardrails.rego.emit.shapes import DOCUMENT, UNKNOWN, Kind, Shape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Mapping
 
 Test: TypeAlias = "Callable[[Any], bool]"
 
@@ -44,21 +43,17 @@ def is_document(value: Any) -> bool:
     return kind is Decimal and bool(value.is_finite())
 
 
-def fits(shape: Shape, *, but: Collection[tuple[str, ...]] = ()) -> Test:
+def fits(shape: Shape) -> Test:
     """A test whether a document is a JSON document of `shape`.
 
     Args:
         shape: What holds of every document.
-        but: Places whose values are known to fit, each by the names that lead there; they are
-            not looked at.
 
     Raises:
         ValueError: The shape promises single values, which this test does not ask for.
     """
     if _is_any(shape):
         return is_document
-    for path in but:
-        shape = _taken(shape, path)
     writer = _Writer()
     writer.value(shape, "v0", 1)
     text = "\n".join(["def F0(v0):", *writer.lines, " return True", ""])
@@ -89,24 +84,6 @@ _ALONE: Final = Kind.NULL | Kind.TRUE | Kind.FALSE | Kind.UNDEFINED
 
 _DEEPEST: Final = 8
 """Loops within one another; a test of what stands deeper is a function of its own."""
-
-
-_TAKEN: Final = Shape(DOCUMENT.kinds)
-"""Stands for a shape that is known to hold. Compared by identity."""
-
-_TAKEN_IF_THERE: Final = Shape(DOCUMENT.kinds | Kind.UNDEFINED)
-"""The same of a value that may be missing."""
-
-
-def _taken(shape: Shape, path: tuple[str, ...]) -> Shape:
-    """`shape`, where what stands at `path`, if anything can, is not to be tested."""
-    name, *rest = path
-    known = shape.fields.get(name)
-    if known is None:
-        return shape
-    there = _TAKEN if known.defined else _TAKEN_IF_THERE
-    inner = _taken(known, tuple(rest)) if rest else there
-    return replace(shape, fields={**shape.fields, name: inner})
 
 
 def _is_any(shape: Shape) -> bool:
@@ -148,8 +125,6 @@ class _Writer:
 
     def value(self, shape: Shape, name: str, depth: int) -> None:
         """Test that the value of the variable `name` has `shape`."""
-        if shape is _TAKEN:
-            return
         if shape.only is not UNKNOWN and not shape.is_only(_ALONE):
             msg = "a shape with single values cannot be tested"
             raise ValueError(msg)
@@ -208,8 +183,7 @@ class _Writer:
                 key = self.constant(field)
                 self.line(depth, f"if {key} in {name}:")
                 self.line(depth + 1, f"{many} = {many} + 1")
-                there = _TAKEN if each is _TAKEN_IF_THERE else each.without(Kind.UNDEFINED)
-                self._field(there, f"{name}[{key}]", depth + 1)
+                self._field(each.without(Kind.UNDEFINED), f"{name}[{key}]", depth + 1)
         if closed and len(sure) == len(shape.fields):
             return
         # With as many keys as names, its keys are those names.

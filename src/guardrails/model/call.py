@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,19 +21,23 @@ class _Words(NamedTuple):
 
 
 class Step(_Words):
-    """One finished call of a run, as policies see it in ``input.run.steps``."""
+    """One finished call of a run, as policies see it in ``input.run.steps``.
 
-    @cached_property
-    def document(self) -> dict[str, str]:
-        """It as JSON, made once and shared by all documents that it stands in.
+    Raises:
+        TypeError: a word of it is no plain string.
+    """
 
-        Raises:
-            TypeError: a word of it is no plain string.
-        """
-        for word in self:
+    def __new__(cls, tool: str, operation: str, effect: str, outcome: str) -> Self:
+        """The step of these words."""
+        for word in (tool, operation, effect, outcome):
             if type(word) is not str:
                 msg = f"a step is made of strings, not of a {type(word).__name__}"
                 raise TypeError(msg)
+        return super().__new__(cls, tool, operation, effect, outcome)
+
+    @cached_property
+    def document(self) -> dict[str, str]:
+        """It as JSON, made once and shared by all documents that it stands in."""
         return self._asdict()
 
 
@@ -49,21 +53,24 @@ class Snapshot(NamedTuple):
     It counts finished calls and every other call in flight, so that a rule such
     as ``input.run.history.refund >= 3`` holds under any interleaving.
 
+    It is made of exact types, as they stand in the input, and belongs to whoever asked for it:
+    what goes into a document is not copied again.
+
     Attributes:
         calls: Calls that count, in this run and its children.
         history: The same by the name of the tool.
         spent: What is settled.
         reserved: What other calls in flight hold.
         remaining: What is left of each limit, the parents' limits included.
-        steps: The last 32 finished calls, oldest first.
+        steps: The last 32 finished calls, oldest first: the documents of their steps.
     """
 
     calls: int
-    history: Mapping[str, int]
+    history: dict[str, int]
     spent: Usage
     reserved: Usage
     remaining: Remaining
-    steps: tuple[Step, ...] = ()
+    steps: list[dict[str, str]]
 
 
 class Event(NamedTuple):

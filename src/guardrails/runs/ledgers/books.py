@@ -195,7 +195,7 @@ class Books:
         amount = (cost.micro_usd, cost.tokens, cost.calls)
         count = _fitting(path, amount, most)
         if count >= _LEAST:
-            purse = account.purses_by_tool[tool] = Purse(path, amount)
+            purse = account.purses_by_tool[tool] = Purse(account, path, amount)
             purse.add(count, [Hold(account, tool, cost, purse) for _ in range(count)])
             self._pursed[account] = None
 
@@ -274,6 +274,7 @@ class Books:
     def _catch_up(self, account: RunAccount) -> None:
         """Count the calls that have begun and ended meanwhile."""
         log, steps, history = account.log, account.steps, account.history
+        idle, spent = account.pursed_idle, account.pursed_spent
         fresh = account.fresh
         while log:
             try:
@@ -290,13 +291,25 @@ class Books:
                 history[tool] = history[tool] + calls if tool in history else calls
                 if purse is not None:
                     purse.left -= 1
+                    if purse.is_open:
+                        usd, tokens, calls = purse.cost
+                        idle[0] -= usd
+                        idle[1] -= tokens
+                        idle[2] -= calls
             elif hold.state is _HELD:
                 if fresh is hold:
                     fresh = None
                 if purse is not None and purse.is_open:
                     hold.state = _SETTLED
                     purse.settled += 1
-                    steps.append(hold.step)  # type: ignore[arg-type]  # it came here with it
+                    usd, tokens, calls = purse.cost
+                    idle[0] += usd
+                    idle[1] += tokens
+                    idle[2] += calls
+                    spent[0] += usd
+                    spent[1] += tokens
+                    spent[2] += calls
+                    steps.append(hold.step.document)  # type: ignore[union-attr]  # it came here with it
                 else:
                     self._end(hold)
         account.fresh = fresh
@@ -313,7 +326,7 @@ class Books:
         if step is not None:
             level: RunAccount | None = account
             while level is not None:
-                level.steps.append(step)
+                level.steps.append(step.document)
                 level = level.parent
 
     def _spend(self, path: Sequence[Account], amount: Amount) -> None:
@@ -367,6 +380,7 @@ class Books:
             for purse in account.purses_by_tool.values():
                 purse.is_open = False
             account.purses_by_tool.clear()
+            account.pursed_idle, account.pursed_spent = [0, 0, 0], [0, 0, 0]
         self._open.clear()
         self._pursed.clear()
         self._lines.clear()

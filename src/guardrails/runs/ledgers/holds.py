@@ -31,6 +31,7 @@ class Purse:
     look at any of them. Once closed, what it held stands on the accounts themselves.
 
     Attributes:
+        account: The run's.
         path: The accounts, without those of tools.
         cost: What each hold is good for.
         holds: Those that no call has yet. Calls take them without the ledger's lock.
@@ -39,9 +40,10 @@ class Purse:
         is_open: Whether calls may take from it.
     """
 
-    __slots__ = ("cost", "holds", "is_open", "left", "path", "settled")
+    __slots__ = ("account", "cost", "holds", "is_open", "left", "path", "settled")
 
-    def __init__(self, path: tuple[Account, ...], cost: Amount) -> None:
+    def __init__(self, account: RunAccount, path: tuple[Account, ...], cost: Amount) -> None:
+        self.account = account
         self.path = path
         self.cost = cost
         self.holds: list[Hold] = []
@@ -57,6 +59,7 @@ class Purse:
         for account in self.path:
             account.hold(more)
         self.left += count
+        self.account.count_purse(self.cost, count)
         self.holds += holds
 
     def times(self, count: int) -> Amount:
@@ -67,6 +70,7 @@ class Purse:
     def close(self, unused: int) -> list[Alert]:
         """Put what is held and spent on the accounts, but `unused`; the alerts that this raises."""
         self.is_open = False
+        self.account.count_purse(self.cost, -self.left - self.settled, -self.settled)
         back, spent = self.times(unused + self.settled), self.times(self.settled)
         alerts: list[Alert] = []
         for account in self.path:

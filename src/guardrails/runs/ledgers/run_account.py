@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from guardrails.model.account import Terms
     from guardrails.model.budget import Budget
-    from guardrails.model.call import Step
     from guardrails.runs.ledgers.accounts import Line
     from guardrails.runs.ledgers.books import Books
     from guardrails.runs.ledgers.holds import Hold, Purse
@@ -43,6 +42,8 @@ class RunAccount(Account):
         purses_by_tool: What calls of a tool may take without looking at every account.
         log: Holds that calls took out of purses, or have ended, until they are counted in this
             order; it grows without the ledger's lock.
+        pursed_spent: What was settled out of purses, and is not in its sums yet.
+        pursed_idle: What of the sums no call holds: it lies in purses, or was settled out of them.
         lately: What the last call of each tool cost that looked at every account, and how many
             holds for calls like it were made.
         fresh: The last hold that was counted, if nobody has seen its snapshot.
@@ -62,6 +63,8 @@ class RunAccount(Account):
         "log",
         "nonce",
         "parent",
+        "pursed_idle",
+        "pursed_spent",
         "purses_by_tool",
         "run_id",
         "steps",
@@ -93,6 +96,8 @@ class RunAccount(Account):
         self.closed = False
         self.foreign = False
         self.purses_by_tool: dict[str, Purse] = {}
+        self.pursed_spent = [0, 0, 0]
+        self.pursed_idle = [0, 0, 0]
         self.lately: dict[str, tuple[Usage, int]] = {}
         self.fresh: Hold | None = None
         self.log: deque[Hold] = deque()
@@ -100,7 +105,7 @@ class RunAccount(Account):
         self.tools: dict[str, ToolAccount] = {}
         self.nonce = ""
         self.written = [0, 0, 0]
-        self.steps: deque[Step] = deque(maxlen=STEPS_KEPT)
+        self.steps: deque[dict[str, str]] = deque(maxlen=STEPS_KEPT)
         super().__init__(account_name(run_id, None), budget)
 
     @property
@@ -149,39 +154,29 @@ class RunAccount(Account):
 
     def settled(self) -> Amount:
         """What it has spent, also out of its purses."""
-        usd, tokens, calls = self.spent
-        for purse in self.purses_by_tool.values():
-            more = purse.times(purse.settled)
-            usd += more[0]
-            tokens += more[1]
-            calls += more[2]
-        return usd, tokens, calls
+        return self.sums()[0]
 
     def in_flight(self) -> Amount:
         """What its calls in flight hold; what lies in a purse is nobody's yet."""
-        usd, tokens, calls = self.held
-        for purse in self.purses_by_tool.values():
-            less = purse.times(purse.left + purse.settled)
-            usd -= less[0]
-            tokens -= less[1]
-            calls -= less[2]
-        return usd, tokens, calls
+        return self.sums()[1]
 
     def sums(self) -> tuple[Amount, Amount]:
         """What it has spent and what its calls in flight hold, both at once."""
         usd, tokens, calls = self.spent
+        more_usd, more_tokens, more_calls = self.pursed_spent
         held_usd, held_tokens, held_calls = self.held
-        for purse in self.purses_by_tool.values():
-            price_usd, price_tokens, price_calls = purse.cost
-            settled = purse.settled
-            unused = purse.left + settled
-            usd += price_usd * settled
-            tokens += price_tokens * settled
-            calls += price_calls * settled
-            held_usd -= price_usd * unused
-            held_tokens -= price_tokens * unused
-            held_calls -= price_calls * unused
-        return (usd, tokens, calls), (held_usd, held_tokens, held_calls)
+        idle_usd, idle_tokens, idle_calls = self.pursed_idle
+        return (
+            (usd + more_usd, tokens + more_tokens, calls + more_calls),
+            (held_usd - idle_usd, held_tokens - idle_tokens, held_calls - idle_calls),
+        )
+
+    def count_purse(self, cost: Amount, idle: int, settled: int = 0) -> None:
+        """Count so many more holds of `cost` as no call's, and so many more as settled."""
+        for index, each in enumerate(cost):
+            if each:
+                self.pursed_idle[index] += each * idle
+                self.pursed_spent[index] += each * settled
 
     def remaining(
         self, without: Amount = NOTHING, sums: tuple[Amount, Amount] | None = None
@@ -212,22 +207,21 @@ class RunAccount(Account):
     def snapshot(self, hold: Hold | None = None) -> Snapshot:
         """The run as it stands now; without `hold`, if that is one of its own."""
         sums = spent, held = self.sums()
-        history = self.history
-        without = NOTHING
-        if hold is not None:
+        if hold is None:
+            without = NOTHING
+            history = dict(self.history)
+        else:
             cost = hold.cost
             without = (cost.micro_usd, cost.tokens, cost.calls)
             held = (held[0] - without[0], held[1] - without[1], held[2] - without[2])
             history = self.counted(hold.tool, -without[CALLS])
-        else:
-            history = dict(history)
         return Snapshot(
             spent[CALLS] + held[CALLS],
             history,
             Usage(*spent),
             Usage(*held),
             self.remaining(without, sums),
-            tuple(self.steps),
+            list(self.steps),
         )
 
     def counted(self, tool: str, calls: int) -> dict[str, int]:
