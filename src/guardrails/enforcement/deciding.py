@@ -82,10 +82,13 @@ _LATEST: Final = 2**63 - 1
 
 def _conclude(call: Call, decisions: Sequence[Decision], started: int) -> None:
     call.decision_ns = perf_counter_ns() - started
-    decision = combine(decisions)
-    obligations.check(decision.obligations, call.arguments.document)
-    call.decision = _with_decorators(call, decision)
+    decision = decisions[0] if len(decisions) == 1 else combine(decisions)
+    if decision.obligations:
+        obligations.check(decision.obligations, call.arguments.document)
     call.policy, call.decided = decision, call.document
+    if call.tool.approvals or call.breakers:
+        decision = _with_decorators(call, decision)
+    call.decision = decision
 
 
 def combine(decisions: Sequence[Decision]) -> Decision:
@@ -93,8 +96,6 @@ def combine(decisions: Sequence[Decision]) -> Decision:
 
     Approvals and obligations of all of them are due.
     """
-    if len(decisions) == 1:
-        return decisions[0]
     effect = min((decision.effect for decision in decisions), key=_STRICTEST_FIRST.index)
     approvals = _each_once(demand for decision in decisions for demand in decision.approvals)
     asked = bool(approvals) or any(
@@ -127,7 +128,7 @@ def _each_once(items: Iterable[Any]) -> tuple[Any, ...]:
 
 def _with_decorators(call: Call, decision: Decision) -> Decision:
     """`decision`, tightened by what ``@requires_approval`` demands here, and the breakers."""
-    if decision.effect is Effect.DENY or not (call.tool.approvals or call.breakers):
+    if decision.effect is Effect.DENY:
         return decision
     demands = list(breaking.demands(call))
     for rule in call.tool.approvals:

@@ -80,19 +80,20 @@ def input_document(  # noqa: PLR0913, PLR0917  # its parts; by name they would c
     INVARIANT: Of exact arguments and an exact snapshot it is of the published shape
     (``tests/engines/test_made_documents.py``); nothing is copied, and nobody may change it.
     """
-    remaining = snapshot.remaining
+    calls, history, spent, reserved, remaining, steps = snapshot
     # A dimension without a limit is absent, so that no rule takes it for a number.
     left: dict[str, Any] = {}
-    if remaining.micro_usd is not None:
-        left["usd"] = dollars(remaining.micro_usd)
-    if remaining.tokens is not None:
-        left["tokens"] = remaining.tokens
-    if remaining.calls is not None:
-        left["calls"] = remaining.calls
-    if remaining.seconds is not None:
-        left["seconds"] = int(remaining.seconds)
-    spent = snapshot.spent
-    reserved = snapshot.reserved
+    usd_left, tokens_left, calls_left, seconds_left = remaining
+    if usd_left is not None:
+        left["usd"] = dollars(usd_left)
+    if tokens_left is not None:
+        left["tokens"] = tokens_left
+    if calls_left is not None:
+        left["calls"] = calls_left
+    if seconds_left is not None:
+        left["seconds"] = int(seconds_left)
+    spent_usd, spent_tokens, spent_calls = spent
+    held_usd, held_tokens, held_calls = reserved
     return {
         "agent": constants.agent,
         "principal": constants.principal,
@@ -104,20 +105,12 @@ def input_document(  # noqa: PLR0913, PLR0917  # its parts; by name they would c
             "ancestry": constants.ancestry,
             "labels": constants.labels,
             "mode": constants.mode,
-            "calls": snapshot.calls,
-            "history": snapshot.history,
-            "steps": snapshot.steps,
+            "calls": calls,
+            "history": history,
+            "steps": steps,
             "signals": signals,
-            "spent": {
-                "usd": dollars(spent.micro_usd),
-                "tokens": spent.tokens,
-                "calls": spent.calls,
-            },
-            "reserved": {
-                "usd": dollars(reserved.micro_usd),
-                "tokens": reserved.tokens,
-                "calls": reserved.calls,
-            },
+            "spent": {"usd": dollars(spent_usd), "tokens": spent_tokens, "calls": spent_calls},
+            "reserved": {"usd": dollars(held_usd), "tokens": held_tokens, "calls": held_calls},
             "remaining": left,
         },
         "time": now_ns,

@@ -330,7 +330,7 @@ def settle(call: Call) -> None:
     hold = _held(call)
     facts = call.tool.facts
     kind = "" if call.outcome is None else call.outcome.kind
-    effect = call.decision.effect.value
+    effect = call.decision.effect._value_  # as `value`, without a call
     call.run.settle(hold, step_of(facts.name, facts.operation, effect, kind))
     call.hold = None
     call.cost = hold.cost

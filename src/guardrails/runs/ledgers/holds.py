@@ -50,8 +50,8 @@ class Purse:
         self.left = 0
         self.settled = 0
         self.is_open = True
-        for account in path:
-            account.purses += 1
+        for each in path:
+            each.purses += 1
 
     def add(self, count: int, holds: list[Hold]) -> None:
         """Hold so many more on the whole path, of which `holds` are nobody's yet."""

@@ -14,7 +14,7 @@ from guardrails.model.budget import Remaining, Usage
 from guardrails.model.call import Snapshot
 from guardrails.runs.alerts import Alert, account_name
 from guardrails.runs.ledgers.accounts import Account, ToolAccount
-from guardrails.runs.ledgers.amounts import CALLS, DIMENSIONS, NO_LIMITS, NOTHING, Amount, in_units
+from guardrails.runs.ledgers.amounts import DIMENSIONS, NO_LIMITS, NOTHING, Amount, in_units
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -178,21 +178,17 @@ class RunAccount(Account):
                 self.pursed_idle[index] += each * idle
                 self.pursed_spent[index] += each * settled
 
-    def remaining(
-        self, without: Amount = NOTHING, sums: tuple[Amount, Amount] | None = None
-    ) -> Remaining:
+    def remaining(self, without: Amount = NOTHING) -> Remaining:
         """What is left of each limit, the tightest of this account and its ancestors'.
 
         Args:
             without: What is held and is not to count.
-            sums: Its own :meth:`sums`, where they are known already.
         """
         left: list[int | None] = [None, None, None]
         level: RunAccount | None = self
         while level is not None:
             if level.limits != NO_LIMITS:
-                known = sums if sums is not None and level is self else level.sums()
-                spent, held = known
+                spent, held = level.sums()
                 for index, limit in enumerate(level.limits):
                     if limit is not None:
                         mine = limit - spent[index] - held[index] + without[index]
@@ -206,39 +202,57 @@ class RunAccount(Account):
 
     def snapshot(self, hold: Hold | None = None) -> Snapshot:
         """The run as it stands now; without `hold`, if that is one of its own."""
-        sums = spent, held = self.sums()
-        if hold is None:
-            without = NOTHING
-            history = dict(self.history)
+        # Every call passes here: the sums are spelled out, and named tuples made as tuples are.
+        usd, tokens, calls = self.spent
+        more_usd, more_tokens, more_calls = self.pursed_spent
+        held_usd, held_tokens, held_calls = self.held
+        idle_usd, idle_tokens, idle_calls = self.pursed_idle
+        usd += more_usd
+        tokens += more_tokens
+        calls += more_calls
+        held_usd -= idle_usd
+        held_tokens -= idle_tokens
+        held_calls -= idle_calls
+        history = self.history.copy()
+        without = NOTHING
+        if hold is not None:
+            without = own_usd, own_tokens, own_calls = hold.cost
+            held_usd -= own_usd
+            held_tokens -= own_tokens
+            held_calls -= own_calls
+            _count(history, hold.tool, -own_calls)
+        if self.parent is None and self.lease is None:
+            usd_limit, tokens_limit, calls_limit = self.limits
+            remaining = _tuple(
+                Remaining,
+                (
+                    None if usd_limit is None else usd_limit - usd - held_usd,
+                    None if tokens_limit is None else tokens_limit - tokens - held_tokens,
+                    None if calls_limit is None else calls_limit - calls - held_calls,
+                    None,
+                ),
+            )
         else:
-            cost = hold.cost
-            without = (cost.micro_usd, cost.tokens, cost.calls)
-            held = (held[0] - without[0], held[1] - without[1], held[2] - without[2])
-            history = self.counted(hold.tool, -without[CALLS])
-        return Snapshot(
-            spent[CALLS] + held[CALLS],
-            history,
-            Usage(*spent),
-            Usage(*held),
-            self.remaining(without, sums),
-            list(self.steps),
+            remaining = self.remaining(without)
+        spent = _tuple(Usage, (usd, tokens, calls))
+        held = _tuple(Usage, (held_usd, held_tokens, held_calls))
+        return _tuple(
+            Snapshot, (calls + held_calls, history, spent, held, remaining, list(self.steps))
         )
-
-    def counted(self, tool: str, calls: int) -> dict[str, int]:
-        """The history with so many more calls of `tool`; what was never called is not in it."""
-        history = dict(self.history)
-        count = history.get(tool, 0) + calls
-        if count:
-            history[tool] = count
-        else:
-            history.pop(tool, None)
-        return history
 
     def count(self, tool: str, calls: int) -> None:
         """Count so many more calls of `tool`, here and on every ancestor."""
         for level in self.chain():
-            count = level.history.get(tool, 0) + calls
-            if count:
-                level.history[tool] = count
-            else:
-                level.history.pop(tool, None)
+            _count(level.history, tool, calls)
+
+
+_tuple: Final = tuple.__new__
+
+
+def _count(history: dict[str, int], tool: str, calls: int) -> None:
+    """Count so many more calls of `tool`; what was never called is not in `history`."""
+    count = history.get(tool, 0) + calls
+    if count:
+        history[tool] = count
+    else:
+        history.pop(tool, None)
