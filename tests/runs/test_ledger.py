@@ -236,7 +236,7 @@ def test_the_last_32_steps_are_kept_oldest_first():
         hold = ledger.reserve("r", "refund", CALL, None)
         ledger.settle(hold, Step(f"t{number}", "read", "allow", "ok"))
     steps = ledger.reserve("r", "refund", CALL, None).snapshot.steps
-    assert [step.tool for step in steps] == [f"t{number}" for number in range(8, 40)]
+    assert [step["tool"] for step in steps] == [f"t{number}" for number in range(8, 40)]
 
 
 def test_alerts_come_once_at_50_and_80_percent_used():

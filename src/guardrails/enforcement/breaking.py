@@ -77,8 +77,6 @@ def finished(call: Call, cost: Usage) -> None:
 
 def signals(call: Call) -> list[str]:
     """The breakers that say anything about the call, as policy reads them: sorted words."""
-    if not call.breakers:
-        return []
     return sorted({each.breaker for each in call.breakers})
 
 
@@ -118,10 +116,12 @@ def _tell(call: Call, reached: Reached) -> None:
     events.write(
         call,
         "breaker",
-        breaker=reached.breaker,
-        action=reached.action.value,
-        run=reached.run_id,
-        text=reached.text,
+        {
+            "breaker": reached.breaker,
+            "action": reached.action.value,
+            "run": reached.run_id,
+            "text": reached.text,
+        },
     )
     call.run.governor.notify(
         NoticeKind.BREAKER,

@@ -30,7 +30,13 @@ def decide(call: Call) -> None:
     decide_made = getattr(type(engine), "decide_made", None)
     decisions = []
     for document, constants in _documents(call):
-        if decide_made is not None and _is_exact(document, constants):
+        # Ledger and clock are services that a program may bring itself; all else is ours.
+        if (
+            decide_made is not None
+            and constants.are_exact
+            and type(now_ns := document["time"]) is int
+            and 0 <= now_ns <= _LATEST
+        ):
             decisions.append(decide_made(engine, document, constants))
         else:
             decisions.append(engine.decide(document, call.decision_id))
@@ -50,6 +56,10 @@ async def decide_async(call: Call) -> None:
     _conclude(call, decisions, started)
 
 
+_LATEST: Final = 2**63 - 1
+"""The last nanosecond that policy can be asked about."""
+
+
 def _documents(call: Call) -> list[tuple[dict[str, Any], Constants]]:
     run = call.run
     hold = call.hold
@@ -57,7 +67,8 @@ def _documents(call: Call) -> list[tuple[dict[str, Any], Constants]]:
         message = "a call is decided with its reservation"
         raise PolicyError(message)
     args, call_id = call.arguments.document, call.decision_id
-    snapshot, signals = hold.snapshot, breaking.signals(call)
+    snapshot = hold.snapshot
+    signals = breaking.signals(call) if call.breakers else []
     now_ns = run.governor.clock.now_ns()
     documents = []
     for constants in constants_of(run, call.tool):
@@ -67,26 +78,13 @@ def _documents(call: Call) -> list[tuple[dict[str, Any], Constants]]:
     return documents
 
 
-def _is_exact(document: dict[str, Any], constants: Constants) -> bool:
-    """Whether all parts of a document are known to be of the types that policy relies on.
-
-    Ledger and clock are services that a program may bring itself; all else is ours.
-    """
-    now_ns = document["time"]
-    return constants.are_exact and type(now_ns) is int and 0 <= now_ns <= _LATEST
-
-
-_LATEST: Final = 2**63 - 1
-"""The last nanosecond that policy can be asked about."""
-
-
 def _conclude(call: Call, decisions: Sequence[Decision], started: int) -> None:
     call.decision_ns = perf_counter_ns() - started
     decision = decisions[0] if len(decisions) == 1 else combine(decisions)
     if decision.obligations:
         obligations.check(decision.obligations, call.arguments.document)
     call.policy, call.decided = decision, call.document
-    if call.tool.approvals or call.breakers:
+    if call.breakers or call.tool.approvals:
         decision = _with_decorators(call, decision)
     call.decision = decision
 

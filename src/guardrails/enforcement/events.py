@@ -26,13 +26,19 @@ _POLICY: Final = "policy"
 _BREAKER: Final = "breaker"
 
 
-def write(call: Call, kind: str, **detail: Any) -> None:
-    """Write one event of `call`, which holds the decision's id but not the decision."""
+def write(call: Call, kind: str, detail: dict[str, Any]) -> None:
+    """Write one event of `call`, which holds the decision's id but not the decision.
+
+    Args:
+        call: The call.
+        kind: What happened.
+        detail: What belongs to this kind alone; it is the event's from here on.
+    """
     governor = call.run.governor
     governor.record.write(_plain(call, kind, governor.clock.now_ns(), detail))
 
 
-def write_decided(call: Call, kind: str, **detail: Any) -> None:
+def write_decided(call: Call, kind: str, detail: dict[str, Any]) -> None:
     """Write the one event of `call` that holds what was decided, and about which document.
 
     The document is handed over as it is: nothing changes it from here on.
@@ -40,7 +46,7 @@ def write_decided(call: Call, kind: str, **detail: Any) -> None:
     call.run.governor.record.write(_decided(call, kind, detail))
 
 
-def write_ahead(call: Call, kind: str, **detail: Any) -> Future[None] | None:
+def write_ahead(call: Call, kind: str, detail: dict[str, Any]) -> Future[None] | None:
     """The same; what is done once it is on the disk, if that is to be awaited."""
     return call.run.governor.record.write_ahead(_decided(call, kind, detail))
 
@@ -65,22 +71,39 @@ def write_refusal(call: Call, refusal: Refusal | RunKilled) -> None:
     else:
         detail["message"] = str(refusal)
         detail["scope"] = refusal.scope
-    write_decided(call, kind, **detail)
+    write_decided(call, kind, detail)
+
+
+_tuple: Final = tuple.__new__
+"""Makes an event of a tuple of all its fields: two of them are made in every call, and
+``Event(…)`` takes twice as long."""
 
 
 def _plain(call: Call, kind: str, now: int, detail: dict[str, Any]) -> Event:
     run = call.run
     if call.span is not None:
         detail.update(call.span.ids)
-    return Event(
-        kind,
-        now,
-        call.decision_id,
-        run.id,
-        run.agent.id,
-        call.tool.facts.name,
-        run.mode.value,
-        detail=detail,
+    return _tuple(
+        Event,
+        (
+            kind,
+            now,
+            call.decision_id,
+            run.id,
+            run.agent.id,
+            call.tool.facts.name,
+            run.mode._value_,  # as `value`, without a call
+            None,
+            (),
+            (),
+            None,
+            None,
+            None,
+            detail,
+            None,
+            None,
+            (),
+        ),
     )
 
 
@@ -104,24 +127,27 @@ def _decided(call: Call, kind: str, detail: dict[str, Any]) -> Event:
     if call.span is not None:
         detail.update(call.span.ids)
     is_tightened = policy is not decision
-    return Event(
-        kind,
-        now,
-        call.decision_id,
-        run.id,
-        run.agent.id,
-        call.tool.facts.name,
-        run.mode.value,
-        decision.effect.value,
-        decision.reasons,
-        decision.approvals,
-        document,
-        decision.revision,
-        call.decision_ns,
-        detail,
-        _decided_by(decision, policy) if is_tightened else _POLICY,
-        policy if is_tightened else None,
-        decision.obligations,
+    return _tuple(
+        Event,
+        (
+            kind,
+            now,
+            call.decision_id,
+            run.id,
+            run.agent.id,
+            call.tool.facts.name,
+            run.mode._value_,
+            decision.effect._value_,
+            decision.reasons,
+            decision.approvals,
+            document,
+            decision.revision,
+            call.decision_ns,
+            detail,
+            _decided_by(decision, policy) if is_tightened else _POLICY,
+            policy if is_tightened else None,
+            decision.obligations,
+        ),
     )
 
 

@@ -85,6 +85,18 @@ def to_document(value: object, *, path: str = "args", limits: Limits = DEFAULT_L
     return _Conversion(limits).convert(value, path)
 
 
+def number_form(value: float | Decimal, limits: Limits) -> int | Decimal:
+    """The same of a number that is a plain ``Decimal`` or ``float``.
+
+    Raises:
+        NoJsonForm: it is not finite, or too long.
+    """
+    conversion = _Conversion(limits)
+    if type(value) is float:
+        return conversion.binary(value, "", 0)
+    return conversion.decimal(value, "", 0)
+
+
 def has_form(kind: type) -> bool:
     """Whether values of the class `kind` can have a JSON form, as far as the class tells."""
     if kind in _FORMS or issubclass(kind, enum.Enum | BaseModel) or dataclasses.is_dataclass(kind):

@@ -69,9 +69,11 @@ def find_run(call: Call) -> None:
         raise RunClosed(
             message, hint="await or join everything that the run started before leaving it"
         )
-    run.governor.claim(name, call.tool)
+    if call.tool not in run.constants:  # or its calls in this run have claimed it before
+        run.governor.claim(name, call.tool)
     # A person's answer may need the very event loop that a plain function would block.
-    call.may_wait = run.wait is not None and (call.is_async or not _on_event_loop())
+    if run.wait is not None:
+        call.may_wait = call.is_async or not _on_event_loop()
 
 
 def read_arguments(call: Call) -> None:
@@ -85,7 +87,8 @@ def read_arguments(call: Call) -> None:
         call.original = call.arguments = call.tool.parameters.read(
             args, kwargs, call.run.governor.limits
         )
-    secret_arguments.refuse(call)
+    if call.run.governor.secrets is not None:
+        secret_arguments.refuse(call)
 
 
 def check_kill(call: Call) -> None:
@@ -184,7 +187,7 @@ def stand_in(call: Call) -> Outcome:
         message = f"`{call.tool.facts.name}` was recorded, not executed (shadow; it would: {would})"
         raise CallShadowed(message, would=would, reasons=call.decision.reasons)
     value = shadow(call.arguments) if callable(shadow) else shadow
-    events.write_decided(call, "call.shadowed", would=would, **proposal)
+    events.write_decided(call, "call.shadowed", {"would": would, **proposal})
     return Outcome("shadowed", value)
 
 
@@ -255,20 +258,21 @@ def _intent(call: Call) -> Future[None] | None:
     if call.resumed is not None:
         detail["resumed"] = True
     if call.tool.facts.operation == "read":  # it has no effect that could be missing
-        events.write_decided(call, "call.started", **detail)
+        events.write_decided(call, "call.started", detail)
         return None
-    return events.write_ahead(call, "call.started", **detail)
+    return events.write_ahead(call, "call.started", detail)
 
 
 def execute(call: Call) -> Outcome:
     """Run the body of a plain function."""
     arguments = call.arguments
     in_flight = call.run.governor.in_flight
+    tool = call.tool
     token = enter(frame_of(call))
     try:
-        in_flight.began(call, call.run, call.tool.facts.name)
-        if call.tool.isolation is None:
-            value = call.tool.function(*arguments.args, **arguments.kwargs)
+        in_flight.began(call, call.run, tool.facts.name)
+        if tool.isolation is None:
+            value = tool.function(*arguments.args, **arguments.kwargs)
         else:
             value = workers.run(call)
     except BaseException as error:  # noqa: BLE001  # handed to the caller unchanged, once it is settled
@@ -291,13 +295,15 @@ _NO_COROUTINES: Final = frozenset({str, type(None), dict, list, bool, int, float
 
 def frame_of(call: Call) -> Frame:
     """Where the body of the call runs: its run, its reservation, its tool, its key."""
-    return Frame(call.run, call.hold, call.tool.facts.name, call.idempotency_key, call)
+    key = call.decision_id if call.consumed is None else call.idempotency_key
+    # As `Frame(…)`, which takes twice as long.
+    return tuple.__new__(Frame, (call.run, call.hold, call.tool.facts.name, key, call))
 
 
 def abandoned_if_killed(call: Call, outcome: Outcome) -> Outcome:
     """`outcome`, or the kill that came while the body could not be stopped."""
     try:
-        check_kill(call)
+        call.run.check_kill(call.tool.facts.name)
     except RunKilled as kill:
         return Outcome("abandoned", error=kill)
     except Exception:  # noqa: BLE001  # the call ran and its result counts; the next one is refused
@@ -331,10 +337,12 @@ def settle(call: Call) -> None:
     facts = call.tool.facts
     kind = "" if call.outcome is None else call.outcome.kind
     effect = call.decision.effect._value_  # as `value`, without a call
-    call.run.settle(hold, step_of(facts.name, facts.operation, effect, kind))
+    run = call.run
+    run.settle(hold, step_of(facts.name, facts.operation, effect, kind))
     call.hold = None
-    call.cost = hold.cost
-    breaking.finished(call, call.cost)
+    call.cost = cost = hold.cost
+    if run.breakers is not None:
+        breaking.finished(call, cost)
 
 
 def record_outcome(call: Call) -> None:
@@ -346,10 +354,11 @@ def record_outcome(call: Call) -> None:
     cost = call.cost
     if cost is not None and (cost.micro_usd or cost.tokens):
         detail["cost"] = {"usd": str(cost.usd), "tokens": cost.tokens}
-    events.write(call, "call.finished", **detail)
-    for used in (call.consumed, *call.answers):
-        if used is not None:
-            call.run.governor.approvals.settle(used.id, detail["outcome"] or "error")
+    events.write(call, "call.finished", detail)
+    if call.consumed is not None or call.answers:
+        for used in (call.consumed, *call.answers):
+            if used is not None:
+                call.run.governor.approvals.settle(used.id, detail["outcome"] or "error")
 
 
 def close_to_further_calls(call: Call) -> None:

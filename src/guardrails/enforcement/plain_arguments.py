@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from guardrails.enforcement.call_arguments import Arguments
-from guardrails.enforcement.json_form import NoJsonForm, to_document
+from guardrails.enforcement.json_form import NoJsonForm, number_form
 from guardrails.enforcement.parameter import EMPTY
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class PlainParameters:
                 document[name] = value
             elif form is Decimal or form is float:
                 try:
-                    document[name] = to_document(value, limits=limits)
+                    document[name] = number_form(value, limits)
                 except NoJsonForm:
                     return None
             else:

@@ -15,7 +15,7 @@ from weakref import WeakValueDictionary
 from guardrails.errors import RunClosed, StateUnavailable
 from guardrails.forks import at_forks
 from guardrails.runs.ledgers.accounts import Line
-from guardrails.runs.ledgers.amounts import CALLS, NOTHING
+from guardrails.runs.ledgers.amounts import CALLS, NOTHING, TOKENS, USD
 from guardrails.runs.ledgers.holds import Hold, Purse, State
 from guardrails.runs.windows import Calendar, Span
 
@@ -273,9 +273,9 @@ class Books:
 
     def _catch_up(self, account: RunAccount) -> None:
         """Count the calls that have begun and ended meanwhile."""
-        log, steps, history = account.log, account.steps, account.history
-        idle, spent = account.pursed_idle, account.pursed_spent
-        fresh = account.fresh
+        # Every call passes here twice; what is not in its price is not looked at.
+        log, fresh = account.log, account.fresh
+        idle = account.pursed_idle
         while log:
             try:
                 hold = log.popleft()
@@ -287,29 +287,32 @@ class Books:
                 if fresh is not None and fresh.step is None and fresh.seen is None:
                     fresh.seen = account.snapshot(fresh)
                 fresh = hold
-                tool, calls = hold.tool, hold.cost.calls
+                usd, tokens, calls = hold.cost
+                tool, history = hold.tool, account.history
                 history[tool] = history[tool] + calls if tool in history else calls
                 if purse is not None:
                     purse.left -= 1
                     if purse.is_open:
-                        usd, tokens, calls = purse.cost
-                        idle[0] -= usd
-                        idle[1] -= tokens
-                        idle[2] -= calls
+                        idle[CALLS] -= calls
+                        if usd or tokens:
+                            idle[USD] -= usd
+                            idle[TOKENS] -= tokens
             elif hold.state is _HELD:
                 if fresh is hold:
                     fresh = None
                 if purse is not None and purse.is_open:
                     hold.state = _SETTLED
                     purse.settled += 1
+                    spent = account.pursed_spent
                     usd, tokens, calls = purse.cost
-                    idle[0] += usd
-                    idle[1] += tokens
-                    idle[2] += calls
-                    spent[0] += usd
-                    spent[1] += tokens
-                    spent[2] += calls
-                    steps.append(hold.step.document)  # type: ignore[union-attr]  # it came here with it
+                    idle[CALLS] += calls
+                    spent[CALLS] += calls
+                    if usd or tokens:
+                        idle[USD] += usd
+                        spent[USD] += usd
+                        idle[TOKENS] += tokens
+                        spent[TOKENS] += tokens
+                    account.steps.append(hold.step.document)  # type: ignore[union-attr]  # it came here with it
                 else:
                     self._end(hold)
         account.fresh = fresh
