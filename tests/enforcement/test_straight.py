@@ -98,7 +98,9 @@ class Services:
             fault, before = self._next(phase)
             if fault is not None and before:
                 raise fault
-            answer = await perform(call)
+            answer = perform(call)
+            if answer is not None:
+                answer = await answer
             if fault is not None:
                 raise fault
             return answer

@@ -26,14 +26,16 @@ if TYPE_CHECKING:
 
 async def execute_async(call: Call) -> Outcome:
     """Await the body of a coroutine function; a kill cancels it."""
-    arguments = call.arguments
+    arguments, tool, run = call.arguments, call.tool, call.run
+    in_flight = run.governor.in_flight
     token = enter(frame_of(call))
     try:
-        if call.tool.isolation is None:
-            body = call.tool.function(*arguments.args, **arguments.kwargs)
+        if tool.isolation is None:
+            body = tool.function(*arguments.args, **arguments.kwargs)
         else:
             body = workers.run_async(call)
-        return Outcome("ok", await _killable(call, body))
+        value = await cancellable(body, run=run, tool=tool.facts.name, in_flight=in_flight)
+        return Outcome("ok", value)
     except BaseException as error:  # noqa: BLE001  # handed to the caller unchanged, once it is settled
         return raised(call, error)
     finally:

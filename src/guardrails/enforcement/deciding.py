@@ -14,7 +14,7 @@ from guardrails.errors import PolicyError
 from guardrails.model.decision import ApprovalDemand, Decision, Effect
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Awaitable, Iterable, Sequence
 
     from guardrails.enforcement.call import Call
     from guardrails.enforcement.document import Constants
@@ -43,12 +43,16 @@ def decide(call: Call) -> None:
     _conclude(call, decisions, started)
 
 
-async def decide_async(call: Call) -> None:
-    """The same, without blocking the event loop."""
-    engine: Any = call.run.governor.engine
-    if getattr(type(engine), "decide_made", None) is not None:  # it waits for nothing
-        decide(call)
-        return
+def decide_async(call: Call) -> Awaitable[None] | None:
+    """The same, without blocking the event loop; what is to be awaited for it, if anything is."""
+    if getattr(type(call.run.governor.engine), "decide_made", None) is None:
+        return _ask(call)
+    decide(call)  # it waits for nothing
+    return None
+
+
+async def _ask(call: Call) -> None:
+    engine = call.run.governor.engine
     started = perf_counter_ns()
     decisions = [
         await engine.decide_async(document, call.decision_id) for document, _ in _documents(call)

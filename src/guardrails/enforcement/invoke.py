@@ -27,16 +27,17 @@ from guardrails.enforcement.phases import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
+    from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 
     from guardrails.enforcement.definition import Tool
 
-_AWAIT: Final[dict[Phase, Callable[[Call], Awaitable[Any]]]] = {
+_AWAIT: Final[dict[Phase, Callable[[Call], Any]]] = {
     Phase.DECIDE: deciding.decide_async,
     Phase.WAIT: perform.wait_async,
     Phase.INTENT: perform.record_intent_async,
     Phase.EXECUTE: execute_async,
 }
+"""What a coroutine function's shell does otherwise, and what it then awaits, if anything."""
 
 
 class Holder:
@@ -151,7 +152,11 @@ class _Steps:
         while self.phase is not None and self.phase is not until:
             waits = _AWAIT.get(self.phase)
             try:
-                self.send(PERFORM[self.phase](call) if waits is None else await waits(call))
+                if waits is None:
+                    answer = PERFORM[self.phase](call)
+                elif (answer := waits(call)) is not None:
+                    answer = await answer
+                self.send(answer)
             except BaseException as fault:  # noqa: BLE001  # thrown into the phases, which know what it means
                 self.throw(fault)
 
@@ -232,25 +237,24 @@ def make(call: Call) -> Any:
     return steps.result()
 
 
-async def make_async(call: Call) -> Any:  # noqa: PLR0912  # the straight way, step by step
+async def make_async(call: Call) -> Any:  # noqa: C901, PLR0912  # the straight way, step by step
     """Make a call of a coroutine function."""
     _require_room()
     done = 0
     outcome: Outcome | None = None
     try:
         for phase in _TO_DECISION:
-            if phase is Phase.DECIDE:
-                await _AWAIT[phase](call)
-            else:
+            if phase is not Phase.DECIDE:
                 PERFORM[phase](call)
+            elif (waits := _AWAIT[phase](call)) is not None:
+                await waits
             done += 1
         if goes_straight(call):
             for phase in _TO_BODY:
-                waits = _AWAIT.get(phase)
-                if waits is None:
+                if phase is not Phase.INTENT:
                     PERFORM[phase](call)
-                else:
-                    await waits(call)
+                elif (waits := _AWAIT[phase](call)) is not None:
+                    await waits
                 done += 1
             call.outcome = outcome = await _AWAIT[Phase.EXECUTE](call)
             done += 1

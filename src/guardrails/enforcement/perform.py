@@ -38,7 +38,7 @@ from guardrails.model.canonical import call_key, digest
 from guardrails.runs.context import Frame, current_run, enter, leave
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
     from concurrent.futures import Future
 
     from guardrails.enforcement.call import Call
@@ -237,11 +237,10 @@ def record_intent(call: Call) -> None:
             written.cancel()
 
 
-async def record_intent_async(call: Call) -> None:
-    """The same, without blocking the event loop."""
+def record_intent_async(call: Call) -> Awaitable[None] | None:
+    """The same, without blocking the event loop; what is to be awaited for it, if anything is."""
     written = _intent(call)
-    if written is not None:
-        await asyncio.wait_for(asyncio.wrap_future(written), _DISK)
+    return None if written is None else asyncio.wait_for(asyncio.wrap_future(written), _DISK)
 
 
 def _intent(call: Call) -> Future[None] | None:
