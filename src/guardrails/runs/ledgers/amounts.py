@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 DIMENSIONS: Final = ("usd", "tokens", "calls")
 USD: Final = 0
-TOKENS: Final = 1
 CALLS: Final = 2
 
 Amount: TypeAlias = tuple[int, int, int]

@@ -15,7 +15,7 @@ from weakref import WeakValueDictionary
 from guardrails.errors import RunClosed, StateUnavailable
 from guardrails.forks import at_forks
 from guardrails.runs.ledgers.accounts import Line
-from guardrails.runs.ledgers.amounts import CALLS, NOTHING, TOKENS, USD
+from guardrails.runs.ledgers.amounts import CALLS, NOTHING
 from guardrails.runs.ledgers.holds import Hold, Purse, State
 from guardrails.runs.windows import Calendar, Span
 
@@ -273,9 +273,7 @@ class Books:
 
     def _catch_up(self, account: RunAccount) -> None:
         """Count the calls that have begun and ended meanwhile."""
-        # Every call passes here twice; what is not in its price is not looked at.
-        log, fresh = account.log, account.fresh
-        idle = account.pursed_idle
+        log, fresh, moved = account.log, account.fresh, account.moved
         while log:
             try:
                 hold = log.popleft()
@@ -287,31 +285,19 @@ class Books:
                 if fresh is not None and fresh.step is None and fresh.seen is None:
                     fresh.seen = account.snapshot(fresh)
                 fresh = hold
-                usd, tokens, calls = hold.cost
-                tool, history = hold.tool, account.history
+                tool, calls, history = hold.tool, hold.cost.calls, account.history
                 history[tool] = history[tool] + calls if tool in history else calls
                 if purse is not None:
                     purse.left -= 1
                     if purse.is_open:
-                        idle[CALLS] -= calls
-                        if usd or tokens:
-                            idle[USD] -= usd
-                            idle[TOKENS] -= tokens
+                        moved.add(purse)
             elif hold.state is _HELD:
                 if fresh is hold:
                     fresh = None
                 if purse is not None and purse.is_open:
                     hold.state = _SETTLED
                     purse.settled += 1
-                    spent = account.pursed_spent
-                    usd, tokens, calls = purse.cost
-                    idle[CALLS] += calls
-                    spent[CALLS] += calls
-                    if usd or tokens:
-                        idle[USD] += usd
-                        spent[USD] += usd
-                        idle[TOKENS] += tokens
-                        spent[TOKENS] += tokens
+                    moved.add(purse)
                     account.steps.append(hold.step.document)  # type: ignore[union-attr]  # it came here with it
                 else:
                     self._end(hold)
@@ -383,6 +369,7 @@ class Books:
             for purse in account.purses_by_tool.values():
                 purse.is_open = False
             account.purses_by_tool.clear()
+            account.moved.clear()
             account.pursed_idle, account.pursed_spent = [0, 0, 0], [0, 0, 0]
         self._open.clear()
         self._pursed.clear()

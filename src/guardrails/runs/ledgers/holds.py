@@ -37,10 +37,12 @@ class Purse:
         holds: Those that no call has yet. Calls take them without the ledger's lock.
         left: How many are nobody's, as far as is counted.
         settled: How many were settled.
+        seen: How many were nobody's or settled, and how many were settled, when the account's
+            sums were looked at last.
         is_open: Whether calls may take from it.
     """
 
-    __slots__ = ("account", "cost", "holds", "is_open", "left", "path", "settled")
+    __slots__ = ("account", "cost", "holds", "is_open", "left", "path", "seen", "settled")
 
     def __init__(self, account: RunAccount, path: tuple[Account, ...], cost: Amount) -> None:
         self.account = account
@@ -49,6 +51,7 @@ class Purse:
         self.holds: list[Hold] = []
         self.left = 0
         self.settled = 0
+        self.seen = (0, 0)
         self.is_open = True
         for each in path:
             each.purses += 1
@@ -59,7 +62,7 @@ class Purse:
         for account in self.path:
             account.hold(more)
         self.left += count
-        self.account.count_purse(self.cost, count)
+        self.account.moved.add(self)
         self.holds += holds
 
     def times(self, count: int) -> Amount:
@@ -70,7 +73,7 @@ class Purse:
     def close(self, unused: int) -> list[Alert]:
         """Put what is held and spent on the accounts, but `unused`; the alerts that this raises."""
         self.is_open = False
-        self.account.count_purse(self.cost, -self.left - self.settled, -self.settled)
+        self.account.forget(self)
         back, spent = self.times(unused + self.settled), self.times(self.settled)
         alerts: list[Alert] = []
         for account in self.path:

@@ -254,7 +254,7 @@ class LocalLedger(Books):
             if purse is not None and purse.is_open:
                 if own.is_counted:
                     purse.left += 1
-                    account.count_purse(purse.cost, 1)
+                    account.moved.add(purse)
                 purse.holds.append(Hold(account, own.tool, own.cost, purse))
             else:
                 for each in own.path:

@@ -42,8 +42,10 @@ class RunAccount(Account):
         purses_by_tool: What calls of a tool may take without looking at every account.
         log: Holds that calls took out of purses, or have ended, until they are counted in this
             order; it grows without the ledger's lock.
-        pursed_spent: What was settled out of purses, and is not in its sums yet.
-        pursed_idle: What of the sums no call holds: it lies in purses, or was settled out of them.
+        pursed_spent: What was settled out of purses, and is not in its sums yet; but for `moved`.
+        pursed_idle: What of the sums no call holds, for it lies in purses or was settled out of
+            them; but for `moved`.
+        moved: Purses of which calls took something, or settled it, since their sums were seen.
         lately: What the last call of each tool cost that looked at every account, and how many
             holds for calls like it were made.
         fresh: The last hold that was counted, if nobody has seen its snapshot.
@@ -61,6 +63,7 @@ class RunAccount(Account):
         "lately",
         "lines",
         "log",
+        "moved",
         "nonce",
         "parent",
         "pursed_idle",
@@ -98,6 +101,7 @@ class RunAccount(Account):
         self.purses_by_tool: dict[str, Purse] = {}
         self.pursed_spent = [0, 0, 0]
         self.pursed_idle = [0, 0, 0]
+        self.moved: set[Purse] = set()
         self.lately: dict[str, tuple[Usage, int]] = {}
         self.fresh: Hold | None = None
         self.log: deque[Hold] = deque()
@@ -162,6 +166,8 @@ class RunAccount(Account):
 
     def sums(self) -> tuple[Amount, Amount]:
         """What it has spent and what its calls in flight hold, both at once."""
+        if self.moved:
+            self._see_purses()
         usd, tokens, calls = self.spent
         more_usd, more_tokens, more_calls = self.pursed_spent
         held_usd, held_tokens, held_calls = self.held
@@ -171,12 +177,32 @@ class RunAccount(Account):
             (held_usd - idle_usd, held_tokens - idle_tokens, held_calls - idle_calls),
         )
 
-    def count_purse(self, cost: Amount, idle: int, settled: int = 0) -> None:
-        """Count so many more holds of `cost` as no call's, and so many more as settled."""
-        for index, each in enumerate(cost):
-            if each:
-                self.pursed_idle[index] += each * idle
-                self.pursed_spent[index] += each * settled
+    def _see_purses(self) -> None:
+        """Let the sums of purses be what they are now."""
+        idle, spent = self.pursed_idle, self.pursed_spent
+        for purse in self.moved:
+            known_idle, known_settled = purse.seen
+            settled = purse.settled
+            unused = purse.left + settled
+            purse.seen = unused, settled
+            more_idle, more_spent = unused - known_idle, settled - known_settled
+            usd, tokens, calls = purse.cost
+            idle[2] += calls * more_idle
+            spent[2] += calls * more_spent
+            if usd or tokens:
+                idle[0] += usd * more_idle
+                spent[0] += usd * more_spent
+                idle[1] += tokens * more_idle
+                spent[1] += tokens * more_spent
+        self.moved.clear()
+
+    def forget(self, purse: Purse) -> None:
+        """Count nothing of `purse` any more, which calls may take from no longer."""
+        less_idle, less_spent = map(purse.times, purse.seen)
+        for index in range(len(DIMENSIONS)):
+            self.pursed_idle[index] -= less_idle[index]
+            self.pursed_spent[index] -= less_spent[index]
+        self.moved.discard(purse)
 
     def remaining(self, without: Amount = NOTHING) -> Remaining:
         """What is left of each limit, the tightest of this account and its ancestors'.
@@ -203,6 +229,8 @@ class RunAccount(Account):
     def snapshot(self, hold: Hold | None = None) -> Snapshot:
         """The run as it stands now; without `hold`, if that is one of its own."""
         # Every call passes here: the sums are spelled out, and named tuples made as tuples are.
+        if self.moved:
+            self._see_purses()
         usd, tokens, calls = self.spent
         more_usd, more_tokens, more_calls = self.pursed_spent
         held_usd, held_tokens, held_calls = self.held
