@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from guardrails import ports
     from guardrails.activations import Activations
+    from guardrails.audit.redaction import Redaction
     from guardrails.config import Config
     from guardrails.config.approvers import ApproversFile
     from guardrails.engines.verified import Divergence
@@ -58,8 +59,6 @@ def load_governor(
     """
     # Only here, since a program that builds its own governor needs neither YAML nor Rego.
     from guardrails.alerts.dispatcher import Dispatcher  # noqa: PLC0415  # as above
-    from guardrails.audit.opening import open_record, redaction_of  # noqa: PLC0415  # as above
-    from guardrails.audit.redaction import Redaction  # noqa: PLC0415  # as above
     from guardrails.config import Config  # noqa: PLC0415  # as above
     from guardrails.config.layers import policy_files  # noqa: PLC0415  # as above
     from guardrails.decider import make_decider  # noqa: PLC0415  # as above
@@ -78,13 +77,7 @@ def load_governor(
     _require_known_agents(config, register)
     _tell(config)
     telemetry = Telemetry(config.telemetry, environment=config.environment)
-    plan = config.record
-    redaction = Redaction() if plan is None else redaction_of(plan)
-    record = (
-        MemoryRecord(redaction=redaction)
-        if plan is None
-        else open_record(plan, redaction=redaction)
-    )
+    record, redaction = _record_of(config)
     write = recorder(record, clock)
     acts = activations_of(config, record, register, clock)
 
@@ -148,6 +141,19 @@ def load_governor(
         )
     reports.start()
     return governor
+
+
+def _record_of(config: Config) -> tuple[ports.Record, Redaction]:
+    """The record that a configuration asks for, and what it keeps out of it."""
+    from guardrails.audit.opening import open_record, redaction_of  # noqa: PLC0415  # as in load_governor
+    from guardrails.audit.redaction import Redaction  # noqa: PLC0415  # as in load_governor
+
+    plan = config.record
+    if plan is None:
+        redaction = Redaction()
+        return MemoryRecord(redaction=redaction), redaction
+    redaction = redaction_of(plan)
+    return open_record(plan, redaction=redaction), redaction
 
 
 def _watch_queues(telemetry: Telemetry, **parts: object) -> None:

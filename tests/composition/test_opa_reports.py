@@ -18,11 +18,11 @@ from tests.opa.log_service import LogService
 from typer.testing import CliRunner
 
 import guardrails as gr
-from guardrails.assembly import policy_files
 from guardrails.audit.reading import read
 from guardrails.cli.root import app
 from guardrails.clock import SystemClock
 from guardrails.config import Config
+from guardrails.config.layers import policy_files
 from guardrails.decider import make_decider
 from guardrails.opa_reports import OpaReports
 from guardrails.testing import FakeClock

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -50,7 +51,7 @@ amounts = st.one_of(
 )
 refunds = st.fixed_dictionaries({"order_id": st.sampled_from(["A-17", "B-2"]), "amount": amounts})
 notes = st.fixed_dictionaries({"text": st.text(max_size=12)})
-calls = st.one_of(
+calls: Any = st.one_of(
     st.tuples(st.just("refund"), refunds),
     st.tuples(st.just("note"), notes),
     st.tuples(st.just("secret"), st.just({})),

@@ -206,11 +206,17 @@ WRONG = {
         r":1:9: config: `.*nowhere.yaml` is no file",
     ),
     "an argument that no tool can have": (
-        "agent: billing\ntools: {a: {resource: b}}\ncases: [{tool: a, args: {x-y: 1}, expect: deny}]",
+        (
+            "agent: billing\ntools: {a: {resource: b}}\n"
+            "cases: [{tool: a, args: {x-y: 1}, expect: deny}]"
+        ),
         r":3:16: cases\[0\]\.tool: `x-y` cannot be the name of an argument",
     ),
     "a label that is nearly a known one": (
-        "tool: a\nagent: b\ntools: {a: {resource: b, labels: [moves_mony]}}\ncases: [{expect: deny}]",
+        (
+            "tool: a\nagent: b\ntools: {a: {resource: b, labels: [moves_mony]}}\n"
+            "cases: [{expect: deny}]"
+        ),
         "`moves_mony` is not `moves_money`",
     ),
     "calls before that are none": (

@@ -10,10 +10,10 @@ from typing import Annotated
 
 import typer
 
-from guardrails.assembly import policy_files
 from guardrails.cli.console import output, plain
 from guardrails.clock import SystemClock
 from guardrails.config import Config
+from guardrails.config.layers import policy_files
 from guardrails.decider import make_decider
 from guardrails.errors import ConfigError, StateUnavailable
 from guardrails.opa_reports import OpaReports

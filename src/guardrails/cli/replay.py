@@ -13,6 +13,7 @@ import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from guardrails.cli.audit_storage import record_plan
 from guardrails.cli.console import ExitCode, notices, output, plain, print_json
 from guardrails.cli.machine import JsonOption
 from guardrails.config import Config
@@ -89,9 +90,7 @@ def command(  # noqa: PLR0913  # options, by name
         if text is not None
     }
     base = _configuration()
-    record = log if log is not None else None if base is None else base.record
-    if record is None:
-        raise ConfigError("no record is configured here; name one by --log")
+    record = record_plan(log).path
     candidate = candidate_of(
         policy, base, agents=agents, data=None if data is None else _object(data), library=library
     )

@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.table import Table
 
+from guardrails.cli.audit_storage import record_plan
 from guardrails.cli.console import output, plain, print_json
 from guardrails.cli.machine import JsonOption
-from guardrails.config import Config
 from guardrails.errors import ConfigError
 from guardrails.report import AgentSums, report
 from guardrails.report.told import csv_of, page_of
@@ -49,9 +49,7 @@ def command(  # noqa: PLR0913  # options, by name
         raise ConfigError(f"--to: only `owner` is known, not `{to}`")
     if (to is None) is not (out is None):
         raise ConfigError("`--to owner` and `--out DIR` belong together")
-    record = log if log is not None else Config.find().record
-    if record is None:
-        raise ConfigError("no record is configured here; name one by --log")
+    record = record_plan(log).path
     found = report(record, since=begin)
     agents = found.agents
     if html is not None:

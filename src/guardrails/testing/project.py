@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from guardrails.assembly import policy_files
 from guardrails.audit.memory import MemoryRecord
 from guardrails.config import Config, find_file
+from guardrails.config.layers import policy_files
 from guardrails.decider import opa_config_of
 from guardrails.engines.bundled_agents import BundledAgents
 from guardrails.engines.in_process import InProcessEngine
