@@ -13,6 +13,9 @@ BIN := $(VENV)/bin
 AGENTDOJO_VENV := .venv-agentdojo
 BENCH_VENV := .tools/bench
 OUTSIDE_VENV := .tools/outside
+# Each host has its own environment, since some of them exclude each other.
+ADAPTER_VENVS := .tools/adapters
+ADAPTERS ?= $(patsubst requirements/adapters/%.in,%,$(wildcard requirements/adapters/*.in))
 
 # Processes that share the tests, file by file.
 WORKERS ?= auto
@@ -73,6 +76,18 @@ conformance: $(VENV)/.stamp ## what passes of OPA's own test cases
 parity: $(VENV)/.stamp ## 20,400 generated calls: this engine decides what a real OPA server decides
 	$(BIN)/python -m tests.parity.campaign $(ARGS)
 
+.PHONY: test-adapters
+test-adapters: $(ADAPTERS:%=$(ADAPTER_VENVS)/%/.stamp) ## the adapters inside their real hosts, as a matrix (ADAPTERS="mcp")
+	@notes="$(ADAPTER_VENVS)/notes"; rm -rf "$$notes"; mkdir -p "$$notes"; failed=0; \
+	for name in $(ADAPTERS); do \
+		echo "== $$name"; python="$(ADAPTER_VENVS)/$$name/bin/python"; \
+		"$$python" -m mypy --cache-dir "$(ADAPTER_VENVS)/$$name/.mypy_cache" "tests/adapters/$$name" \
+			|| failed=1; \
+		GUARDRAILS_ADAPTER="$$name" GUARDRAILS_ADAPTER_NOTES="$$notes/$$name.jsonl" \
+			"$$python" -m pytest "tests/adapters/$$name" $(ARGS) || failed=1; \
+	done; \
+	"$(ADAPTER_VENVS)/$(firstword $(ADAPTERS))/bin/python" -m tests.adapters.matrix "$$notes" $(ADAPTERS) || failed=1; exit "$$failed"
+
 # ---------------------------------------------------------------------------------------- measure it
 
 .PHONY: bench
@@ -120,6 +135,7 @@ $(VENV)/.pins: requirements/dev.txt
 $(AGENTDOJO_VENV)/.pins: requirements/agentdojo.txt
 $(BENCH_VENV)/.pins: requirements/bench.txt
 $(OUTSIDE_VENV)/.pins: requirements/outside.txt
+$(foreach name,$(ADAPTERS),$(eval $(ADAPTER_VENVS)/$(name)/.pins: requirements/adapters/$(name).txt))
 %/.pins: requirements/pip.txt
 	@python="$$(scripts/python.sh)"; \
 	pins="$(filter-out $<,$^)"; \
