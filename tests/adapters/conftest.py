@@ -19,9 +19,10 @@ _NOTES = os.environ.get("GUARDRAILS_ADAPTER_NOTES")
 
 def pytest_ignore_collect(collection_path):
     """The folders of other hosts."""
-    below = collection_path.relative_to(_HERE).parts if collection_path != _HERE else ()
-    is_host = bool(below) and (_HERE / below[0]).is_dir()
-    return True if is_host and below[0] != _HOST else None
+    if collection_path == _HERE:
+        return None
+    host = collection_path.relative_to(_HERE).parts[0]
+    return True if (_HERE / host).is_dir() and host != _HOST else None
 
 
 @pytest.hookimpl(wrapper=True)

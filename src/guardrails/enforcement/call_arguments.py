@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from guardrails.model.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 
 class Arguments:
@@ -41,3 +41,39 @@ class Arguments:
         self.kwargs = kwargs
         self.named = named
         self.document = document
+
+
+class ReadsArguments(Protocol):
+    """How the arguments of one tool are read: by a signature, or by a JSON schema.
+
+    Each may raise ``InvalidArguments``; :class:`guardrails.enforcement.arguments.Parameters`
+    says of each when.
+    """
+
+    hidden: tuple[str, ...]
+    skip_first: bool
+
+    @property
+    def names(self) -> tuple[str, ...]: ...  # noqa: D102  # as `Parameters` says; so are all below
+
+    def read(  # noqa: D102
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any], limits: Limits = ...
+    ) -> Arguments: ...
+
+    def read_named(self, values: Mapping[str, Any], limits: Limits = ...) -> Arguments: ...  # noqa: D102
+
+    def read_stored(  # noqa: D102
+        self, document: Mapping[str, Any], hidden: Mapping[str, Any], limits: Limits = ...
+    ) -> Arguments: ...
+
+    def rewrite(self, arguments: Arguments, changes: Mapping[str, Any]) -> Arguments: ...  # noqa: D102
+
+    def document_of(self, arguments: Arguments) -> dict[str, Any]: ...  # noqa: D102
+
+    def with_options(  # noqa: D102
+        self,
+        *,
+        hide: Iterable[str] | None = None,
+        validate: bool | None = None,
+        skip_first: bool | None = None,
+    ) -> Self: ...

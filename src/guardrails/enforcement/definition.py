@@ -16,7 +16,7 @@ from guardrails.model.money import micro_usd
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from guardrails.enforcement.arguments import Arguments, Parameters
+    from guardrails.enforcement.call_arguments import Arguments, ReadsArguments
     from guardrails.model.facts import ToolFacts
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,127}", re.ASCII)
@@ -104,7 +104,7 @@ class Tool:
 
     function: Callable[..., Any]
     facts: ToolFacts
-    parameters: Parameters
+    parameters: ReadsArguments
     price: Price = field(default_factory=Price)
     approvals: tuple[ApprovalRule, ...] = ()
     shadow: Any = MISSING

@@ -104,7 +104,7 @@ class Parameter:
         if self.kind is inspect.Parameter.VAR_KEYWORD and type(value) is not dict:
             problems.add(f"args.{self.name}: expected an object")
             return value
-        return self._each(value, _plain if self.check is None else self.check.from_json, problems)
+        return self._each(value, plain if self.check is None else self.check.from_json, problems)
 
     def _each(self, value: Any, make: Callable[[Any], Any], problems: Problems) -> Any:
         path = f"args.{self.name}"
@@ -121,16 +121,16 @@ class Parameter:
         return problems.guard(path, make, value, hidden=self.hidden)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """`value` as a JSON decoder gives it: a decimal is a float, where that is the same number."""
     kind = type(value)
     if kind is Decimal:
         number = float(value)
         return number if Decimal(repr(number)) == value else value
     if kind is list:
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if kind is dict:
-        return {name: _plain(item) for name, item in value.items()}
+        return {name: plain(item) for name, item in value.items()}
     return value
 
 

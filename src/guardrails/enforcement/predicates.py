@@ -10,11 +10,11 @@ from guardrails.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from guardrails.enforcement.arguments import Arguments, Parameters
+    from guardrails.enforcement.call_arguments import Arguments, ReadsArguments
 
 
 def bind_predicate(
-    function: object, parameters: Parameters, *, what: str
+    function: object, parameters: ReadsArguments, *, what: str
 ) -> Callable[[Arguments], Any]:
     """`function`, which asks for some of a tool's parameters by name, as a function of arguments.
 

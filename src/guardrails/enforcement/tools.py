@@ -249,6 +249,15 @@ def tool_of(function: object) -> Tool | None:
     return None if holder is None else holder.tool
 
 
+def wrapped(tool: Tool) -> Any:
+    """The governed function of `tool`, which was not wrapped before."""
+    holder = Holder(tool)
+    wrapper = wrapper_for(holder)
+    setattr(wrapper, _HOLDER, holder)
+    holder.wrapper = wrapper
+    return wrapper
+
+
 class _Options:
     """The arguments of one ``@governed_tool``, checked."""
 
@@ -327,12 +336,7 @@ def _changed_function(
     holder = _holder_of(function)
     if holder is None:
         _refuse_odd_targets(function)
-        tool = change(_bare(function, is_class=is_class))
-        holder = Holder(tool)
-        wrapper = wrapper_for(holder)
-        setattr(wrapper, _HOLDER, holder)
-        holder.wrapper = wrapper
-        return wrapper
+        return wrapped(change(_bare(function, is_class=is_class)))
     if is_class is not None and is_class is not holder.tool.parameters.skip_first:
         holder.tool = replace(
             holder.tool, parameters=holder.tool.parameters.with_options(skip_first=is_class)
