@@ -34,6 +34,7 @@ COMMANDS: Final = {
     "policy": "Check, test, evaluate and deliver policies.",
     "replay": "Decide recorded calls again by another policy; nothing is executed.",
     "report": "Sum up the record by agent: calls, refusals, approvals, cost, feedback.",
+    "mcp": "Put MCP servers behind policy; look at, approve and try them.",
     "bundle": "Look into bundles of OPA, and verify that they would be taken.",
 }
 """The commands, in the order of the help."""
