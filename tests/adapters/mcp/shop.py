@@ -82,11 +82,14 @@ governed_read = gr.governed_tool(name="shop.read_order", resource="shop.orders",
 PLAIN = (read_order, delete_order, refund, slow)
 
 
-def of_fastmcp(*, decorated: bool) -> FastMCP:
-    governed = GuardrailsMiddleware(
-        gr.load_governor(), AGENT, tools=None if decorated else TOLD, server="shop"
-    )
-    server: Any = FastMCP("shop", middleware=[governed])
+def of_fastmcp(*, decorated: bool, plain: bool = False) -> FastMCP:
+    if plain:
+        server: Any = FastMCP("shop")
+    else:
+        governed = GuardrailsMiddleware(
+            gr.load_governor(), AGENT, tools=None if decorated else TOLD, server="shop"
+        )
+        server = FastMCP("shop", middleware=[governed])
     for function in PLAIN:
         told = TOLD[function.__name__]
         server.tool(
@@ -97,9 +100,7 @@ def of_fastmcp(*, decorated: bool) -> FastMCP:
             else function
         )
     if decorated:
-        server.tool(
-            gr.governed_tool(name="shop.slow_lost", resource="shop.work")(lost), name="lost"
-        )
+        server.tool(gr.governed_tool(name="shop.lost", resource="shop.work")(lost), name="lost")
     return server
 
 
@@ -124,8 +125,8 @@ async def serve_sdk(server: Server[Any]) -> None:
 
 
 def main(kind: str, transport: str, port: str = "0") -> None:
-    if kind in {"fastmcp", "decorated"}:
-        server = of_fastmcp(decorated=kind == "decorated")
+    if kind in {"fastmcp", "decorated", "fastmcp_plain"}:
+        server = of_fastmcp(decorated=kind == "decorated", plain=kind == "fastmcp_plain")
         if transport == "stdio":
             server.run("stdio", show_banner=False)
         else:
