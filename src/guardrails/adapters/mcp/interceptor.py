@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 _PAGES: Final = 100
 _LISTED: Final = {
-    "tools/list": "tools",
     "resources/list": "resources",
     "resources/templates/list": "resourceTemplates",
     "prompts/list": "prompts",
@@ -165,7 +164,7 @@ class GuardrailsInterceptor:
 def _refused_method(method: str) -> HandlerResult:
     """What a request gets that nobody decides: a list is empty, anything else is not there."""
     if method in _LISTED:
-        return {_LISTED[method]: [], "resultType": "complete"}
+        return {_LISTED[method]: [], "resultType": "complete", "ttlMs": 0, "cacheScope": "private"}
     raise MCPError(METHOD_NOT_FOUND, "Method not found", method)
 
 

@@ -31,6 +31,7 @@ from guardrails.model.facts import ToolFacts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
+    from pathlib import Path
 
     from guardrails.adapters.mcp.permissions import Place
     from guardrails.adapters.mcp.servers_file import ServersFile
@@ -100,7 +101,10 @@ class Proxy:
     def __init__(
         self, file: ServersFile, sessions: Sessions, *, link: str = "", recheck: float = 10.0
     ) -> None:
-        pins = load_pins(pins_path(file.path))
+        self._file = file
+        self._pins = pins_path(file.path)
+        self._read = _state_of(self._pins)
+        pins = load_pins(self._pins)
         self.sessions = sessions
         self.upstreams = {
             name: Upstream(name, server, pins.get(name), recheck=recheck)
@@ -137,9 +141,29 @@ class Proxy:
                 return result
         raise ConfigError(f"`{server}` has no tool `{tool[:80]}` that was approved")
 
+    def _look_at_pins(self) -> None:
+        """Take over what was approved meanwhile.
+
+        Raises:
+            ConfigError: the file of pins is wrong now; nothing is called until it is mended.
+        """
+        now = _state_of(self._pins)
+        if now == self._read:
+            return
+        pins = load_pins(self._pins)
+        for name, upstream in self.upstreams.items():
+            upstream.pin = pins.get(name)
+        self._routes = _routes(self._file, self.upstreams)
+        self._read = now
+
     async def _list(
         self, ctx: Any, _params: types.PaginatedRequestParams | None
     ) -> types.ListToolsResult:
+        try:
+            self._look_at_pins()
+        except ConfigError as error:
+            _log.error("%s", error)
+            return types.ListToolsResult(tools=[])
         await asyncio.gather(*(self._look(each) for each in self.upstreams.values()))
         there = {
             route.shown: route
@@ -170,6 +194,11 @@ class Proxy:
     async def _call(
         self, ctx: Any, params: types.CallToolRequestParams
     ) -> types.CallToolResult | types.InputRequiredResult:
+        try:
+            self._look_at_pins()
+        except ConfigError as error:
+            _log.error("%s", error)
+            return failed("Tools cannot be called at present; tell the operator.")
         route = self._routes.get(params.name)
         if route is None or params.task is not None:
             raise MCPError(types.INVALID_PARAMS, "there is no such tool")
@@ -198,6 +227,15 @@ async def _made(route: Route, arguments: dict[str, Any]) -> Any:
         return await route.upstream.call(route.tool, decided)
 
     return await route.function(forward, **arguments)
+
+
+def _state_of(path: Path) -> tuple[int, int, int] | None:
+    """What changes where a file is written anew."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def _routes(file: ServersFile, upstreams: dict[str, Upstream]) -> dict[str, Route]:
