@@ -46,7 +46,7 @@ def look(upstream: Upstream) -> list[Seen]:
     for name, tool in sorted(upstream.tools.items()):
         definition = definition_of(tool)
         annotations = definition.get("annotations", {})
-        place = place_of(upstream.server, name, annotations)
+        place = place_of(upstream.server, name, annotations, upstream.tools.keys())
         seen.append(
             Seen(
                 name,

@@ -13,7 +13,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from guardrails.adapters.mcp.servers_file import Server, ServersFile
 
@@ -39,13 +39,16 @@ class Place(NamedTuple):
     why: str
 
 
-def place_of(server: Server, name: str, annotations: Mapping[str, Any]) -> Place:
+def place_of(
+    server: Server, name: str, annotations: Mapping[str, Any], names: Collection[str] = ()
+) -> Place:
     """Where a tool stands.
 
     Args:
         server: Its server.
         name: Its name there.
         annotations: Its annotations, as the protocol writes them.
+        names: The names of all its server's tools: what names one of them is no word of another's.
     """
     said = server.tools.get(name)
     if said is not None:
@@ -60,7 +63,7 @@ def place_of(server: Server, name: str, annotations: Mapping[str, Any]) -> Place
         # Nobody can know which was meant, so it is neither.
         return Place(name, "unclear", (LABEL,), f"named under {' and '.join(named)}")
     words = _parts(name)
-    items = {item for each in server.permissions.values() for item in each}
+    items = {item for each in server.permissions.values() for item in each}.difference(names)
     fitting = sorted(item for item in items if _holds(words, _parts(item)))
     if len(fitting) == 1:
         return Place(fitting[0], proposed, (LABEL,), f"`{fitting[0]}` by its name, {hint}")

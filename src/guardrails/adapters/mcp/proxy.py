@@ -58,7 +58,10 @@ class Route:
         self.definition = definition
         annotations = definition.get("annotations")
         self.place: Place = place_of(
-            upstream.server, tool, annotations if isinstance(annotations, dict) else {}
+            upstream.server,
+            tool,
+            annotations if isinstance(annotations, dict) else {},
+            upstream.pinned().keys(),
         )
         self.facts = facts_for(upstream.name, tool, self.place)
         self.function = described_tool(
