@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import Any
 
 import guardrails as gr
 from guardrails.model.approval import ApprovalState
 
-BY = {"by": "fin@acme.example", "groups": ["finance-ops"]}
+BY: dict[str, Any] = {"by": "fin@acme.example", "groups": ["finance-ops"]}
 
 
 def main(word: str, *rest: str) -> None:
     """Do one thing, and print what is asked for."""
     governor = gr.load_governor()
-    approvals = governor.approvals
+    approvals: Any = governor.approvals
     if word == "approve":
         approvals.approve(rest[0], **BY)
     elif word == "reject":

@@ -1,4 +1,4 @@
-"""What a schema describes is governed as what a signature describes, and a schema can do no harm."""
+"""What a schema describes is governed as what a signature describes; a schema can do no harm."""
 
 import asyncio
 import time

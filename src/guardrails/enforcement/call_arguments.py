@@ -46,34 +46,47 @@ class Arguments:
 class ReadsArguments(Protocol):
     """How the arguments of one tool are read: by a signature, or by a JSON schema.
 
-    Each may raise ``InvalidArguments``; :class:`guardrails.enforcement.arguments.Parameters`
-    says of each when.
+    :class:`guardrails.enforcement.arguments.Parameters` says what each raises.
     """
 
     hidden: tuple[str, ...]
     skip_first: bool
 
     @property
-    def names(self) -> tuple[str, ...]: ...  # noqa: D102  # as `Parameters` says; so are all below
+    def names(self) -> tuple[str, ...]:
+        """The arguments' names in their order."""
+        ...
 
-    def read(  # noqa: D102
+    def read(
         self, args: tuple[Any, ...], kwargs: Mapping[str, Any], limits: Limits = ...
-    ) -> Arguments: ...
+    ) -> Arguments:
+        """The arguments of one call."""
+        ...
 
-    def read_named(self, values: Mapping[str, Any], limits: Limits = ...) -> Arguments: ...  # noqa: D102
+    def read_named(self, values: Mapping[str, Any], limits: Limits = ...) -> Arguments:
+        """The arguments of a call that is only to be decided."""
+        ...
 
-    def read_stored(  # noqa: D102
+    def read_stored(
         self, document: Mapping[str, Any], hidden: Mapping[str, Any], limits: Limits = ...
-    ) -> Arguments: ...
+    ) -> Arguments:
+        """The arguments of a call of which only the document was kept."""
+        ...
 
-    def rewrite(self, arguments: Arguments, changes: Mapping[str, Any]) -> Arguments: ...  # noqa: D102
+    def rewrite(self, arguments: Arguments, changes: Mapping[str, Any]) -> Arguments:
+        """The arguments with some of them replaced."""
+        ...
 
-    def document_of(self, arguments: Arguments) -> dict[str, Any]: ...  # noqa: D102
+    def document_of(self, arguments: Arguments) -> dict[str, Any]:
+        """The document made anew from what would be called now."""
+        ...
 
-    def with_options(  # noqa: D102
+    def with_options(
         self,
         *,
         hide: Iterable[str] | None = None,
         validate: bool | None = None,
         skip_first: bool | None = None,
-    ) -> Self: ...
+    ) -> Self:
+        """The same with other options."""
+        ...

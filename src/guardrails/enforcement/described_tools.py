@@ -10,7 +10,7 @@ from guardrails.enforcement.tools import wrapped
 from guardrails.model.facts import ToolFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 
     from guardrails.errors import Refusal
 
@@ -23,7 +23,7 @@ def described_tool(  # noqa: PLR0913  # the facts of a tool, each by its name
     operation: str = "execute",
     labels: Iterable[str] = (),
     refuse: Callable[[], Refusal | None] = lambda: None,
-) -> Callable[..., Awaitable[Any]]:
+) -> Callable[..., Coroutine[Any, Any, Any]]:
     """A governed coroutine function: ``await tool(forward, **arguments)``.
 
     The one positional argument makes the call, once it is permitted: it is awaited with the
@@ -56,7 +56,7 @@ def described_tool(  # noqa: PLR0913  # the facts of a tool, each by its name
         checked_labels(labels),
     )
     reader = SchemaArguments(name, schema, refuse=refuse)
-    function: Callable[..., Awaitable[Any]] = wrapped(
+    function: Callable[..., Coroutine[Any, Any, Any]] = wrapped(
         Tool(made_by_its_caller, facts, reader, declared=True)
     )
     return function

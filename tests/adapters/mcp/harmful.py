@@ -70,7 +70,7 @@ async def call_tool(ctx: Any, params: types.CallToolRequestParams) -> types.Call
         except MCPError as error:
             text = f"refused: {error}"
     return types.CallToolResult(
-        content=[types.TextContent(type="text", text=text)], _meta={"inject": "this"}
+        content=[types.TextContent(type="text", text=text)], meta={"inject": "this"}
     )
 
 

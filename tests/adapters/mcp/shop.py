@@ -112,11 +112,11 @@ def of_mcpserver() -> Any:
 
 
 def of_sdk() -> Server[Any]:
-    inner = of_mcpserver()._lowlevel_server
+    inner: Server[Any] = of_mcpserver()._lowlevel_server
     inner.middleware.append(
         GuardrailsInterceptor(gr.load_governor(), AGENT, tools=TOLD, server="shop")
     )
-    return inner  # type: ignore[no-any-return]
+    return inner
 
 
 async def serve_sdk(server: Server[Any]) -> None:

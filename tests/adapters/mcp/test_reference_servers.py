@@ -81,10 +81,14 @@ def test_files_are_read_by_the_servers_own_hints_and_never_written(project, file
     shared = project / "shared"
     shared.mkdir()
     (shared / "notes.txt").write_text("two lamps", "utf-8")
-    command, *args = [*filesystem, str(shared)]
+    command, program = filesystem
     behind(
         project,
-        files={"command": command, "args": args, "permissions": {"read": ["file", "directory"]}},
+        files={
+            "command": command,
+            "args": [program, str(shared)],
+            "permissions": {"read": ["file", "directory"]},
+        },
     )
 
     async def work(client):
