@@ -9,6 +9,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -618,3 +619,29 @@ def test_threads_report_and_give_back_while_calls_go_on(tmp_path):
         time.sleep(0.05)
     ledger.close()
     assert machine.stand().taken == (0, 0, 0)
+
+
+def test_a_run_opened_again_while_its_end_is_being_reported_is_open(tmp_path):
+    with contextlib.closing(SqliteLedger(tmp_path / "budgets.sqlite", lease=5)) as ledger:
+        budget = Budget(calls=10)
+
+        def reopen():
+            ledger.open_run("r", parent_id=None, budget=budget, named=True)
+
+        reopen()
+        ended = ledger._known["r"]
+        ledger.close_run("r")
+        exchange = ledger._exchange.exchange
+        opening = threading.Thread(target=reopen)
+
+        def meanwhile(reports, **words):
+            ledger._exchange.exchange = exchange
+            opening.start()
+            while ledger._known.get("r") in {None, ended}:
+                time.sleep(0.001)
+            return exchange(reports, **words)
+
+        ledger._exchange.exchange = meanwhile
+        ledger._say_all(0.0, everything=True)
+        opening.join()
+        assert not ledger._known["r"].closed

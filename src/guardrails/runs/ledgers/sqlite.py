@@ -381,9 +381,9 @@ class SqliteLedger(LeasingLedger):
         lease_of(account).is_known = True
 
     def _end_run(self, account: Account) -> None:
-        """Its opener has closed the run."""
+        """Its opener has closed the run; one that has its id since then is another."""
         run = self._known.get(run_of(account))
-        if run is not None:
+        if run is not None and lease_of(account).opening == (run.run_id, run.nonce):
             run.closed = True
 
     def _set_limits(self) -> list[tuple[str, str, int]]:
