@@ -569,7 +569,7 @@ class Nursery(Protocol):
 class RunTelemetry(Protocol):
     """What a run tells OpenTelemetry. None of it raises an exception, and nothing depends on it."""
 
-    def call(self, tool: str, decision_id: str) -> Any:
+    def call(self, tool: str, decision_id: str, call_id: str) -> Any:
         """A call that begins here, as ``guardrails.telemetry.calls`` has it; None: it failed."""
         ...
 

@@ -18,7 +18,7 @@ import guardrails as gr
 from guardrails import testing
 from guardrails.audit.memory import MemoryRecord
 from guardrails.enforcement import invoke
-from guardrails.enforcement.invoke import _Steps
+from guardrails.enforcement.invoke import Steps
 from guardrails.enforcement.perform import PERFORM
 from guardrails.enforcement.phases import Phase, refusal_for
 from guardrails.model.decision import ApprovalDemand, Decision, Effect, Obligation
@@ -249,7 +249,7 @@ def test_an_interrupt_around_the_body_leaves_no_hold_and_no_open_end(phase, monk
 
 def by_phases(call) -> Any:
     """The shell without its straight way."""
-    steps = _Steps(call)
+    steps = Steps(call)
     steps.perform()
     return steps.result()
 
@@ -259,7 +259,7 @@ def test_an_interrupt_at_any_step_of_the_shell_leaves_no_hold(monkeypatch) -> No
     def plain() -> str:
         return "done"
 
-    send = _Steps.send
+    send = Steps.send
     monkeypatch.setattr(invoke, "make", by_phases)
     for step in range(6):
         its = testing.governor()
@@ -271,7 +271,7 @@ def test_an_interrupt_at_any_step_of_the_shell_leaves_no_hold(monkeypatch) -> No
                 raise KeyboardInterrupt
             send(steps, answer)
 
-        monkeypatch.setattr(_Steps, "send", interrupted)
+        monkeypatch.setattr(Steps, "send", interrupted)
         with testing.run(governor=its) as run:
             with pytest.raises(KeyboardInterrupt):
                 plain()

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import guardrails as gr
 from guardrails import testing
 from guardrails.enforcement import invoke
-from guardrails.enforcement.invoke import _AWAIT, _Steps
+from guardrails.enforcement.invoke import _AWAIT, Steps
 from guardrails.enforcement.perform import PERFORM
 from guardrails.enforcement.phases import STRAIGHT, Phase, Verdict, goes_straight, judge, phases
 from guardrails.errors import InvalidArguments, Reason, RunKilled, StateUnavailable
@@ -27,13 +27,13 @@ from guardrails.model.facts import Mode
 
 def by_phases(call: Any) -> Any:
     """The shell without the straight way."""
-    steps = _Steps(call)
+    steps = Steps(call)
     steps.perform()
     return steps.result()
 
 
 async def by_phases_async(call: Any) -> Any:
-    steps = _Steps(call)
+    steps = Steps(call)
     await steps.perform_async()
     return steps.result()
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from guardrails.model.budget import Usage
     from guardrails.model.decision import Decision, Effect
     from guardrails.ports import Hold
+    from guardrails.runs.context import HostCall
     from guardrails.runs.run import Run
     from guardrails.telemetry.calls import CallTelemetry
 
@@ -49,6 +50,7 @@ class Call:
         may_wait: Whether it may wait here for people.
         cost: What it cost, once it is settled.
         span: What OpenTelemetry is told of it; None where the program uses none.
+        host: The tool call of an agent host that it is; None where it is none.
     """
 
     # Most calls have these as they are: to set each of them would take as long as the rest.
@@ -75,6 +77,7 @@ class Call:
     may_wait = False
     cost: Usage | None = None
     span: CallTelemetry | None = None
+    host: HostCall | None = None
 
     def __init__(
         self,
@@ -95,6 +98,15 @@ class Call:
         """What its body may hand on, to act once: the used approval's key, or its own id."""
         used = self.consumed
         return self.decision_id if used is None else used.idempotency_key
+
+    @property
+    def shown_id(self) -> str:
+        """Its id for policy and traces: the one that its host gave it, else that of the record.
+
+        A host's id is no key of anything: models give two calls the same one.
+        """
+        host = self.host
+        return self.decision_id if host is None or host.id is None else host.id
 
     def restart(self) -> None:
         """Forget what was decided: the sequence begins again with the arguments as they came."""

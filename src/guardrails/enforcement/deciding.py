@@ -70,7 +70,8 @@ def _documents(call: Call) -> list[tuple[dict[str, Any], Constants]]:
     if hold is None:
         message = "a call is decided with its reservation"
         raise PolicyError(message)
-    args, call_id = call.arguments.document, call.decision_id
+    args = call.arguments.document
+    call_id = call.decision_id if call.host is None else call.shown_id
     snapshot = hold.snapshot
     signals = breaking.signals(call) if call.breakers else []
     now_ns = run.governor.clock.now_ns()

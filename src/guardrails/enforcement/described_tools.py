@@ -15,6 +15,27 @@ if TYPE_CHECKING:
     from guardrails.errors import Refusal
 
 
+def described_plain_tool(
+    name: str,
+    schema: Mapping[str, Any],
+    *,
+    resource: str | None = None,
+    operation: str = "execute",
+    labels: Iterable[str] = (),
+) -> Callable[..., Any]:
+    """The same as a plain function: ``tool(make, **arguments)`` gives what ``make(dict)`` gives."""
+
+    def made_by_its_caller(make: Callable[[dict[str, Any]], Any], /, **arguments: Any) -> Any:
+        return make(arguments)
+
+    return _described(
+        made_by_its_caller,
+        name,
+        _facts(name, resource, operation, labels),
+        SchemaArguments(name, schema),
+    )
+
+
 def described_tool(  # noqa: PLR0913  # the facts of a tool, each by its name
     name: str,
     schema: Mapping[str, Any],
@@ -47,16 +68,23 @@ def described_tool(  # noqa: PLR0913  # the facts of a tool, each by its name
     ) -> Any:
         return await forward(arguments)
 
-    # What tells tools of one name apart is where a function stands, and these all stand here.
-    made_by_its_caller.__qualname__ = made_by_its_caller.__name__ = name
-    facts = ToolFacts(
+    facts = _facts(name, resource, operation, labels)
+    return _described(made_by_its_caller, name, facts, SchemaArguments(name, schema, refuse=refuse))
+
+
+def _facts(name: str, resource: str | None, operation: str, labels: Iterable[str]) -> ToolFacts:
+    return ToolFacts(
         checked_name(name, what="tool name"),
         checked_name(resource or name, what="resource"),
         checked_name(operation, what="operation"),
         checked_labels(labels),
     )
-    reader = SchemaArguments(name, schema, refuse=refuse)
-    function: Callable[..., Coroutine[Any, Any, Any]] = wrapped(
-        Tool(made_by_its_caller, facts, reader, declared=True)
-    )
-    return function
+
+
+def _described(
+    function: Callable[..., Any], name: str, facts: ToolFacts, reader: SchemaArguments
+) -> Callable[..., Any]:
+    # What tells tools of one name apart is where a function stands, and these all stand here.
+    function.__qualname__ = function.__name__ = name
+    governed: Callable[..., Any] = wrapped(Tool(function, facts, reader, declared=True))
+    return governed

@@ -86,7 +86,7 @@ def wrapper_for(holder: Holder) -> Callable[..., Any]:
     return wrapper
 
 
-class _Steps:
+class Steps:
     """The phases of one call as a shell drives them.
 
     Attributes:
@@ -138,13 +138,22 @@ class _Steps:
 
     def perform(self, *, until: Phase | None = None) -> None:
         """Perform phase after phase, up to the end or to `until`."""
-        call = self._call
         while self.phase is not None and self.phase is not until:
-            try:
-                # The sending, too: the phases must hear of an interrupt wherever it comes.
-                self.send(PERFORM[self.phase](call))
-            except BaseException as fault:  # noqa: BLE001  # thrown into the phases, which know what it means
-                self.throw(fault)
+            self.perform_one()
+
+    def perform_one(self) -> None:
+        """Perform the next phase; there is one."""
+        try:
+            # The sending, too: the phases must hear of an interrupt wherever it comes.
+            self.send(PERFORM[self.phase](self._call))  # type: ignore[index]  # there is one
+        except BaseException as fault:  # noqa: BLE001  # thrown into the phases, which know what it means
+            self.throw(fault)
+
+    def drop(self) -> None:
+        """End a call whose body has not begun: what it holds is given back."""
+        with contextlib.suppress(GeneratorExit):
+            self.throw(GeneratorExit())
+            self.perform()
 
     async def perform_async(self, *, until: Phase | None = None) -> None:
         """The same, awaiting what may take time."""
@@ -186,7 +195,7 @@ _TO_DECISION: Final = STRAIGHT[: STRAIGHT.index(Phase.DECIDE) + 1]
 _TO_BODY: Final = STRAIGHT[len(_TO_DECISION) : STRAIGHT.index(Phase.EXECUTE)]
 
 
-def _resumed(call: Call, done: int, fault: BaseException | None) -> _Steps:
+def _resumed(call: Call, done: int, fault: BaseException | None) -> Steps:
     """The steps of a call that went straight so far; what comes next, `phases` says.
 
     Args:
@@ -194,7 +203,7 @@ def _resumed(call: Call, done: int, fault: BaseException | None) -> _Steps:
         done: How many phases were performed.
         fault: What the next one raised, if it did.
     """
-    steps = _Steps(call)
+    steps = Steps(call)
     for phase in STRAIGHT[:done]:
         steps.send(call.outcome if phase is Phase.EXECUTE else None)
     if fault is not None:
@@ -281,7 +290,7 @@ async def make_async(call: Call) -> Any:  # noqa: C901, PLR0912  # the straight 
 
 def _run_generator(call: Call) -> Generator[Any, Any, Any]:
     _require_room()
-    steps = _Steps(call)
+    steps = Steps(call)
     steps.perform(until=Phase.EXECUTE)
     if call.span is not None:
         call.span.leave()
@@ -308,7 +317,7 @@ def _async_generator_function(holder: Holder) -> Callable[..., Any]:
     async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         _require_room()
         call = Call(holder.tool, args, kwargs, new_id(), is_async=True)
-        steps = _Steps(call)
+        steps = Steps(call)
         await steps.perform_async(until=Phase.EXECUTE)
         if call.span is not None:
             call.span.leave()

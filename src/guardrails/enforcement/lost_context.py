@@ -8,9 +8,17 @@ import sys
 import threading
 from typing import Final
 
+from guardrails.errors import NoActiveRun
 from guardrails.runs.run_token import VARIABLE
 
 _OPEN: Final = "call it inside `with guardrails.run(agent=…)`"
+
+
+def outside_of_every_run(tool: str) -> NoActiveRun:
+    """The refusal of a call of `tool` that has lost its run."""
+    place, remedy = place_and_remedy()
+    message = f"`{tool}` was called outside of every run{place}"
+    return NoActiveRun(message, tool=tool, hint=remedy)
 
 
 def place_and_remedy() -> tuple[str, str]:

@@ -18,8 +18,9 @@ from guardrails.enforcement import (
     workers,
 )
 from guardrails.enforcement.definition import MISSING
+from guardrails.enforcement.host_calls import of_host
 from guardrails.enforcement.lineage import lineage_of
-from guardrails.enforcement.lost_context import place_and_remedy
+from guardrails.enforcement.lost_context import outside_of_every_run
 from guardrails.enforcement.obligations import apply_transforms
 from guardrails.enforcement.phases import Outcome, Phase, caused
 from guardrails.errors import (
@@ -27,15 +28,15 @@ from guardrails.errors import (
     CallEscalated,
     CallShadowed,
     InvalidArguments,
-    NoActiveRun,
     PolicyError,
+    Refusal,
     RunClosed,
     RunKilled,
     StateUnavailable,
 )
 from guardrails.model.call import step_of
 from guardrails.model.canonical import call_key, digest
-from guardrails.runs.context import Frame, current_run, enter, leave
+from guardrails.runs.context import Frame, current_frame, enter, leave
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -56,14 +57,14 @@ _log: Final = logging.getLogger("guardrails")
 def find_run(call: Call) -> None:
     """Set the run that is current here, and claim the tool's name in its governor."""
     name = call.tool.facts.name
-    run = current_run()
-    if run is None:
-        place, remedy = place_and_remedy()
-        message = f"`{name}` was called outside of every run{place}"
-        raise NoActiveRun(message, hint=remedy)
-    call.run = run
+    frame = current_frame()
+    if frame is None:
+        raise outside_of_every_run(name)
+    call.run = run = frame.run
+    if frame.host is not None:
+        of_host(call, frame.host)
     if run.telemetry is not None:
-        call.span = run.telemetry.call(name, call.decision_id)
+        call.span = run.telemetry.call(name, call.decision_id, call.shown_id)
     if run.is_closed:
         message = f"`{name}` was called in run {run.id}, which has ended"
         raise RunClosed(
@@ -216,6 +217,8 @@ def record_refusal(call: Call) -> None:
     refusal = call.refusal
     if refusal is None:
         return
+    if call.host is not None:
+        call.host.refusal = refusal
     document = call.document
     if document is not None and isinstance(refusal, CallDenied | PolicyError):
         engine = call.run.governor.engine
@@ -296,7 +299,7 @@ def frame_of(call: Call) -> Frame:
     """Where the body of the call runs: its run, its reservation, its tool, its key."""
     key = call.decision_id if call.consumed is None else call.idempotency_key
     # As `Frame(…)`, which takes twice as long.
-    return tuple.__new__(Frame, (call.run, call.hold, call.tool.facts.name, key, call))
+    return tuple.__new__(Frame, (call.run, call.hold, call.tool.facts.name, key, call, None))
 
 
 def abandoned_if_killed(call: Call, outcome: Outcome) -> Outcome:
@@ -320,6 +323,8 @@ def raised(call: Call, error: BaseException) -> Outcome:
         kind = "killed" if _kill_holds(call) else "cancelled"
     elif isinstance(error, CallEscalated) and error.decision_id == call.decision_id:
         kind = "escalated"
+    if call.host is not None and isinstance(error, Refusal):
+        call.host.refusal = error  # a question, or the refusal of a call that the body made
     return Outcome(kind, error=error)
 
 

@@ -29,12 +29,31 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from contextvars import Token
 
+    from guardrails.errors import Refusal, RunKilled
     from guardrails.model.money import Money
     from guardrails.ports import Hold
     from guardrails.runs.run import Run
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class HostCall:
+    """What an agent host and guardrails know of one tool call that the host makes.
+
+    Attributes:
+        id: The id that the host gives the call; None where it gives none.
+        asks: The call is not to be made: it is only wanted to know whether people must be asked.
+        refusal: Why the governed call did not run, or the refusal that its body let pass, whatever
+            the host made of that since.
+    """
+
+    __slots__ = ("asks", "id", "refusal")
+
+    def __init__(self, id: str | None, *, asks: bool = False) -> None:
+        self.id = id
+        self.asks = asks
+        self.refusal: Refusal | RunKilled | None = None
 
 
 class Frame(NamedTuple):
@@ -46,6 +65,7 @@ class Frame(NamedTuple):
         tool: That call's tool.
         key: That call's idempotency key; see :func:`idempotency_key`.
         call: The call itself, as enforcement knows it.
+        host: An agent host's tool call that is under way, until the governed call is made of it.
     """
 
     run: Run
@@ -53,6 +73,7 @@ class Frame(NamedTuple):
     tool: str | None = None
     key: str | None = None
     call: object = None
+    host: HostCall | None = None
 
 
 class _Current(ContextVarsRegistry):  # type: ignore[misc]  # untyped base class

@@ -85,7 +85,7 @@ class RunScope:
             # What happened in the run matters more than that its end is not recorded.
             exc.add_note(str(error))
         if exc is not None:
-            self._stop(exc)
+            self.turn(exc)
 
     async def __aenter__(self) -> Run:
         return self.__enter__()
@@ -101,7 +101,13 @@ class RunScope:
     def _is_own(self, error: BaseException) -> bool:
         return isinstance(error, RunKilled) and error.run_id == self._run.id
 
-    def _stop(self, exc: BaseException) -> None:
+    def turn(self, exc: BaseException) -> None:
+        """Raise what leaving the run with `exc` raises in its place; nothing where that is `exc`.
+
+        Raises:
+            RunStopped: `exc` is the kill of this very run.
+            BaseExceptionGroup: `exc` is a group with that and others.
+        """
         if self._is_own(exc):
             raise self._stopped(exc) from exc
         if not isinstance(exc, BaseExceptionGroup):

@@ -68,6 +68,7 @@ class CallTelemetry:
         run: The run's telemetry.
         tool: The tool's name.
         decision_id: The call's id in the record.
+        call_id: Its id for policy: its host's, if it has one.
 
     Attributes:
         ids: ``trace_id`` and ``span_id``, in hexadecimal, of the span that records it, the host's
@@ -89,7 +90,7 @@ class CallTelemetry:
         "shows_results",
     )
 
-    def __init__(self, run: RunTelemetry, tool: str, decision_id: str) -> None:
+    def __init__(self, run: RunTelemetry, tool: str, decision_id: str, call_id: str) -> None:
         self._run = run
         self._tool = tool
         self._started = perf_counter_ns()
@@ -101,7 +102,7 @@ class CallTelemetry:
                 names.OPERATION: names.EXECUTE_TOOL,
                 names.TOOL_NAME: tool,
                 names.TOOL_TYPE: "function",
-                names.TOOL_CALL_ID: decision_id,
+                names.TOOL_CALL_ID: call_id,
                 names.DECISION_ID: decision_id,
                 **run.attributes,
             }

@@ -72,9 +72,9 @@ class RunTelemetry:
         self._span: Span | None = None
         self._token: Token[Context] | None = None
 
-    def call(self, tool: str, decision_id: str) -> CallTelemetry | None:
+    def call(self, tool: str, decision_id: str, call_id: str) -> CallTelemetry | None:
         """One call's span, begun and current here; None where telemetry failed."""
-        return self.faults.safely(CallTelemetry, self, tool, decision_id)  # type: ignore[no-any-return]  # as that gives
+        return self.faults.safely(CallTelemetry, self, tool, decision_id, call_id)  # type: ignore[no-any-return]  # as that gives
 
     def spent(self, usage: Usage, tool: str | None = None) -> None:
         """Count what was spent, by `tool` or between calls."""
