@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import guardrails as gr
+from guardrails.enforcement import dry_run
 from guardrails.enforcement.described_tools import described_tool
 from guardrails.enforcement.schema_arguments import SchemaArguments
 from guardrails.errors import ConfigError, InvalidArguments
@@ -138,3 +139,11 @@ def test_a_described_tool_outside_of_every_run_is_refused():
 
     with pytest.raises(gr.NoActiveRun):
         asyncio.run(tool(forward, amount=1))
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_described_tool_is_decided_without_being_called(as_json):
+    tool = gr.tool_of(described_tool("shop.refund", REFUND))
+    with gr.testing.run() as run:
+        found = dry_run.examine(tool, {"order-id": "A-1", "amount": 3}, run, as_json=as_json)
+    assert found.decision.effect is gr.Effect.ALLOW

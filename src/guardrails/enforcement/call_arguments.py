@@ -63,7 +63,9 @@ class ReadsArguments(Protocol):
         """The arguments of one call."""
         ...
 
-    def read_named(self, values: Mapping[str, Any], limits: Limits = ...) -> Arguments:
+    def read_named(
+        self, values: Mapping[str, Any], limits: Limits = ..., *, as_json: bool = ...
+    ) -> Arguments:
         """The arguments of a call that is only to be decided."""
         ...
 

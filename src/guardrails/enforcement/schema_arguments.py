@@ -115,8 +115,15 @@ class SchemaArguments:
                 given[name] = about["default"]
         return self._arguments(args, given, limits)
 
-    def read_named(self, values: Mapping[str, Any], limits: Limits = DEFAULT_LIMITS) -> Arguments:
+    def read_named(
+        self,
+        values: Mapping[str, Any],
+        limits: Limits = DEFAULT_LIMITS,
+        *,
+        as_json: bool = False,
+    ) -> Arguments:
         """The arguments of a call that is only to be decided; as :meth:`read`."""
+        del as_json  # they are JSON in any case
         return self.read((), values, limits)
 
     def read_stored(
