@@ -81,6 +81,7 @@ async def serve_http(  # noqa: PLR0913  # each by its name
         app = server.streamable_http_app(streamable_http_path=PATH, host=host, **given)
         config = uvicorn.Config(app, host=host, port=port, log_level="warning")
         listener = config.bind_socket()
+        listener.listen(config.backlog)  # whoever is told the address can connect at once
         ready(f"http://{host}:{listener.getsockname()[1]}{PATH}")
         await uvicorn.Server(config).serve(sockets=[listener])
 
