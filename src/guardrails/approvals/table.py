@@ -30,8 +30,7 @@ class Listed(NamedTuple):
     Attributes:
         id: Its id.
         state: Where it stands.
-        agent: The agent's id.
-        tool: The tool's name.
+        names_text: The agent's id and the tool's name, as a JSON array.
         expires: UTC nanoseconds.
         args_text: The arguments as JSON.
         demands_text: What must be met, as a JSON array.
@@ -40,8 +39,7 @@ class Listed(NamedTuple):
 
     id: str
     state: ApprovalState
-    agent: str
-    tool: str
+    names_text: str
     expires: int
     args_text: str
     demands_text: str
@@ -53,13 +51,22 @@ class Listed(NamedTuple):
         return cls(
             request.id,
             request.state,
-            request.agent,
-            request.tool,
+            canonical([request.agent, request.tool]).decode(),
             request.expires,
             canonical(dict(request.args)).decode(),
             canonical([{"approvers": list(each.approvers)} for each in request.demands]).decode(),
             canonical([{"to": each.to} for each in request.escalation]).decode(),
         )
+
+    @property
+    def agent(self) -> str:
+        """The agent's id."""
+        return str(json.loads(self.names_text)[0])
+
+    @property
+    def tool(self) -> str:
+        """The tool's name."""
+        return str(json.loads(self.names_text)[1])
 
     @property
     def args(self) -> dict[str, Any]:
