@@ -52,6 +52,7 @@ def main() -> int:  # noqa: C901, PLR0912, PLR0915  # one branch a part
     outcomes: list[Outcome] = []
     reports: list[Report] = []
     loads: dict[str, Loads] = {}
+    figures: dict[str, float] = {}
     if _CHECK in chosen:
         outcomes.append(self_check(rounds=rounds))
     for name, benchmark in suite.items():
@@ -98,7 +99,7 @@ def main() -> int:  # noqa: C901, PLR0912, PLR0915  # one branch a part
     whole = not (options.only or options.gates or options.quick)
     place = options.output or (results.PLACE if whole else None)
     if place is not None:
-        results.write(results.document(reports, loads, outcomes, rounds), place)
+        results.write(results.document(reports, loads, outcomes, rounds, figures), place)
         _say(f"written to {place}")
     failed = [outcome for outcome in outcomes if outcome.status is Status.FAILED]
     return 1 if failed and options.gates else 0

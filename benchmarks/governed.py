@@ -217,14 +217,16 @@ def passes(stack: contextlib.ExitStack) -> list[Timed]:
     ]
 
 
-def governor(workload: Workload, ledger: Path | None = None) -> testing.RecordingGovernor:
+def governor(
+    workload: Workload, ledger: Path | None = None, **services: Any
+) -> testing.RecordingGovernor:
     """What governs the workload's calls: its policy in process, all else as shipped.
 
     Args:
         workload: Whose policy.
         ledger: The file of a ledger that leases from SQLite; None for one in memory.
+        services: As for :class:`guardrails.Governor`; the record is one in memory else.
     """
-    services: dict[str, Any] = {}
     if ledger is not None:
         services["ledger"] = lambda made: SqliteLedger(ledger, made.alerted, lease=100_000)
     clock = SystemClock() if workload.policy.name == "flat" else _ThatDay()

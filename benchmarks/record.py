@@ -1,24 +1,33 @@
-"""What the record costs: handing over one event, and events written and closed under a full queue.
+"""What the record costs: handing over one event, events written, and governed calls with all of it.
 
-Hand-over is measured beside the hand-written `flat`. Throughput is events in the process's own CPU
-time, all writers drained, beside the plain file of JSON lines and, where it is installed, the
-audit log of agent-governance-toolkit-core with its file sink: the same facts in the same run.
+The events are those of the part `calls`: with the documents that were decided. Throughput is
+events in the process's own CPU time, all writers drained, beside the plain file of JSON lines and,
+where it is installed, the audit log of agent-governance-toolkit-core with its file sink: the same
+facts in the same run. A whole call is told as p50, which is what its caller waits for, and as the
+process's CPU with all writers drained, which is what it costs.
 """
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import json
 import statistics
 import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from benchmarks import governed
 from benchmarks.gates import Gate, Outcome, judged
 from benchmarks.statistics import Interval
+from guardrails.audit.exact_json import exact_json
 from guardrails.audit.jsonl import JsonLinesRecord
 from guardrails.audit.keys import RecordKey, can_sign
+from guardrails.audit.memory import MemoryRecord
 from guardrails.audit.segments import SegmentRecord
 from guardrails.model.call import Event
+from guardrails.runs.context import Frame, enter, leave
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +43,7 @@ GATES: Final = (Gate(SEGMENTS, PLAIN, 1), Gate(SEGMENTS, PEER, 1 / 10))
 _EVENTS: Final = 20_000
 _PEER_EVENTS: Final = 1_000
 _HAND_OVERS: Final = 5_000
+_CALLS: Final = 5_000
 
 
 def measure_record(*, rounds: int) -> tuple[tuple[Outcome, ...], dict[str, float]]:
@@ -58,11 +68,18 @@ def measure_record(*, rounds: int) -> tuple[tuple[Outcome, ...], dict[str, float
             taken[PLAIN].append(cpu / _EVENTS)
             peer = _peer(base / f"peer-{number}.jsonl")
             if peer is not None:
-                cpu, _ = _drained(peer, lambda: None, _events(_PEER_EVENTS))
+                # It knows no exact decimals.
+                told = [
+                    event._replace(input=json.loads(exact_json(event.input)))
+                    for event in _events(_PEER_EVENTS)
+                ]
+                cpu, _ = _drained(peer, lambda: None, told)
                 taken[PEER].append(cpu / _PEER_EVENTS)
         figures = {
             "hand-over p50, ns": _hand_over(base / "handed", key),
             "events/s": statistics.median(rates),
+            "events/s of a core": 1 / statistics.median(taken[SEGMENTS]),
+            **_whole_calls(base, key),
             **{
                 f"{name}, µs": statistics.median(each) * 1e6 for name, each in taken.items() if each
             },
@@ -86,6 +103,38 @@ def _drained(
     return time.process_time() - cpu, time.perf_counter() - wall
 
 
+def _whole_calls(base: Path, key: RecordKey | None) -> dict[str, float]:
+    """What a call takes with a record in memory, which writes nothing, and with segments."""
+    found: dict[str, float] = {}
+    (workload, _) = governed.workloads()
+    for name, record in (
+        ("memory", MemoryRecord()),
+        ("segments, batch", SegmentRecord(base / "batch", key=key)),
+        (
+            "segments, write_ahead",
+            SegmentRecord(base / "ahead", key=key, durability="write_ahead"),
+        ),
+    ):
+        taken: list[int] = []
+        clock = time.perf_counter_ns
+        with contextlib.ExitStack() as stack:
+            by = governed.governor(workload, record=record)
+            run = governed.opened(stack, by, workload)
+            calls = itertools.cycle(governed.tool_calls(workload))
+            token = enter(Frame(run))
+            cpu = time.process_time()
+            for tool, arguments in itertools.islice(calls, _CALLS):
+                begin = clock()
+                tool(**arguments)
+                taken.append(clock() - begin)
+            leave(token)
+        by.close()
+        cpu = time.process_time() - cpu
+        found[f"a call, {name}, p50, µs"] = statistics.median(taken) / 1e3
+        found[f"a call, {name}, CPU with all writers drained, µs"] = cpu / _CALLS * 1e6
+    return found
+
+
 def _hand_over(directory: Path, key: RecordKey | None) -> float:
     record = SegmentRecord(directory, key=key)
     clock, write = time.perf_counter_ns, record.write
@@ -104,21 +153,26 @@ def _hand_over(directory: Path, key: RecordKey | None) -> float:
 
 
 def _events(count: int) -> list[Event]:
+    """Events as a call leaves them before its body runs, each with its document."""
+    (workload, _) = governed.workloads()
+    documents = itertools.cycle(workload.documents)
     return [
         Event(
             "call.started",
             1_795_831_355_995_084_620 + number,
             f"01a21fff-45a1-7215-a860-{number:012x}",
             "01a21fff-4590-75d6-b946-171690a8b90c",
-            "billing-agent",
-            "refund",
+            document["agent"]["id"],
+            document["tool"]["name"],
             "enforce",
             "allow",
-            input={"args": {"order_id": "A-17", "amount": number}},
+            input={**document, "args": dict(document["args"])},
             revision="sha256:0123456789abcdef",
             decision_ns=12_345,
+            detail={},
+            decided_by="policy",
         )
-        for number in range(count)
+        for number, document in enumerate(itertools.islice(documents, count))
     ]
 
 

@@ -38,7 +38,11 @@ _PACKAGES: Final = (
 
 
 def document(
-    reports: Sequence[Report], loads: dict[str, Loads], outcomes: Sequence[Outcome], rounds: int
+    reports: Sequence[Report],
+    loads: dict[str, Loads],
+    outcomes: Sequence[Outcome],
+    rounds: int,
+    record: dict[str, float],
 ) -> dict[str, Any]:
     """All results as JSON: times in nanoseconds a call unless a unit says otherwise."""
     return {
@@ -59,6 +63,7 @@ def document(
             }
             for name, taken in loads.items()
         },
+        "record": {name: round(value, 1) for name, value in record.items()},
         "gates": [_outcome(outcome) for outcome in outcomes],
     }
 

@@ -110,6 +110,27 @@ def test_what_is_masked_is_named_and_nothing_else_changes(case):
             target = target[int(step)] if isinstance(target, list) else target[step]
 
 
+@given(
+    st.lists(
+        st.one_of(
+            buried().map(lambda case: event({"x": case[1]})),
+            buried().map(lambda case: event({}, detail={"message": [case[1]]})),
+            TEXTS.map(lambda text: event({"x": text, "password": text})),
+            TEXTS.map(lambda text: event({"x": text * 20_000})),
+            TEXTS.map(lambda text: event({"x": text}, effect=None)),
+            TEXTS.map(
+                lambda text: event({"x": text}, obligations=(Obligation("redact", "/args/x"),))
+            ),
+            st.just(event({"pad": "%41\\"}, reasons=(Reason("r", "%4"),))),
+        ),
+        max_size=8,
+    )
+)
+def test_many_at_once_are_each_as_it_is_alone(events):
+    redaction = Redaction(key=KEY)
+    assert redaction.documents(events) == [redaction.document(each) for each in events]
+
+
 def test_what_holds_no_secret_is_handed_on_as_it_is():
     args = {"order": "A-17", "items": [1, {"max_tokens": 5}]}
     document = Redaction().document(event(args))

@@ -21,10 +21,14 @@ def as_document(event: Event) -> dict[str, Any]:
 
     The object is new; its input and detail are the event's own, and are not to be changed.
     """
-    document: dict[str, Any] = {"v": VERSION}
-    document.update(
-        (key, value) for key, value in event._asdict().items() if value not in (None, ())
-    )
+    document: dict[str, Any] = {
+        "v": VERSION,
+        **{
+            name: value
+            for name, value in zip(event._fields, event, strict=True)
+            if value is not None and (value or type(value) is not tuple)
+        },
+    }
     if event.reasons:
         document["reasons"] = _reasons(event.reasons)
     if event.approvals:

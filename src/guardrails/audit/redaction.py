@@ -29,7 +29,7 @@ from guardrails.model.pointer import ARGS, NoPointer, below_args, place, pointer
 from guardrails.model.recording import DEFAULT_RECORDING, ArgumentsKept, OnSecret, Recording
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from guardrails.audit.secrets import Detector
     from guardrails.model.call import Event
@@ -44,6 +44,9 @@ _SPOKEN: Final = ("reasons", "approvals", "policy", "detail")
 _SHOWN_BYTES: Final = 8
 _KEY_BYTES: Final = 32
 _LEAST_CARD: Final = 10**12
+_LONG: Final = 64 << 10
+"""Characters of one event from which on it is looked through by itself."""
+
 _INPUT: Final = ("input",)
 _ARGUMENTS: Final = ("input", ARGS)
 
@@ -69,19 +72,66 @@ class Redaction:
 
     def document(self, event: Event) -> dict[str, Any]:
         """The object of the event's line; the event and all that it refers to stay as they are."""
-        document = as_document(event)
+        return self.documents([event])[0]
+
+    def documents(self, events: Sequence[Event]) -> list[dict[str, Any]]:
+        """The same of many: where no secret is in any of them, all are looked through at once."""
+        documents = [as_document(event) for event in events]
+        texts: list[str] = []
+        suspects: list[bool] = []
+        for document in documents:
+            its: list[str] = []
+            is_suspect = self._gather_all(document, its) or sum(map(len, its)) > _LONG
+            if not is_suspect:
+                texts += its
+            suspects.append(is_suspect)
+        if self._detector.may_hold("\n".join(texts).encode("utf-8", "surrogatepass")):
+            suspects = [True] * len(documents)
+        for event, document, is_suspect in zip(events, documents, suspects, strict=True):
+            self._redact(event, document, is_suspect=is_suspect)
+        return documents
+
+    def _gather_all(self, document: dict[str, Any], texts: list[str]) -> bool:
+        """Put every text that could be a secret into `texts`; whether a name says that one is."""
+        for name in _SPOKEN:
+            if name in document:
+                self._gather(document[name], texts, named=False)
+        given = document.get("input")
+        if given is None:
+            return False
+        self._gather(given.get("principal"), texts, named=False)
+        run = given.get("run")
+        if isinstance(run, dict):
+            self._gather(run.get("labels"), texts, named=False)
+        return self._gather(given.get(ARGS), texts, named=True)
+
+    def _redact(self, event: Event, document: dict[str, Any], *, is_suspect: bool) -> None:
+        """Take out of a line's object what must not be written.
+
+        Args:
+            event: The event.
+            document: Its line's object.
+            is_suspect: Whether there may be a secret; where not, there is none.
+        """
         masked: dict[str, str] = {}
         erased: list[str] = []
-        if event.input is not None:
+        if event.input is not None and (is_suspect or not self._is_kept_whole(event)):
             document["input"] = self._input(event, event.input, masked, erased)
-        for name in _SPOKEN:
+        for name in _SPOKEN if is_suspect else ():
             if name in document:
                 document[name] = self._cleaned(document[name], (name,), masked, named=False)
         if masked:
             document["masked"] = list(masked)
         if erased:
             document["erased"] = erased
-        return document
+
+    def _is_kept_whole(self, event: Event) -> bool:
+        """Whether nothing but secrets is taken out of an event's document."""
+        return (
+            event.effect is not None
+            and not event.obligations
+            and self.recording.of(event.tool).arguments is ArgumentsKept.FULL
+        )
 
     def text(self, text: str) -> str:
         """`text` with its secrets taken out."""
