@@ -8,6 +8,7 @@ import os
 import random
 import re
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -148,6 +149,49 @@ def test_a_cut_at_any_line_is_found(copy, whole):
                 path.write_bytes(content[:end])
                 found_in(copy, whole, path)
         path.write_bytes(content)
+
+
+@pytest.fixture
+def crashed(tmp_path):
+    """A record as the crash of its process leaves it, its head written, and its public key."""
+    key = RecordKey.load_or_make(tmp_path / "record.key")
+    record = SegmentRecord(tmp_path / "live", key=key, durability="write_ahead")
+    for step in range(6):
+        event = Event("call.started", step + 1, decision_id=str(step), input={"amount": step})
+        record.write_ahead(event).result(20)
+    until = time.monotonic() + 30
+    while _head_of(tmp_path / "live") < 7 and time.monotonic() < until:
+        time.sleep(0.01)
+    shutil.copytree(tmp_path / "live", tmp_path / "record")
+    record.close()
+    return tmp_path / "record", str(key.public)
+
+
+def _head_of(directory: Path) -> int:
+    """The number of the closing line that the only head names."""
+    return max((json.loads(each.read_text())["n"] for each in directory.glob("*.head")), default=0)
+
+
+def test_what_is_cut_off_or_changed_after_a_crash_is_found_by_the_head(crashed):
+    directory, key = crashed
+    assert verify(directory, key=key).is_whole
+    (segment,) = directory.glob("*-000001.jsonl")
+    (head,) = directory.glob("*.head")
+    content = segment.read_bytes()
+    for end in [0, *(each.end() for each in re.finditer(b"\n", content))][:-1]:
+        segment.write_bytes(content[:end])
+        found = verify(directory, key=key).problems
+        assert any(each.file in {segment.name, head.name} for each in found), end
+    segment.write_bytes(content)
+    line = head.read_bytes()
+    chosen = random.Random(3)
+    for place in range(len(line)) if SOAK else chosen.sample(range(len(line)), 30):
+        changed = bytearray(line)
+        changed[place] ^= 1 << chosen.randrange(7)
+        head.write_bytes(changed)
+        assert any(each.file == head.name for each in verify(directory, key=key).problems), place
+    head.unlink()
+    assert verify(directory, key=key).problems, "a stream that has not ended has a head"
 
 
 def test_a_file_that_is_taken_away_or_put_in_is_found(copy, whole):
