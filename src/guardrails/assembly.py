@@ -99,9 +99,6 @@ def load_governor(
     )
     with ExitStack() as opened:
         opened.callback(decider.close)
-        tried = with_candidate(decider.engine, config, given, record=record, clock=clock)
-        if tried is not None:
-            opened.callback(tried.close)
         switch = kill_switch_of(config)
         if switch is not None:
             opened.callback(switch.close)
@@ -116,7 +113,9 @@ def load_governor(
         alerts = Dispatcher(routes) if routes else None
         _watch_queues(telemetry, verified=decider.verified, alerts=alerts, record=record)
         governor = Governor(
-            engine=decider.engine if tried is None else tried,
+            engine=with_candidate(
+                decider.engine, config, given, record=record, clock=clock, closing=opened.callback
+            ),
             register=register,
             environment=config.environment,
             record=record,

@@ -13,7 +13,7 @@ from guardrails.errors import GuardrailsError
 from guardrails.model.call import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from guardrails import ports
     from guardrails.config import Config
@@ -29,15 +29,16 @@ ENDED: Final = "candidate.ended"
 _log: Final = logging.getLogger("guardrails")
 
 
-def with_candidate(
+def with_candidate(  # noqa: PLR0913  # each is one service, all but three by name
     engine: ports.PolicyEngine,
     config: Config,
     data: Mapping[str, Any],
     *,
     record: ports.Record,
     clock: ports.Clock,
-) -> CandidateEngine | None:
-    """`engine` with the candidate of `config` beside it; None where there is none to ask.
+    closing: Callable[[Callable[[], None]], object],
+) -> ports.PolicyEngine:
+    """`engine` with the candidate of `config` beside it; `engine` where there is none to ask.
 
     One that cannot be used is logged as an error; calls are decided without it.
 
@@ -47,10 +48,11 @@ def with_candidate(
         data: What the program itself gives policies.
         record: Where it is written what the candidate decides otherwise, and the counts.
         clock: The time.
+        closing: Is given what asks the candidate no more.
     """
     wanted = config.candidate
     if wanted is None:
-        return None
+        return engine
 
     def differs(found: Divergence, counts: Agreement) -> None:
         event = divergence_event(found, clock.now_ns())
@@ -67,9 +69,11 @@ def with_candidate(
         candidate = candidate_of(wanted.policy, config, data=data).engine()
     except GuardrailsError as error:
         _log.error("the candidate `%s` is not tried: %s", wanted.policy, error)  # it says where
-        return None
+        return engine
     _log.info("the candidate `%s` is tried: revision %s", wanted.policy, candidate.revision)
-    return CandidateEngine(engine, candidate, share=wanted.share, report=differs, end=ended)
+    tried = CandidateEngine(engine, candidate, share=wanted.share, report=differs, end=ended)
+    closing(tried.close)
+    return tried
 
 
 __all__ = ["DIFFERS", "ENDED", "with_candidate"]

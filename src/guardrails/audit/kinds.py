@@ -48,6 +48,13 @@ _DECIDED: Final = {
     **_TRACE,
 }
 _ACT: Final = {"reason": TEXT, "by": TEXT}
+_TRIED: Final = dict.fromkeys(("tried", "agreed", "differed", "failed", "dropped"), WHOLE)
+_COUNTS: Final[Schema] = {
+    "type": "object",
+    "properties": _TRIED,
+    "required": list(_TRIED),
+    "additionalProperties": False,
+}
 _RUN: Final = ("run_id", "agent", "mode")
 _APPROVAL: Final = Kind(
     "",
@@ -125,6 +132,16 @@ KINDS: Final[dict[str, Kind]] = {
         {},
         ("decision_id", "input"),
     ),
+    # policies that are tried beside those that decide
+    "candidate.decided": Kind(
+        "the candidate decided a call differently; both answers, and this process's counts so far",
+        {"differs": TEXTS, "ours": OBJECT, "theirs": OBJECT, "agreement": _COUNTS},
+        {},
+        ("decision_id", "input"),
+    ),
+    "candidate.ended": Kind(
+        "a process asks the candidate no more; how often it said the same", dict(_TRIED)
+    ),
     # runs
     "run.opened": Kind(
         "a run began",
@@ -146,6 +163,12 @@ KINDS: Final[dict[str, Kind]] = {
     ),
     "run.joined": Kind("another process joined a run", {"pid": WHOLE}, {}, _RUN),
     "run.left": Kind("that process left it", {"pid": WHOLE, "seconds": NUMBER}, {}, _RUN),
+    "run.outcome": Kind(
+        "somebody said what came of a run's task", {"outcome": TEXT}, {"score": NUMBER}, _RUN
+    ),
+    "run.feedback": Kind(
+        "somebody said how good a run was", {}, {"score": NUMBER, "text": TEXT, "by": TEXT}, _RUN
+    ),
     # approvals
     "approval.requested": _approval("people are asked"),
     "approval.proposed": _approval("a withheld call was kept, for a person to accept"),

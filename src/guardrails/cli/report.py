@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import time
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 from rich.table import Table
 
-from guardrails.cli.audit_storage import record_plan
+from guardrails.cli.audit_storage import moment, record_plan
 from guardrails.cli.console import output, plain, print_json
 from guardrails.cli.machine import JsonOption
 from guardrails.errors import ConfigError
@@ -19,7 +18,6 @@ from guardrails.report.told import csv_of, page_of
 
 app = typer.Typer(add_completion=False)
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _SHOWN = ("agent", "version", "runs", "calls", "refused", "errors", "usd", "loops", "score")
 
 
@@ -27,7 +25,8 @@ _SHOWN = ("agent", "version", "runs", "calls", "refused", "errors", "usd", "loop
 def command(  # noqa: PLR0913  # options, by name
     *,
     since: Annotated[
-        str | None, typer.Option("--since", help="How far back, as `7d` or `12h`; else all of it.")
+        str | None,
+        typer.Option("--since", help="A date, or an age as `7d` or `12h`; else all of it."),
     ] = None,
     log: Annotated[
         Path | None, typer.Option("--log", help="The record; else the configuration's.")
@@ -44,7 +43,7 @@ def command(  # noqa: PLR0913  # options, by name
     as_json: JsonOption = False,
 ) -> None:
     """Sum up the record by agent and version: calls, refusals, approvals, cost, loops, feedback."""
-    begin = 0 if since is None else time.time_ns() - _length(since) * 1_000_000_000
+    begin = 0 if since is None else moment(since, "--since")
     if to not in (None, "owner"):
         raise ConfigError(f"--to: only `owner` is known, not `{to}`")
     if (to is None) is not (out is None):
@@ -79,13 +78,6 @@ def command(  # noqa: PLR0913  # options, by name
         output().print(plain(f"{found.torn:,} lines of the record are no whole event"))
     for owner, files in written.items():
         output().print(plain(f"for {owner}: {', '.join(files)}"), soft_wrap=True)
-
-
-def _length(text: str) -> int:
-    found = re.fullmatch(r"([1-9]\d{0,5})([smhdw])", text)
-    if found is None:
-        raise ConfigError(f"--since: a length of time as `7d` or `12h` is needed, not `{text}`")
-    return int(found[1]) * _UNITS[found[2]]
 
 
 def _by_owner(agents: list[AgentSums], out: Path, since: int) -> dict[str, list[str]]:

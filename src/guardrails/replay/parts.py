@@ -6,10 +6,10 @@ parts are those of the files, each once.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from guardrails.audit.layout import segments_in
 from guardrails.errors import ConfigError, StateUnavailable
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 PART: Final = 4 << 20
 """Bytes of a part."""
-
-_SEGMENT: Final = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{12}-\d{6,}\.jsonl")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +73,7 @@ def files_of(log: Path) -> list[Path]:
             raise ConfigError(msg)
         return [log]
     try:
-        files = sorted(each for each in log.iterdir() if _SEGMENT.fullmatch(each.name))
+        files = [log / str(name) for name in segments_in(log)]
     except OSError as error:
         raise _unreadable(log, error) from error
     if not files:

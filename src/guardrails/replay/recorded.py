@@ -111,9 +111,6 @@ class Line(Said):
 DECIDED: Final = frozenset({"call.started", "call.refused", "call.shadowed"})
 """The kinds of events of which each call has one, where it was decided."""
 
-MARK: Final = b'{"kind":"record.'
-"""How lines begin that are about the record itself, as those that close a block of it."""
-
 UNRECORDABLE: Final = b'"$unrecordable"'
 
 

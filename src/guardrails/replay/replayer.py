@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from guardrails.replay.recorded import DECIDED, MARK, STRICTNESS, UNRECORDABLE, Gap, LineReader
+from guardrails.audit.chain import MARK
+from guardrails.replay.recorded import DECIDED, STRICTNESS, UNRECORDABLE, Gap, LineReader
 from guardrails.replay.tally import Tally
 from guardrails.replay.verdict import Judge, strictest
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from guardrails.audit.chain import MARK
 from guardrails.replay.parts import files_of, parts_of
-from guardrails.replay.recorded import MARK
 from guardrails.report.sums import AgentSums
 
 if TYPE_CHECKING:
