@@ -1,4 +1,4 @@
-"""What docs/testing.md shows first works as it stands, in the project that `guardrails init` makes."""
+"""What docs/testing.md shows first works as it stands, in the project of `guardrails init`."""
 
 from __future__ import annotations
 
@@ -22,11 +22,13 @@ def test_the_first_test_and_the_table_pass_in_a_new_project(pytester, monkeypatc
     monkeypatch.delenv("GUARDRAILS_CONFIG", raising=False)
     assert CliRunner().invoke(app, ["init", str(pytester.path)]).exit_code == 0
     (pytester.path / "pytest.ini").write_text("[pytest]\npythonpath = .\n", "utf-8")
-    (pytester.path / "tests").mkdir()
+    assert (pytester.path / "tests").is_dir()
     (pytester.path / "tests" / "test_refunds.py").write_text(first("python"), "utf-8")
-    (pytester.path / "tests" / "refunds.decisions.yaml").write_text(first("yaml"), "utf-8")
+    (pytester.path / "tests" / "more.decisions.yaml").write_text(first("yaml"), "utf-8")
+    made = (pytester.path / "tests" / "refunds.decisions.yaml").read_text("utf-8")
     ran = pytester.runpytest_subprocess("-p", "no:asyncio", timeout=300)
-    ran.assert_outcomes(passed=1 + first("yaml").count("expect:"))
+    cases = [*re.findall(r"expect:", first("yaml")), *re.findall(r"expect:", made)]
+    ran.assert_outcomes(passed=1 + len(cases))
 
 
 def test_the_page_names_every_word_that_a_table_knows():

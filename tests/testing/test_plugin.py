@@ -136,7 +136,7 @@ def test_policies_that_do_not_load_fail_every_test_in_a_few_words(at):
     assert "Traceback" not in ran.stdout.str()
 
 
-def test_a_table_and_the_ini_file_can_name_a_configuration(at):
+def test_a_table_and_the_ini_file_can_name_a_configuration(at, folder):
     other = at.path / "elsewhere"
     project.make(other)
     at.write("elsewhere/policies/rules/refunds.rego", "package guardrails.rules.refunds\n")
@@ -147,7 +147,10 @@ def test_a_table_and_the_ini_file_can_name_a_configuration(at):
     )
     at.write("b.decisions.yaml", f"{HEAD}\ncases: [{{args: {{amount: 9000}}, expect: deny}}]")
     at.run(passed=2)
-    at.write("pytest.ini", f"{INI}guardrails_config = elsewhere/guardrails.yaml\n")
+    at.write(
+        "pytest.ini",
+        f"[pytest]\npythonpath = {folder}\nguardrails_config = elsewhere/guardrails.yaml\n",
+    )
     at.run("b.decisions.yaml", failed=1)
 
 

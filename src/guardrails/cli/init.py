@@ -22,6 +22,7 @@ FILES: Final = {
     "agents.yaml": ("agents.yaml", "the register: who exists and may do what"),
     "policies/rules/refunds.rego": ("refunds.rego", "a rule of your own"),
     "policies/rules/refunds_test.rego": ("refunds_test.rego", "its tests"),
+    "tests/refunds.decisions.yaml": ("refunds.decisions.yaml", "decisions to expect, for pytest"),
     "agent.py": ("agent.py.txt", "an agent with one governed tool"),
     ".gitignore": ("gitignore", "keeps the record out of git"),
 }
@@ -32,6 +33,7 @@ _IGNORE: Final = ".gitignore"
 
 _NEXT: Final = {
     "guardrails policy test": "the library's tests and yours",
+    "pytest": "what is decided about whole calls; needs pytest",
     "python agent.py": "a call runs, one waits for a person, one is killed",
     "guardrails doctor": "what is configured, found and permitted",
     "guardrails tools agent": "what agent.py exposes, and to which agents",
