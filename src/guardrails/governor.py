@@ -19,6 +19,7 @@ from guardrails.approvals.stores.memory import MemoryRequests
 from guardrails.audit.memory import MemoryRecord
 from guardrails.clock import SystemClock
 from guardrails.enforcement import dry_run, invoke, resuming
+from guardrails.enforcement.annotations import load_validators
 from guardrails.enforcement.invoke import new_id
 from guardrails.enforcement.joining import joined_run, token_of
 from guardrails.enforcement.lineage import reopened
@@ -173,6 +174,7 @@ class Governor:
         self._tokens = tokens
         self.modes = frozenset(Mode(mode) for mode in modes)
         self._tools: dict[str, Tool] = {}
+        load_validators()
         self._claiming = threading.RLock()  # reentrant: a signal handler may call tools, too
         if Mode.OBSERVE in self.modes:
             _log.warning(

@@ -16,7 +16,6 @@ import builtins
 import collections.abc
 import datetime as dt
 import enum
-import functools
 import inspect
 import pathlib
 import types
@@ -27,8 +26,6 @@ from fractions import Fraction
 from typing import Annotated, Any, Final, Union, get_args, get_origin
 
 import typing_extensions
-from pydantic import BeforeValidator, TypeAdapter, ValidationError
-from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
 from guardrails.enforcement.json_form import has_form
 from guardrails.errors import ConfigError
@@ -36,6 +33,8 @@ from guardrails.model.canonical import canonical
 
 if typing.TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from guardrails.enforcement.validators import Validator
 
 
 class Hidden:
@@ -62,6 +61,42 @@ class Mismatch(ValueError):  # noqa: N818  # named for what the value is, as Inv
         super().__init__("; ".join(f"{path}: {text}" for path, text, _ in problems))
 
 
+class Invalid(ValueError):  # noqa: N818  # named as the next
+    """What a validator finds wrong with a value.
+
+    Attributes:
+        problems: Each with ``loc``, ``type``, ``msg`` and ``input``, as pydantic tells them.
+    """
+
+    def __init__(self, problems: list[Any]) -> None:
+        self.problems = problems
+        super().__init__(f"{len(problems)} problems")
+
+
+class NoValidator(TypeError):  # noqa: N818  # named for what the annotation has not
+    """There is no validator for an annotation.
+
+    Attributes:
+        is_foreign: Whether it is a class that pydantic does not know.
+    """
+
+    def __init__(self, message: str, *, is_foreign: bool) -> None:
+        self.is_foreign = is_foreign
+        super().__init__(message)
+
+
+def load_validators() -> None:
+    """Load what makes validators, so that no call has to wait for that."""
+    from guardrails.enforcement import validators  # noqa: F401, PLC0415  # for its effect; as below
+
+
+def _validator_of(annotation: Any) -> Validator:
+    # `import guardrails` takes a third more with it; tools of plain types do without.
+    from guardrails.enforcement.validators import Validator  # noqa: PLC0415
+
+    return Validator(annotation)
+
+
 class Check:
     """What one resolved annotation demands.
 
@@ -72,19 +107,22 @@ class Check:
         ConfigError: pydantic cannot make a validator of it.
     """
 
-    __slots__ = ("_adapter", "_annotation", "_class", "_exact", "text")
+    __slots__ = ("_annotation", "_class", "_exact", "_validator", "text")
 
     def __init__(self, annotation: Any) -> None:
         self.text = shown(_bare(annotation))
         self._annotation = annotation
         self._exact = _exact_types(annotation)
-        self._adapter: TypeAdapter[Any] | None = None
+        self._validator: Validator | None = None
         self._class: type | None = None
         if self._exact and _is_plain(annotation):
             return  # pydantic's validator is made when the first value misses the fast path
         try:
-            self._adapter = TypeAdapter(_prepared(annotation))
-        except PydanticSchemaGenerationError:
+            self._validator = _validator_of(annotation)
+        except NoValidator as error:
+            if not error.is_foreign:
+                msg = f"the annotation `{self.text}` cannot be checked: {error}"
+                raise ConfigError(msg) from None
             # A class that pydantic does not know: its instances are checked, not their content.
             bare = _bare(annotation)
             kind = get_origin(bare) or bare
@@ -95,9 +133,6 @@ class Check:
                 raise ConfigError(msg) from None
             is_class = kind is not types.UnionType and not _is_protocol(kind)
             self._class = kind if is_class else None
-        except PydanticUserError as error:
-            msg = f"the annotation `{self.text}` cannot be checked: {error.message}"
-            raise ConfigError(msg) from None
 
     @property
     def exact(self) -> frozenset[type]:
@@ -124,12 +159,12 @@ class Check:
             if issubclass(kind, self._class):
                 return value
             raise Mismatch([("", f"expected {self.text}", value)])
-        adapter = self._validator()
-        if adapter is None:
+        validator = self._made()
+        if validator is None:
             return value
         try:
-            return adapter.validate_python(value, strict=True)
-        except ValidationError as error:
+            return validator.accept(value)
+        except Invalid as error:
             raise Mismatch(self._problems(error, value)) from None
 
     def from_json(self, value: Any) -> Any:
@@ -153,12 +188,12 @@ class Check:
                 raise Mismatch([("", "expected base64", value)]) from None
         if self._class is not None:
             raise Mismatch([("", f"a {self.text} cannot be made from JSON", value)])
-        adapter = self._validator()
-        if adapter is None:
+        validator = self._made()
+        if validator is None:
             return value
         try:
-            return adapter.validate_json(canonical(value), strict=True)
-        except ValidationError as error:
+            return validator.from_json(canonical(value))
+        except Invalid as error:
             raise Mismatch(self._problems(error, value)) from None
 
     def _exact_float(self, value: int | Decimal) -> float:
@@ -171,14 +206,14 @@ class Check:
             raise Mismatch([("", "expected a number that a float holds exactly", value)])
         return number
 
-    def _validator(self) -> TypeAdapter[Any] | None:
-        if self._adapter is None and self._exact:
-            self._adapter = TypeAdapter(_prepared(self._annotation))
-        return self._adapter
+    def _made(self) -> Validator | None:
+        if self._validator is None and self._exact:
+            self._validator = _validator_of(self._annotation)
+        return self._validator
 
-    def _problems(self, error: ValidationError, value: object) -> list[tuple[str, str, object]]:
+    def _problems(self, error: Invalid, value: object) -> list[tuple[str, str, object]]:
         found: dict[str, tuple[list[str], object]] = {}
-        for item in error.errors(include_url=False, include_context=False):
+        for item in error.problems:
             path = _path(item["loc"], value, missing=item["type"] == "missing")
             texts, _ = found.setdefault(path, ([], item["input"]))
             texts.append(item["msg"][:_LONGEST_TEXT])
@@ -327,65 +362,6 @@ def _exact_types(annotation: Any) -> frozenset[type]:
         if annotation in (pathlib.Path, pathlib.PurePath):
             return frozenset({type(pathlib.Path())})
     return frozenset()
-
-
-def _whole(value: object) -> object:
-    return Decimal(value) if type(value) is int else value
-
-
-def _literal(args: tuple[object, ...], value: object) -> object:
-    # pydantic takes True for Literal[1], and 1 for Literal[True].
-    kinds = {type(arg) for arg in args if not isinstance(arg, enum.Enum) and arg == value}
-    if type(value) in (bool, int, float) and kinds and type(value) not in kinds:
-        listed = ", ".join(map(repr, args))
-        msg = f"a {type(value).__name__} is none of {listed}"
-        raise ValueError(msg)
-    return value
-
-
-def _prepared(annotation: Any) -> Any:
-    """`annotation` for pydantic: ``int`` widens to ``Decimal``, an ``Iterable`` is a collection."""
-    if annotation is Decimal:
-        return Annotated[Decimal, BeforeValidator(_whole)]
-    origin, args = get_origin(annotation), get_args(annotation)
-    if origin is typing.Literal:
-        return Annotated[annotation, BeforeValidator(functools.partial(_literal, args))]
-    if origin is Annotated:
-        return Annotated[(_prepared(args[0]), *annotation.__metadata__)]
-    if origin in (Union, types.UnionType):
-        return Union[tuple(map(_prepared, args))]  # noqa: UP007  # made of a tuple
-    if origin is collections.abc.Iterable:
-        # pydantic would hand the tool a generator, which neither policy nor record could read.
-        item = _prepared(args[0])
-        return list[item] | tuple[item, ...] | set[item] | frozenset[item]  # type: ignore[valid-type]  # made at run time
-    if origin in _GENERICS and args:
-        return origin[tuple(arg if arg is ... else _prepared(arg) for arg in args)]
-    if typing_extensions.is_typeddict(annotation):
-        return _typed_dict(annotation)
-    return annotation
-
-
-_GENERICS: Final = frozenset(
-    {list, tuple, dict, set, frozenset}
-    | {collections.abc.Sequence, collections.abc.Mapping, collections.abc.Set}
-)
-
-
-_REQUIREMENTS: Final[tuple[object, ...]] = (typing.Required, typing.NotRequired)
-
-
-def _typed_dict(annotation: Any) -> Any:
-    # Made anew with prepared fields, and as the TypedDict of typing_extensions, since before
-    # Python 3.12 pydantic takes no other.
-    fields = {}
-    for name, hint in typing_extensions.get_type_hints(annotation, include_extras=True).items():
-        bare = hint
-        while get_origin(bare) in _REQUIREMENTS:
-            bare = get_args(bare)[0]
-        required = name in annotation.__required_keys__
-        mark = typing_extensions.Required if required else typing_extensions.NotRequired
-        fields[name] = mark[_prepared(bare)]
-    return typing_extensions.TypedDict(annotation.__name__, fields)  # type: ignore[operator]  # made at run time
 
 
 def _bare(annotation: Any) -> Any:

@@ -39,12 +39,11 @@ import dataclasses
 import datetime as dt
 import enum
 import pathlib
+import sys
 import uuid
 from collections import Counter, OrderedDict, defaultdict, namedtuple
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
-
-from pydantic import BaseModel, RootModel
 
 from guardrails.model.canonical import canonical
 from guardrails.model.limits import DEFAULT_LIMITS, Limits
@@ -99,7 +98,9 @@ def number_form(value: float | Decimal, limits: Limits) -> int | Decimal:
 
 def has_form(kind: type) -> bool:
     """Whether values of the class `kind` can have a JSON form, as far as the class tells."""
-    if kind in _FORMS or issubclass(kind, enum.Enum | BaseModel) or dataclasses.is_dataclass(kind):
+    if kind in _FORMS or issubclass(kind, enum.Enum) or dataclasses.is_dataclass(kind):
+        return True
+    if _is_model(kind):
         return True
     base = _base(kind)
     return base is not None and not _changed(kind, base)
@@ -313,7 +314,7 @@ class _Conversion:
         kind = type(value)
         names = list(kind.model_fields)
         fields = list(_attributes(value, kind, names, path))
-        if issubclass(kind, RootModel):
+        if _is_model(kind, "root_model", "RootModel"):
             return self._convert(fields[0][1], path, depth + 1)
         extra = object.__getattribute__(value, "__pydantic_extra__")
         if extra is not None:
@@ -406,11 +407,17 @@ def _changed(kind: type, base: type) -> bool:
 _LOOKUPS: Final = frozenset({"__getattr__", "__missing__"})
 
 
+def _is_model(kind: type, module: str = "main", name: str = "BaseModel") -> bool:
+    """Whether `kind` is a class of pydantic's; where none is loaded, nobody has one of it."""
+    loaded = sys.modules.get(f"pydantic.{module}")
+    return loaded is not None and issubclass(kind, getattr(loaded, name))
+
+
 def _form_of(kind: type, path: str) -> _Form:
     base = _base(kind)
     if issubclass(kind, enum.Enum):
         return _Conversion.member
-    if issubclass(kind, BaseModel):
+    if _is_model(kind):
         return _Conversion.model
     if dataclasses.is_dataclass(kind):
         if base is None:
@@ -440,7 +447,7 @@ def _namedtuple_fields(kind: type) -> tuple[str, ...] | None:
 def _attributes(
     value: object, kind: type, names: Iterable[str], path: str
 ) -> Iterator[tuple[str, object]]:
-    until = BaseModel if issubclass(kind, BaseModel) else object
+    until = sys.modules["pydantic.main"].BaseModel if _is_model(kind) else object
     for defined in _namespaces(kind, until=until):
         if "__getattribute__" in defined or "__class__" in defined:
             raise NoJsonForm(path, f"`{kind.__name__}` changes how its fields are read", _HIDE)
