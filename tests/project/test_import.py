@@ -5,7 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
-UNWANTED = ("opa_client", "regopy", "requests", "aiohttp", "redis", "sqlalchemy", "typer", "rich")
+UNWANTED = (
+    *("opa_client", "regopy", "requests", "aiohttp", "redis", "sqlalchemy", "typer", "rich"),
+    "pydantic",  # governors load it, and annotations that are more than plain types
+)
 
 
 def loaded(statement: str) -> set[str]:
