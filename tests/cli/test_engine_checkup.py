@@ -70,6 +70,28 @@ def test_without_a_server_nothing_is_asked(project):
 
 
 @pytest.mark.opa
+def test_where_decisions_are_sent_is_told_and_whether_they_are(project):
+    (project / "opa.yaml").write_text(
+        "services: {logs: {url: 'http://127.0.0.1:9'}}\ndecision_logs: {}\n"
+    )
+    text = "opa_config: opa.yaml\n"
+    assert doctor(project, text)[0]["decision_logs"]["found"] == "to `logs`, none yet"
+    record = project / ".guardrails" / "record"
+    record.mkdir(parents=True)
+    segment = record / "20261128T013021Z-9f3a6c21d0b4-000001.jsonl"
+    segment.write_text("")
+    assert doctor(project, text)[0]["decision_logs"]["status"] == "ok", "it is still in time"
+    os.utime(segment, (time.time() - 1000,) * 2)
+    found = doctor(project, text)[0]["decision_logs"]
+    assert found["status"] == "warn"
+    assert "was not sent" in found["found"]
+    (project / ".guardrails" / "record.sent").write_text("")
+    assert "the last" in doctor(project, text)[0]["decision_logs"]["found"]
+    checks, code = doctor(project, text + "record: record.jsonl\n")
+    assert checks["decision_logs"]["status"] == "fail"
+    assert code == 1
+
+
 def test_a_server_that_decides(project, opa, tmp_path_factory):
     with running(opa, tmp_path_factory.mktemp("opa"), {"main.rego": MAIN}) as server:
         text = f"engine: sidecar\nsidecar: {{url: '{server.unix}'}}\n"

@@ -12,6 +12,7 @@ from guardrails.cli.policy_sources import nearby
 from guardrails.decider import opa_config_of
 from guardrails.errors import ConfigError
 from guardrails.opa.version import objection
+from guardrails.opa_reports import SENT
 from guardrails.register.review import PRODUCTION
 
 if TYPE_CHECKING:
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from guardrails.cli.engine_facts import EngineFacts
     from guardrails.config import Config
     from guardrails.engines.sidecar import SidecarStatus
+    from guardrails.opa.logs.settings import LogSettings
+
+_LATE: Final = 60.0
+"""Seconds by which sending may be late, besides what its configuration allows."""
 
 _SHOWN: Final = 3
 """Findings about OPA's file that are spelled out."""
@@ -83,6 +88,35 @@ def _opa_config(config: Config) -> Iterator[Finding]:
     more = len(opa.findings) - _SHOWN
     if more > 0:
         yield Finding("opa_config", Status.WARN, f"and {more} more", "they have no effect here")
+    if opa.decision_logs is not None and opa.decision_logs.service is not None:
+        yield _decision_logs(config, opa.decision_logs, opa.decision_logs.service.name)
+
+
+def _decision_logs(config: Config, settings: LogSettings, service: str) -> Finding:
+    """Where decisions are sent, and whether they are."""
+    plan = config.record
+    if not config.engine.decides_here:
+        return Finding("decision_logs", Status.OK, f"OPA sends its own to `{service}`")
+    if plan is None or plan.is_plain:
+        return Finding(
+            "decision_logs",
+            Status.FAIL,
+            "they are read from the record, which is no directory of segments",
+            "let `record` name a directory",
+        )
+    written = max((each.stat().st_mtime_ns for each in plan.path.glob("*-*.jsonl")), default=None)
+    cursor = plan.path.with_name(plan.path.name + SENT)
+    sent = cursor.stat().st_mtime_ns if cursor.exists() else None
+    said = f"to `{service}`, " + ("none yet" if sent is None else f"the last {ago(sent)} ago")
+    late = int((settings.polling.max_delay + _LATE) * 1e9)
+    if written is not None and written - (sent or 0) > 0 and time.time_ns() - written > late:
+        return Finding(
+            "decision_logs",
+            Status.WARN,
+            f"{said}; what was written {ago(written)} ago was not sent",
+            "see the log for why, or send it: `guardrails audit ship`",
+        )
+    return Finding("decision_logs", Status.OK, said)
 
 
 def _policies(config: Config, facts: EngineFacts, milliseconds: float) -> Finding:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -80,6 +81,11 @@ class Place:
             return None
         except OSError as error:
             raise StateUnavailable(f"`{self.path}` cannot be read: {error}") from error
+
+    def touch(self) -> None:
+        """Note that all is kept as it should be by now, for whoever looks at the file's time."""
+        with suppress(OSError):
+            os.utime(self.path)
 
     def keep(self, text: str) -> None:
         """Keep `text`; a crash leaves the old one or the new one.

@@ -130,6 +130,8 @@ class Shipper:
         if passed is not None:
             # Everything up to there was taken, or is no decision.
             self._place.keep(str(passed))
+        else:
+            self._place.touch()
 
     def _entry(self, event: Mapping[str, Any]) -> dict[str, Any] | None:
         if self._wanted is not None and not self._wanted(event):
