@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.composition import decision_worker
+from tests.opa import archives
+from tests.opa.bundle_server import BundleServer
 from tests.opa.log_service import LogService
 from typer.testing import CliRunner
 
@@ -131,6 +133,31 @@ def test_what_a_process_decides_arrives_masked_and_as_opa_writes_it(project, ser
     assert "secret of" not in json.dumps(service.entries)
     (segment,) = (project / ".guardrails" / "record").glob("*-000001.jsonl")
     assert "secret of" in segment.read_text("utf-8"), "the record itself is not masked by this"
+
+
+def test_with_bundles_an_entry_names_theirs_and_the_mask_is_the_bundles(project, service):
+    masks = {
+        ".manifest": archives.manifest("m1", ["system/log"]),
+        "system/log/mask.rego": archives.MASK.encode(),
+    }
+    with BundleServer() as bundles:
+        bundles.serve("/bundles/authz", archives.packed(archives.policy_files("r1", ["billing"])))
+        bundles.serve("/bundles/masks", archives.packed(masks))
+        (project / "opa.yaml").write_text(
+            f"services: {{logs: {{url: '{service.url}'}}, s: {{url: '{bundles.url}'}}}}\n"
+            "bundles: {authz: {service: s}, masks: {service: s}}\n"
+            "decision_logs: {service: logs}\nstatus: {service: logs}\n"
+        )
+        text = (project / "guardrails.yaml").read_text()
+        (project / "guardrails.yaml").write_text(
+            text.replace("library: false\npolicies: policies\n", "")
+        )
+        work(project)
+    assert taken(service) == decided(project)
+    for entry in service.entries:
+        assert entry["bundles"] == {"authz": {"revision": "r1"}, "masks": {"revision": "m1"}}
+        assert "args" not in entry["input"]
+        assert entry["erased"] == ["/input/args"]
 
 
 def test_a_thread_sends_while_its_process_goes_on(project, service):
