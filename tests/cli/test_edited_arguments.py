@@ -82,6 +82,7 @@ def test_what_is_no_json_sets_nothing(text):
         ("-Infinity", "no number"),
         ("[" * 100_000, "no JSON"),
         ("9" * 5_000, "no JSON"),
+        ("1e99999999999999999999", "no JSON"),
         ("", "no JSON"),
     ],
 )

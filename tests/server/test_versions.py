@@ -148,7 +148,16 @@ def test_what_is_no_edit_changes_nothing_and_is_recorded(project, ask, token, ch
 
 
 @pytest.mark.parametrize(
-    "body", ['"args":{"order":"A","amount":1,"amount":2}', '"args":{"amount":NaN}', '"args":']
+    "body",
+    [
+        '"args":{"order":"A","amount":1,"amount":2}',
+        '"args":{"amount":NaN}',
+        '"args":{"amount":1e99999999999999999999}',
+        '"args":{},"time":1e999999999',
+        '"args":{},"time":-1',
+        '"args":{},"time":0.5',
+        '"args":',
+    ],
 )
 def test_a_body_that_two_readers_read_in_two_ways_is_none(project, ask, body):
     request = ask()

@@ -17,6 +17,9 @@ def read_exact(text: str) -> Any:
         return json.loads(
             text, parse_float=Decimal, parse_constant=_no_number, object_pairs_hook=_each_once
         )
+    except ArithmeticError:
+        msg = "a number is out of every range"
+        raise ValueError(msg) from None
     except RecursionError:
         msg = "it is nested too deeply"
         raise ValueError(msg) from None

@@ -28,7 +28,7 @@ Reason = Annotated[str, StringConstraints(max_length=1_000)]
 
 def _whole(value: object) -> object:
     # 5.0 is an integer to JSON Schema. One with a huge exponent is not written out.
-    if isinstance(value, Decimal) and abs(value) <= _LATEST and value == value.to_integral_value():
+    if isinstance(value, Decimal) and 0 <= value <= _LATEST and value == value.to_integral_value():
         return int(value)
     return value
 
@@ -47,7 +47,7 @@ class _Given(BaseModel):
         description="The person's own Ed25519 signature; else the server signs in the person's "
         "place.",
     )
-    time: Annotated[int, BeforeValidator(_whole), Field(ge=0, le=_LATEST)] = Field(
+    time: Annotated[int, Field(ge=0, le=_LATEST), BeforeValidator(_whole)] = Field(
         default=0,
         description="When the person signed, in UTC nanoseconds, at most five minutes ago; it is "
         "a part of what is signed. Of no meaning without `signature`.",
