@@ -121,8 +121,9 @@ def test_a_list_shows_of_each_request_what_stands_in_it(several):
         found = table.listed(None)
         table.close()
     shown = [Listed.of(each) for each in several]
-    assert [(each.id, each.state, each.agent, each.tool, each.expires) for each in found] == [
-        (each.id, each.state, each.agent, each.tool, each.expires) for each in several
+    names = ("id", "state", "agent", "tool", "about", "expires")
+    assert [[getattr(each, name) for name in names] for each in found] == [
+        [getattr(each, name) for name in names] for each in several
     ]
     assert [each.args for each in found] == [dict(each.args) for each in several]
     assert [each.approvers for each in found] == [each.approvers for each in shown]

@@ -207,10 +207,12 @@ def asking(*args: str) -> str:
     return ran.stdout.strip()
 
 
-def test_a_question_is_answered_in_words_and_only_a_question(project):
+def test_a_question_is_answered_in_words_and_only_a_question(project, monkeypatch):
     (project / "agent.py").write_text(ASKING)
     assert asking("enforce") == "CallEscalated"
     (question,) = json.loads(cli("list", "--json"))
+    monkeypatch.setenv("COLUMNS", "200")
+    assert "question about refund(" in cli("list")
     assert "the amount is missing" in cli("show", question["id"])
     assert "asks a question" in cli("answer", question["id"], "  ", code=1)
     assert "approved by lee@acme.example" in cli("answer", question["id"], "20")

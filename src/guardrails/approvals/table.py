@@ -30,7 +30,7 @@ class Listed(NamedTuple):
     Attributes:
         id: Its id.
         state: Where it stands.
-        names_text: The agent's id and the tool's name, as a JSON array.
+        names_text: The agent's id, the tool's name and what it is about, as a JSON array.
         expires: UTC nanoseconds.
         args_text: The arguments as JSON.
         demands_text: What must be met, as a JSON array.
@@ -51,7 +51,7 @@ class Listed(NamedTuple):
         return cls(
             request.id,
             request.state,
-            canonical([request.agent, request.tool]).decode(),
+            canonical([request.agent, request.tool, request.about]).decode(),
             request.expires,
             canonical(dict(request.args)).decode(),
             canonical([{"approvers": list(each.approvers)} for each in request.demands]).decode(),
@@ -67,6 +67,11 @@ class Listed(NamedTuple):
     def tool(self) -> str:
         """The tool's name."""
         return str(json.loads(self.names_text)[1])
+
+    @property
+    def about(self) -> str:
+        """What it is about, as :class:`~guardrails.model.approval.ApprovalRequest` says."""
+        return str(json.loads(self.names_text)[2])
 
     @property
     def args(self) -> dict[str, Any]:

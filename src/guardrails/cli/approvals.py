@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from guardrails.approvals.display import render
+from guardrails.approvals.display import plain as harmless
 from guardrails.approvals.requests import AnswerRefused
 from guardrails.approvals.signing import ApproverKey
 from guardrails.approvals.tokens import digest_of, new_token
 from guardrails.audit.opening import key_made, open_record
 from guardrails.cli.approvals_here import OwnDesk, key_file
 from guardrails.cli.approvals_remote import SERVER_VARIABLE, RemoteDesk
-from guardrails.cli.approvals_shown import differences, document_of, lines_of, time_left
+from guardrails.cli.approvals_shown import called, differences, document_of, lines_of, time_left
 from guardrails.cli.console import notices, output, plain, print_json
 from guardrails.cli.edited_arguments import from_editor, from_file, from_settings
 from guardrails.config import Config
@@ -82,10 +82,10 @@ def list_(
         table.add_row(
             plain(each.id),
             plain(each.state.value),
-            plain(each.agent),
+            plain(harmless(each.agent)),
             plain(", ".join(each.approvers)),
             plain(time_left(each)),
-            plain(render(each.tool, each.args, longest=60)),
+            plain(called(each, longest=60)),
         )
     output().print(table)
 
@@ -228,8 +228,8 @@ def watch(
             for each in desk.listed(ApprovalState.PENDING):
                 if each.id not in seen:
                     seen.add(each.id)
-                    call = render(each.tool, each.args)
-                    output().print(plain(f"{each.id}  {each.agent}  {call}"), soft_wrap=True)
+                    text = f"{each.id}  {harmless(each.agent)}  {called(each)}"
+                    output().print(plain(text), soft_wrap=True)
             time.sleep(interval)
 
 

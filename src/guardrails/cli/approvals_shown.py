@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from guardrails.approvals.changes import ABSENT, changes
-from guardrails.approvals.display import plain, value_text
+from guardrails.approvals.display import plain, render, value_text
 from guardrails.model.approval import ApprovalState
 from guardrails.runs.ledgers.amounts import DIMENSIONS, number
 
@@ -17,6 +17,19 @@ if TYPE_CHECKING:
     from guardrails.model.approval import ApprovalRequest
 
 _SECOND: Final = 1_000_000_000
+
+
+_ABOUT: Final = {"escalation": "question about ", "budget": "more budget for "}
+
+
+def called(request: Listed, *, longest: int = 120) -> str:
+    """The call in a line, and what is wanted besides that it may run.
+
+    Args:
+        request: What is listed.
+        longest: The characters of an argument that are shown.
+    """
+    return _ABOUT.get(request.about, "") + render(request.tool, request.args, longest=longest)
 
 
 def lines_of(request: ApprovalRequest, left: Mapping[str, int] | None) -> Iterator[tuple[str, str]]:

@@ -37,10 +37,10 @@ SCHEMA: Final = (
 )
 """The versions of the file; see :class:`guardrails.database.Database`."""
 
-# Two paths at once are a JSON array: a text by itself would end at a NUL in it.
+# Several paths at once are a JSON array: a text by itself would end at a NUL in it.
 _LISTED: Final = """
     SELECT id, state,
-        json_extract(request, '$.agent', '$.tool'),
+        json_extract(request, '$.agent', '$.tool', '$.about'),
         json_extract(request, '$.expires'), json_extract(request, '$.args'),
         json_extract(request, '$.demands'), json_extract(request, '$.escalation')
     FROM requests
