@@ -94,7 +94,9 @@ class Loaded:
     plan: str | None = None
 
     def result(self, document: Mapping[str, Any], context: EvaluationContext | None = None) -> Any:
-        """What they say about `document`, as JSON types; nobody has looked yet what it is.
+        """What they say about `document`, as evaluation makes it; nobody has looked what it is.
+
+        Its sets are still sets; :func:`guardrails.rego.values.to_json` makes JSON types of it.
 
         Args:
             document: The input; it is not copied nor changed.
@@ -115,7 +117,7 @@ class Loaded:
         if result is UNDEFINED:
             msg = f"`{ENTRYPOINT}` is undefined"
             raise MalformedDecision(msg)
-        return to_json(result)
+        return result
 
 
 class Reference:

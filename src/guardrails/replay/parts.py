@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 PART: Final = 4 << 20
 """Bytes of a part."""
 
+_PIECE: Final = 256 << 10
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -51,11 +53,17 @@ class Part:
                     file.seek(place - 1)
                     place += len(file.readline()) - 1
                 while place < self.end:
-                    line = file.readline()
-                    if not line:
+                    # By newlines alone: `splitlines` knows other ends, too.
+                    *whole, rest = file.read(min(_PIECE, self.end - place)).split(b"\n")
+                    for line in whole:
+                        yield place, line + b"\n"
+                        place += len(line) + 1
+                    if rest:
+                        rest += file.readline()
+                        yield place, rest
+                        place += len(rest)
+                    elif not whole:
                         return
-                    yield place, line
-                    place += len(line)
         except OSError as error:
             raise _unreadable(self.path, error) from error
 

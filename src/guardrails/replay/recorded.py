@@ -69,6 +69,16 @@ class Said(msgspec.Struct):
         return frozenset(each.rule for each in (*self.reasons, *self.approvals))
 
 
+class Detail(msgspec.Struct):
+    """What of an event's detail is read.
+
+    Attributes:
+        narrowed_by: Agents for which a call was decided besides its own, as the record has them.
+    """
+
+    narrowed_by: Any = None
+
+
 class Line(Said):
     """What of an event's line is read; the rest is passed over.
 
@@ -100,7 +110,7 @@ class Line(Said):
     input: Any = None
     masked: list[str] = []
     erased: list[str] = []
-    detail: msgspec.Raw = msgspec.Raw(b"null")
+    detail: Detail | None = None
 
     @property
     def said(self) -> Said:

@@ -6,9 +6,7 @@ had spent and done stands in the recorded input, and so does the time.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
-
-import msgspec
+from typing import TYPE_CHECKING, Any
 
 from guardrails.audit.chain import MARK
 from guardrails.replay.recorded import DECIDED, STRICTNESS, UNRECORDABLE, Gap, LineReader
@@ -74,8 +72,8 @@ class Replayer:
             tally.gaps[gap] += 1
             return
         documents = [line.input]
-        if _NARROWED in raw:
-            documents += [{**line.input, "agent": agent} for agent in _narrowed_by(line) or ()]
+        if line.detail is not None and line.detail.narrowed_by is not None:
+            documents += [{**line.input, "agent": each} for each in line.detail.narrowed_by]
         if self._agents is not None:
             for document in documents:
                 agent = document["agent"]
@@ -89,33 +87,18 @@ class Replayer:
             return Gap.UNKNOWN_EFFECT
         if type(line.input) is not dict:
             return Gap.NO_INPUT
-        if any(map(_is_in_input, (*line.masked, *line.erased))):
+        if (line.masked or line.erased) and any(map(_is_in_input, (*line.masked, *line.erased))):
             return Gap.HIDDEN
         if UNRECORDABLE in raw and _is_unrecordable(line.input):
             return Gap.UNRECORDABLE
-        agents = [line.input.get("agent")]
-        if _NARROWED in raw:
-            others = _narrowed_by(line)
-            if others is None:
-                return Gap.NARROWED
-            agents += others
-        if self._agents is not None and any(_id_of(agent) not in self._agents for agent in agents):
-            return Gap.UNKNOWN_AGENT
+        others = () if line.detail is None else line.detail.narrowed_by or ()
+        if others and not (type(others) is list and all(map(_id_of, others))):
+            return Gap.NARROWED
+        if self._agents is not None:
+            agents = (line.input.get("agent"), *others)
+            if any(_id_of(agent) not in self._agents for agent in agents):
+                return Gap.UNKNOWN_AGENT
         return None
-
-
-_NARROWED: Final = b'"narrowed_by"'
-
-
-def _narrowed_by(line: Line) -> list[Any] | None:
-    """The agents for which a call was decided besides its own; None where they cannot be read."""
-    try:
-        detail = msgspec.json.decode(line.detail)
-    except (ValueError, RecursionError):
-        return None
-    found = detail.get("narrowed_by", []) if type(detail) is dict else []
-    is_whole = type(found) is list and all(type(_id_of(agent)) is str for agent in found)
-    return found if is_whole else None
 
 
 def _is_in_input(pointer: str) -> bool:

@@ -140,20 +140,22 @@ class Tally:
         becomes = verdict.effect
         self.decisions += 1
         self.effects[was, becomes] += 1
-        sums = (
-            self.tools.of(line.tool),
-            self.agents.of(line.agent),
-            self.revisions.of(line.revision),
-        )
-        for each in sums:
-            each.decisions += 1
-        self.timeline.note(line.time, marked=was != becomes)
-        self._span(line.time, line.time)
+        tool, agent = self.tools.of(line.tool), self.agents.of(line.agent)
+        revision = self.revisions.of(line.revision)
+        tool.decisions += 1
+        agent.decisions += 1
+        revision.decisions += 1
+        time = line.time
+        self.timeline.note(time, marked=was != becomes)
+        self.last = max(self.last, time)
+        if time < self.first or not self.first:
+            self.first = time
         if was == becomes:
             said = line.said
             if verdict.rules or said.reasons or said.approvals:
                 self.reworded += said.rules() != verdict.rules
             return
+        sums = (tool, agent, revision)
         looser = _looser(was, becomes)
         for each in sums:
             each.flips += 1
@@ -172,14 +174,11 @@ class Tally:
         self.rules.add(other.rules)
         self.timeline.add(other.timeline)
         if other.first:
-            self._span(other.first, other.last)
+            self.first = min(self.first or other.first, other.first)
+            self.last = max(self.last, other.last)
         for key, examples in other.examples.items():
             for example in examples:
                 self._exemplify(key, example)
-
-    def _span(self, first: int, last: int) -> None:
-        self.first = first if not self.first else min(self.first, first)
-        self.last = max(self.last, last)
 
     def _flip(
         self, line: Line, was: str, verdict: Verdict, place: tuple[int, int], size: int

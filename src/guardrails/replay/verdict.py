@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from guardrails.errors import EvaluationError
 from guardrails.model.decision import Decision, MalformedDecision
 from guardrails.rego.builtins.base import EvaluationContext
+from guardrails.rego.values import to_json
 from guardrails.replay.recorded import ERROR, STRICTNESS
 
 if TYPE_CHECKING:
@@ -66,10 +67,10 @@ class Judge:
             result = self._result(document, clock)
             key = _key(result)
             if key is None:
-                return _verdict(result)
+                return _verdict(to_json(result))
             found = self._known.get(key)
             if found is None:
-                found = _verdict(result)
+                found = _verdict(to_json(result))
                 if len(self._known) >= _REMEMBERED:
                     self._known.clear()
                 self._known[key] = found
