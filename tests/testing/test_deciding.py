@@ -169,6 +169,24 @@ def test_a_delegate_is_decided_for_its_parents_too(governed, shop):
     assert {each.approvers for each in below.approvals} == {("operations",), ("finance-ops",)}
 
 
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_secret_in_the_arguments_is_refused_as_it_is_at_work(tmp_path, shop, as_json):
+    written = (
+        files.FILES["guardrails.yaml"].rstrip()
+        + "\n        record: {directory: .guardrails/record, secrets: refuse}\n"
+    )
+    folder = files.make(tmp_path, **{"guardrails.yaml": written})
+    governed = Governed(Project.load(folder / "guardrails.yaml"))
+    secret = {"text": "ghp_" + "a1B2c3D4e5F6g7H8i9" * 2}
+    with governed.run("billing"):
+        with pytest.raises(gr.CallDenied):
+            shop.note(**secret)
+        verdict = testing.decide(shop.note, secret, as_json=as_json)
+        assert (verdict.says, verdict.rules) == ("deny", ("guardrails.secrets",))
+        testing.assert_denied(shop.note, secret, because="guardrails.secrets")
+    assert not (tmp_path / ".guardrails").exists()
+
+
 def test_a_killed_run_is_refused(governed, shop):
     with contextlib.suppress(gr.RunStopped), governed.run("billing") as run:
         run.kill("enough")

@@ -80,6 +80,7 @@ def _read_json(call: Call) -> None:
     call.arguments = call.original = call.tool.parameters.read_named(
         call.given[1], call.run.governor.limits, as_json=True
     )
+    secret_arguments.refuse(call)
 
 
 def _step(call: Call, phase: Phase, perform_it: Callable[[Call], None]) -> None:

@@ -105,7 +105,7 @@ def rules_of(engine: object) -> frozenset[str] | None:
 
 
 def _unknown(rule: str, rules: frozenset[str] | None) -> str:
-    if rules is None or rule in rules or rule in _NO_PACKAGE:
+    if rules is None or rule in rules or rule in _NO_PACKAGE or rule.startswith("guardrails."):
         return ""
     close = get_close_matches(rule, sorted(rules), n=1)
     hint = f" (did you mean `{close[0]}`?)" if close else ""

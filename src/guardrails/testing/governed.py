@@ -10,7 +10,7 @@ from guardrails.testing.assertions import hold, words_of
 from guardrails.testing.doubles import FakeClock
 from guardrails.testing.expectation import Expectation, rules_of
 from guardrails.testing.situation import Past, Situation, waiting_of
-from guardrails.testing.verdict import REFUSALS, Verdict, of_tool
+from guardrails.testing.verdict import REFUSALS, Verdict, denial, of_tool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from guardrails.enforcement.definition import Tool
     from guardrails.model.budget import Budget
     from guardrails.model.money import Money
+    from guardrails.runs.scope import RunScope
     from guardrails.testing.answering import Approvers
     from guardrails.testing.doubles import RecordingGovernor
     from guardrails.testing.project import Project
@@ -83,7 +84,7 @@ class Governed:
         mode: str | None = None,
         id: str | None = None,
         wait: float | None = None,
-    ) -> Any:
+    ) -> RunScope:
         """A run, for ``with`` or ``async with``, in which tools can be called; see ``gr.run``.
 
         It waits for approvals where somebody is on duty when it is opened, else not.
@@ -187,18 +188,14 @@ class Governed:
             with situation.opened(governor, self.clock) as run:
                 return of_tool(tool, args, run, as_json=as_json)
         except CallDenied as denied:  # there is no such run
-            reasons = tuple(f"[{each.rule}] {each.reason}" for each in denied.reasons)
-            return Verdict(
-                says="deny",
-                tool=tool.facts.name,
-                args=args,
-                runs_with=args,
+            return denial(
+                tool,
+                args,
+                denied,
                 agent=situation.agent,
                 environment=governor.environment,
                 principal=situation.principal,
                 labels=situation.labels,
-                rules=denied.rule_ids,
-                reasons=(*reasons, denied.message),
             )
 
     def in_environment(self, environment: str | None) -> RecordingGovernor:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from guardrails.audit.memory import MemoryRecord
+from guardrails.audit.redaction import Redaction
 from guardrails.config import Config, find_file
 from guardrails.config.layers import policy_files
 from guardrails.decider import opa_config_of
@@ -113,11 +114,15 @@ class Project:
         config = self.config(environment)
         clock = clock if clock is not None else FakeClock()
         approvers = approvers if approvers is not None else self.approvers(clock)
+        plan = config.record
+        # With a key of its own: the configured one may be a file that is not made yet.
+        redaction = Redaction() if plan is None else Redaction(plan.recording)
         return RecordingGovernor(
             engine=self.engine,
             register=self.register,
             environment=config.environment,
-            record=MemoryRecord(),
+            record=MemoryRecord(redaction=redaction),
+            secrets=redaction.refused if redaction.recording.refuses else None,
             clock=clock,
             approvals=approvers.service,
             modes=config.modes,

@@ -10,6 +10,7 @@ from guardrails.enforcement import dry_run
 from guardrails.errors import (
     BreakerTripped,
     BudgetExceeded,
+    CallDenied,
     InvalidArguments,
     NoActiveRun,
     PolicyError,
@@ -149,6 +150,16 @@ def of_tool(tool: Tool, args: Mapping[str, Any], run: Run, *, as_json: bool = Fa
         call = dry_run.examine(tool, args, run, as_json=as_json)
     except NoActiveRun:
         raise
+    except CallDenied as denied:  # before policy was asked, as for a secret in the arguments
+        return denial(
+            tool,
+            args,
+            denied,
+            agent=run.agent.id,
+            environment=run.agent.environment,
+            principal=run.principal,
+            labels=run.labels,
+        )
     except (Refusal, RunKilled) as refusal:
         return _refused(tool, args, run, refusal)
     decision = call.decision
@@ -170,6 +181,31 @@ def of_tool(tool: Tool, args: Mapping[str, Any], run: Run, *, as_json: bool = Fa
         would=None if decision.would is None else decision.would.value,
         revision=decision.revision,
         _findings=_explainer(call),
+    )
+
+
+def denial(  # noqa: PLR0913  # the circumstances, each by its name
+    tool: Tool,
+    args: Mapping[str, Any],
+    denied: CallDenied,
+    *,
+    agent: str,
+    environment: str,
+    principal: str | None,
+    labels: tuple[str, ...],
+) -> Verdict:
+    """The verdict on a call that is denied before policy is asked, as where there is no run."""
+    return Verdict(
+        says=Effect.DENY.value,
+        tool=tool.facts.name,
+        args=args,
+        runs_with=args,
+        agent=agent,
+        environment=environment,
+        principal=principal,
+        labels=labels,
+        rules=denied.rule_ids,
+        reasons=(*(f"[{each.rule}] {each.reason}" for each in denied.reasons), denied.message),
     )
 
 
