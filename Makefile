@@ -12,6 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 AGENTDOJO_VENV := .venv-agentdojo
 BENCH_VENV := .tools/bench
+PEERS_VENV := .tools/peers
 OUTSIDE_VENV := .tools/outside
 # Each host has its own environment, since some of them exclude each other.
 ADAPTER_VENVS := .tools/adapters
@@ -91,16 +92,24 @@ test-adapters: $(ADAPTERS:%=$(ADAPTER_VENVS)/%/.stamp) ## the adapters inside th
 # ---------------------------------------------------------------------------------------- measure it
 
 .PHONY: bench
-bench: $(BENCH_VENV)/.stamp ## how long decisions take, beside other engines (ARGS="--only flat")
+bench: $(BENCH_VENV)/.stamp $(PEERS_VENV)/.pins ## all measurements, on a quiet machine; writes the results, README's table, the plots
 	$(BENCH_VENV)/bin/python -m benchmarks $(ARGS)
 
 .PHONY: bench-quick
-bench-quick: $(BENCH_VENV)/.stamp ## the gates alone, in few rounds: fails where one does
+bench-quick: $(BENCH_VENV)/.stamp $(PEERS_VENV)/.pins ## the gates alone, in few rounds: fails where one does
 	$(BENCH_VENV)/bin/python -m benchmarks --quick --gates $(ARGS)
+
+.PHONY: bench-peers
+bench-peers: $(BENCH_VENV)/.stamp $(PEERS_VENV)/.pins ## decisions and whole calls beside other engines and SDKs
+	$(BENCH_VENV)/bin/python -m benchmarks --only peers --only peer-calls --only sidecar $(ARGS)
 
 .PHONY: bench-profile
 bench-profile: $(BENCH_VENV)/.stamp ## where the time of a governed call goes, step by step
 	$(BENCH_VENV)/bin/python -m benchmarks.profile
+
+.PHONY: bench-report
+bench-report: $(BENCH_VENV)/.stamp ## write README's table, the results' page and the plots anew, from benchmarks/results.json
+	$(BENCH_VENV)/bin/python -m benchmarks.report $(ARGS)
 
 # --------------------------------------------------------------------------------------- work on it
 
@@ -134,6 +143,7 @@ clean: ## remove environments, tools and caches
 $(VENV)/.pins: requirements/dev.txt
 $(AGENTDOJO_VENV)/.pins: requirements/agentdojo.txt
 $(BENCH_VENV)/.pins: requirements/bench.txt
+$(PEERS_VENV)/.pins: requirements/peers.txt
 $(OUTSIDE_VENV)/.pins: requirements/outside.txt
 $(foreach name,$(ADAPTERS),$(eval $(ADAPTER_VENVS)/$(name)/.pins: requirements/adapters/$(name).txt))
 %/.pins: requirements/pip.txt

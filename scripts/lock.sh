@@ -42,5 +42,6 @@ for source in requirements/adapters/*.in; do
   name=$(basename "$source" .in)
   lock "adapters/$name" pyproject.toml --extra cli --extra jsonschema --extra "$name"
 done
+lock peers
 lock pip
 lock go
