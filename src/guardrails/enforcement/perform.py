@@ -70,8 +70,7 @@ def find_run(call: Call) -> None:
         raise RunClosed(
             message, hint="await or join everything that the run started before leaving it"
         )
-    if call.tool not in run.constants:  # or its calls in this run have claimed it before
-        run.governor.claim(name, call.tool)
+    run.governor.claim(name, call.tool)
     # A person's answer may need the very event loop that a plain function would block.
     if run.wait is not None:
         call.may_wait = call.is_async or not _on_event_loop()
