@@ -18,6 +18,7 @@ def first(language):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # it starts pytest in a process of its own
 def test_the_first_test_and_the_table_pass_in_a_new_project(pytester, monkeypatch):
     monkeypatch.delenv("GUARDRAILS_CONFIG", raising=False)
     assert CliRunner().invoke(app, ["init", str(pytester.path)]).exit_code == 0

@@ -36,8 +36,8 @@ guardrails_config = {folder}/guardrails.yaml
 asyncio_default_fixture_loop_scope = function
 """
 
-# Each starts pytest in a process of its own.
-pytestmark = pytest.mark.slow
+# Each starts pytest in a process of its own, some several times.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture
