@@ -67,7 +67,7 @@ def published_events():
     wrong: list[str] = []
     state = Looking()
     redaction = Redaction()
-    of_memory, of_lines = MemoryRecord.write, Redaction.document
+    of_memory, of_lines = MemoryRecord.write, Redaction.documents
 
     def look(document) -> None:
         if state.is_made_up:
@@ -82,16 +82,17 @@ def published_events():
 
     def write(self, event) -> None:
         of_memory(self, event)
-        look(of_lines(redaction, event))
+        look(of_lines(redaction, [event])[0])
 
-    def document(self, event):
-        made = of_lines(self, event)
-        look(made)
+    def documents(self, events):
+        made = of_lines(self, events)
+        for each in made:
+            look(each)
         return made
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(MemoryRecord, "write", write)
-        patch.setattr(Redaction, "document", document)
+        patch.setattr(Redaction, "documents", documents)
         yield state
     assert not wrong, sorted(set(wrong))
 

