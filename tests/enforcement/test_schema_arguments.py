@@ -3,6 +3,7 @@
 import asyncio
 import time
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -143,7 +144,7 @@ def test_a_described_tool_outside_of_every_run_is_refused():
 
 @pytest.mark.parametrize("as_json", [False, True])
 def test_a_described_tool_is_decided_without_being_called(as_json):
-    tool = gr.tool_of(described_tool("shop.refund", REFUND))
+    tool: Any = gr.tool_of(described_tool("shop.refund", REFUND))
     with gr.testing.run() as run:
         found = dry_run.examine(tool, {"order-id": "A-1", "amount": 3}, run, as_json=as_json)
     assert found.decision.effect is gr.Effect.ALLOW

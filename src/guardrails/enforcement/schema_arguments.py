@@ -123,8 +123,7 @@ class SchemaArguments:
         as_json: bool = False,
     ) -> Arguments:
         """The arguments of a call that is only to be decided; as :meth:`read`."""
-        del as_json  # they are JSON in any case
-        return self.read((), values, limits)
+        return self.read((), plain(dict(values)) if as_json else values, limits)
 
     def read_stored(
         self,

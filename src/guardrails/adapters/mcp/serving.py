@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from guardrails.adapters.mcp.proxy import Proxy
 
 PATH = "/mcp"
+
+_LAST_WORDS = 5
+"""Seconds that calls at work have to end when the server does."""
 
 
 async def serve_stdio(proxy: Proxy) -> None:
@@ -79,11 +83,20 @@ async def serve_http(  # noqa: PLR0913  # each by its name
         given = {"auth": auth, "token_verifier": Tokens(person)}
     async with proxy.running() as server:
         app = server.streamable_http_app(streamable_http_path=PATH, host=host, **given)
-        config = uvicorn.Config(app, host=host, port=port, log_level="warning")
+        config = uvicorn.Config(
+            app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=_LAST_WORDS
+        )
         listener = config.bind_socket()
         listener.listen(config.backlog)  # whoever is told the address can connect at once
         ready(f"http://{host}:{listener.getsockname()[1]}{PATH}")
-        await uvicorn.Server(config).serve(sockets=[listener])
+        listening = uvicorn.Server(config)
+        serving = asyncio.create_task(listening.serve(sockets=[listener]))
+        try:
+            await asyncio.shield(serving)
+        finally:  # also where it is cancelled: connections are closed in order
+            listening.should_exit = True
+            await asyncio.wait({serving})
+            listener.close()
 
 
 def _is_loopback(host: str) -> bool:
