@@ -46,7 +46,7 @@ async def served(path, governor):
 async def called(address, token, mode):
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     async with (
-        httpx2.AsyncClient(headers=headers) as http,
+        httpx2.AsyncClient(headers=headers, timeout=60) as http,
         Client(streamable_http_client(address, http_client=http), mode=mode, cache=None) as client,
     ):
         return await client.call_tool("read_notes", {})
@@ -74,7 +74,7 @@ def test_without_a_good_token_there_is_no_run(tmp_path, mode, token):
 
     async def main():
         async with served(path, governor) as address:
-            async with httpx2.AsyncClient() as http:
+            async with httpx2.AsyncClient(timeout=60) as http:
                 header = {"Authorization": f"Bearer {token}x"} if token else {}
                 answer = await http.post(address, json={}, headers=header)
             with pytest.raises(BaseException):  # noqa: B017  # groups of the SDK's errors
