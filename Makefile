@@ -84,7 +84,7 @@ test-adapters: $(ADAPTERS:%=$(ADAPTER_VENVS)/%/.stamp) ## the adapters inside th
 		echo "== $$name"; python="$(ADAPTER_VENVS)/$$name/bin/python"; \
 		"$$python" -m mypy --cache-dir "$(ADAPTER_VENVS)/$$name/.mypy_cache" "tests/adapters/$$name" \
 			|| failed=1; \
-		GUARDRAILS_ADAPTER="$$name" GUARDRAILS_ADAPTER_NOTES="$$notes/$$name.jsonl" \
+		ADAPTER_HOST="$$name" ADAPTER_NOTES="$$notes/$$name.jsonl" \
 			"$$python" -m pytest "tests/adapters/$$name" $(ARGS) || failed=1; \
 	done; \
 	"$(ADAPTER_VENVS)/$(firstword $(ADAPTERS))/bin/python" -m tests.adapters.matrix "$$notes" $(ADAPTERS) || failed=1; exit "$$failed"

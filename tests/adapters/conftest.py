@@ -1,6 +1,6 @@
 """Each host's tests run in its own environment alone, and note what they have shown.
 
-``GUARDRAILS_ADAPTER`` names the host whose environment this is. Without it, as in ``make test``,
+``ADAPTER_HOST`` names the host whose environment this is. Without it, as in ``make test``,
 nothing below this directory is collected but what needs no host.
 """
 
@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 _HERE = Path(__file__).parent
-_HOST = os.environ.get("GUARDRAILS_ADAPTER")
-_NOTES = os.environ.get("GUARDRAILS_ADAPTER_NOTES")
+_HOST = os.environ.get("ADAPTER_HOST")
+_NOTES = os.environ.get("ADAPTER_NOTES")
 
 
 def pytest_ignore_collect(collection_path):
