@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 TOLERANCE: Final = 1.3
 """How far beyond its target a median may lie before the gate fails."""
 
+UNITS: Final = frozenset({"s", "ms", "blocks", "of 8"})
+"""What a gate's baseline is where its figure is no ratio."""
+
 
 class Status(enum.StrEnum):
     """How a gate came out."""
@@ -20,6 +23,16 @@ class Status(enum.StrEnum):
     FAILED = "FAILED"
     PENDING = "pending"
     """What it measures is declared as not made yet."""
+
+
+class Measure(enum.StrEnum):
+    """What of two sides a gate compares."""
+
+    WALL = "time"
+    CPU = "CPU"
+    """Of the processes that do the work, with all writers drained."""
+    OVERHEAD = "overhead"
+    """The time less what the governed function alone takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +44,17 @@ class Gate:
         baseline: In whose times; for a figure that is no ratio, its unit.
         target: The figure is at most this; beside a slower peer a fraction, as 1/30.
         reached: What is reached where the target is missed: the gate sees to it that it gets no
-            worse. ``docs/benchmarks.md`` says why it is missed.
+            worse.
+        reason: Why it is missed, in a sentence; the README has it beside the figure.
+        measure: What of the two sides is compared.
     """
 
     variant: str
     baseline: str
     target: float
     reached: float | None = None
+    reason: str = ""
+    measure: Measure = Measure.WALL
 
     @property
     def limit(self) -> float:

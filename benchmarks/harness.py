@@ -39,11 +39,14 @@ class Timed:
         name: Of the variant.
         calls: One pass: each callable with its one argument.
         count: How many calls a pass counts for; None for as many as it makes.
+        elsewhere: Runs so many passes elsewhere, as in another process, and gives what they took
+            there, by the wall and of that process's CPU; None for passes that run here.
     """
 
     name: str
     calls: Sequence[tuple[Callable[[Any], Any], Any]]
     count: int | None = None
+    elsewhere: Callable[[int], tuple[int, int]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,19 @@ class Measurement:
     def ratio(self, name: str, baseline: str) -> Interval:
         """How many times `baseline`'s time `name` takes, with its interval."""
         return median_interval(ratios(self.samples[name].wall, self.samples[baseline].wall))
+
+    def cpu_ratio(self, name: str, baseline: str) -> Interval:
+        """The same in CPU of the process that does the work."""
+        return median_interval(ratios(self.samples[name].cpu, self.samples[baseline].cpu))
+
+    def overhead_ratio(self, name: str, baseline: str, body: str) -> Interval:
+        """How many times `baseline`'s overhead over `body` alone `name` has."""
+        alone = self.samples[body].wall
+        mine, other = (
+            [one - less for one, less in zip(self.samples[side].wall, alone, strict=True)]
+            for side in (name, baseline)
+        )
+        return median_interval(ratios(mine, other))
 
 
 def measure(
@@ -103,7 +119,7 @@ def measure(
             order.shuffle(turn)
             for each in turn:
                 number = passes[each.name]
-                wall, cpu = _batch(each.calls, number, clock)
+                wall, cpu = _batch(each, number, clock)
                 calls = number * (len(each.calls) if each.count is None else each.count)
                 walls[each.name].append(wall / calls)
                 cpus[each.name].append(cpu / calls)
@@ -114,17 +130,18 @@ def _passes(timed: Timed, batch_ns: int, clock: Clock) -> int:
     """How many passes make a batch of `batch_ns`; finding out warms the variant up, too."""
     number = 1
     while True:
-        wall, _ = _batch(timed.calls, number, clock)
+        wall, _ = _batch(timed, number, clock)
         if wall >= batch_ns:
             return number
         # By what is missing, but never far beyond: the first pass may have been a cold one.
         number = max(number + 1, min(number * 10, number * batch_ns // max(wall, 1) + 1))
 
 
-def _batch(
-    calls: Sequence[tuple[Callable[[Any], Any], Any]], passes: int, clock: Clock
-) -> tuple[int, int]:
+def _batch(timed: Timed, passes: int, clock: Clock) -> tuple[int, int]:
     """The nanoseconds of some passes, by the wall and of the process."""
+    if timed.elsewhere is not None:
+        return timed.elsewhere(passes)
+    calls = timed.calls
     wall, cpu = clock.wall, clock.cpu
     turns = range(passes)
     gc.disable()

@@ -1,7 +1,7 @@
 """What `import guardrails` takes beside the libraries that it needs, and what is kept in memory.
 
 Each import is one of a new process, so that nothing is there before. The rounds are interleaved as
-everywhere.
+everywhere. What only some programs need must not be loaded by it at all.
 """
 
 from __future__ import annotations
@@ -26,8 +26,26 @@ OURS: Final = "import guardrails"
 LIBRARIES: Final = "its libraries"
 RUN: Final = "an open run"
 TOOL: Final = "a tool"
+UNWANTED: Final = (
+    "opa_client", "regopy", "requests", "aiohttp", "redis", "sqlalchemy", "typer", "rich",
+)  # fmt: skip
+"""What `import guardrails` must not load."""
+LOADED: Final = "unneeded modules loaded"
+GROWTH: Final = "blocks that calls leave"
 
-GATES: Final = (Gate(OURS, LIBRARIES, 1.3, reached=1.5),)
+GATES: Final = (
+    Gate(
+        OURS,
+        LIBRARIES,
+        1.3,
+        reached=1.5,
+        reason="some 100 modules of this package are loaded beside pydantic, and `asyncio` and "
+        "`sqlite3` with them",
+    ),
+)
+_NONE_LOADED: Final = Gate(LOADED, "of 8", 0)
+_NO_GROWTH: Final = Gate(GROWTH, "blocks", 500)
+"""The interpreter itself moves by some hundred; a call that left one would be far beyond."""
 
 _PARTS: Final = ("wrapt", "contextvars_extras", "opentelemetry.trace")
 _CLOCKED: Final = (
@@ -47,7 +65,37 @@ def measure_imports(*, rounds: int) -> tuple[Outcome, ...]:
     outcome = judged(NAME, gate, _ratio(rounds))
     if outcome.status is Status.FAILED:
         outcome = judged(NAME, gate, _ratio(rounds * _AGAIN), "measured again")
-    return (outcome,)
+    return (outcome, _unwanted())
+
+
+def _unwanted() -> Outcome:
+    code = f"import sys, guardrails; print(*(set({UNWANTED!r}) & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603  # as below
+    found = done.stdout.split()
+    count = float(len(found))
+    return judged(NAME, _NONE_LOADED, Interval(count, count, count), ", ".join(found))
+
+
+def measure_growth(calls: int) -> tuple[Outcome, dict[str, int]]:
+    """Whether memory grows over so many governed calls of one run; and the figures.
+
+    The run is one of a new process, whose allocator's blocks are counted; what the record of a
+    test keeps is bounded.
+
+    Args:
+        calls: How many.
+    """
+    done = subprocess.run(  # noqa: S603  # this interpreter, this module
+        [sys.executable, "-m", "benchmarks.growth", str(calls)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    blocks, resident = map(int, done.stdout.split())
+    left = float(max(blocks, 0))
+    remark = f"over {calls:,} calls; resident memory moved by {resident:,} bytes"
+    figures = {f"{GROWTH}, {calls:,}": blocks, "resident bytes they leave": resident}
+    return judged(NAME, _NO_GROWTH, Interval(left, left, left), remark), figures
 
 
 def _ratio(rounds: int) -> Interval:

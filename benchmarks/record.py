@@ -1,8 +1,8 @@
 """What the record costs: handing over one event, events written, and governed calls with all of it.
 
 The events are those of the part `calls`: with the documents that were decided. Throughput is
-events in the process's own CPU time, all writers drained, beside the plain file of JSON lines and,
-where it is installed, the audit log of agent-governance-toolkit-core with its file sink: the same
+events in the process's own CPU time, all writers drained, beside the plain file of JSON lines and
+the audit log of agent-governance-toolkit-core with its file sink, in a process of its own: the same
 facts in the same run. A whole call is told as p50, which is what its caller waits for, and as the
 process's CPU with all writers drained, which is what it costs.
 """
@@ -16,11 +16,13 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from benchmarks import governed
-from benchmarks.gates import Gate, Outcome, judged
+from benchmarks.gates import Gate, Outcome, Status, judged
+from benchmarks.peers.elsewhere import Elsewhere
 from benchmarks.statistics import Interval
+from benchmarks.variant import NotThereError
 from guardrails.audit.exact_json import exact_json
 from guardrails.audit.jsonl import JsonLinesRecord
 from guardrails.audit.keys import RecordKey, can_sign
@@ -34,7 +36,8 @@ if TYPE_CHECKING:
 
 SEGMENTS: Final = "segments, CPU an event"
 PLAIN: Final = "one plain file, CPU an event"
-PEER: Final = "agent-governance-toolkit-core, CPU an event"
+PEER: Final = "its peer, CPU an event"
+"""Of agent-governance-toolkit-core."""
 HAND_OVER: Final = "hand-over"
 
 GATES: Final = (Gate(SEGMENTS, PLAIN, 1), Gate(SEGMENTS, PEER, 1 / 10))
@@ -54,8 +57,9 @@ def measure_record(*, rounds: int) -> tuple[tuple[Outcome, ...], dict[str, float
     """
     taken: dict[str, list[float]] = {SEGMENTS: [], PLAIN: [], PEER: []}
     rates = []
-    with tempfile.TemporaryDirectory() as folder:
-        base = Path(folder)
+    with contextlib.ExitStack() as stack:
+        base = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        peer, missing = _peer(stack, base / "peer.jsonl")
         key = RecordKey.load_or_make(base / "record.key") if can_sign() else None
         for number in range(max(3, rounds // 40)):
             # Alternating, so that what else the machine does meets all of them.
@@ -66,15 +70,9 @@ def measure_record(*, rounds: int) -> tuple[tuple[Outcome, ...], dict[str, float
             plain = JsonLinesRecord(base / f"plain-{number}.jsonl")
             cpu, _ = _drained(plain.write, plain.close, _events(_EVENTS))
             taken[PLAIN].append(cpu / _EVENTS)
-            peer = _peer(base / f"peer-{number}.jsonl")
             if peer is not None:
-                # It knows no exact decimals.
-                told = [
-                    event._replace(input=json.loads(exact_json(event.input)))
-                    for event in _events(_PEER_EVENTS)
-                ]
-                cpu, _ = _drained(peer, lambda: None, told)
-                taken[PEER].append(cpu / _PEER_EVENTS)
+                _, spent = peer.batch(_PEER_EVENTS)
+                taken[PEER].append(spent / 1e9 / _PEER_EVENTS)
         figures = {
             "hand-over p50, ns": _hand_over(base / "handed", key),
             "events/s": statistics.median(rates),
@@ -86,8 +84,9 @@ def measure_record(*, rounds: int) -> tuple[tuple[Outcome, ...], dict[str, float
         }
     outcomes = tuple(
         judged("record", gate, _ratio(taken[gate.variant], taken[gate.baseline]))
-        for gate in GATES
         if taken[gate.baseline]
+        else Outcome("record", gate, Status.FAILED, remark=missing)
+        for gate in GATES
     )
     return outcomes, figures
 
@@ -176,27 +175,15 @@ def _events(count: int) -> list[Event]:
     ]
 
 
-def _peer(path: Path) -> Callable[[Event], object] | None:
-    """The peer's log with its file sink, told the same facts; None where it is not installed."""
+def _peer(stack: contextlib.ExitStack, path: Path) -> tuple[Elsewhere | None, str]:
+    """The peer's log with its file sink, or why it is not there."""
+    script = Path(__file__).with_name("peers") / "agt_process.py"
+    (workload, _) = governed.workloads()
+    inputs = [json.loads(exact_json(each)) for each in workload.documents]  # it knows no decimals
     try:
-        from agentmesh.governance.audit import AuditLog  # noqa: PLC0415  # where it is installed
-        from agentmesh.governance.audit_backends import FileAuditSink  # noqa: PLC0415  # as above
-    except ImportError:
-        return None
-    log: Any = AuditLog(sink=FileAuditSink(path, b"0" * 32))
-
-    def write(event: Event) -> object:
-        return log.log(
-            event.kind,
-            event.agent,
-            event.tool,
-            data={"run": event.run_id, "args": event.input, "decision_ns": event.decision_ns},
-            policy_decision=event.effect,
-            trace_id=event.decision_id,
-            policy_version=event.revision,
-        )
-
-    return write
+        return Elsewhere(stack, script, {"record": str(path), "inputs": inputs}), ""
+    except NotThereError as error:
+        return None, str(error)
 
 
 def _ratio(variant: list[float], baseline: list[float]) -> Interval:

@@ -12,20 +12,21 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from benchmarks.gates import Gate, Outcome, judged
+from benchmarks.gates import Gate
 from benchmarks.harness import BATCH_NS, Clock, Timed, measure
+from benchmarks.judging import outcomes
 from benchmarks.policies.reference import flat, library
 from benchmarks.workload import mixed
 from guardrails.audit.exact_json import exact_json
 from guardrails.candidates import Candidate
 from guardrails.engines.source import Policies
 from guardrails.replay import Tally, replay
-from guardrails.replay.processes import processors
 from guardrails.replay.replayer import Replayer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from benchmarks.gates import Outcome
     from benchmarks.policies.policy import Policy
     from guardrails.engines.in_process import InProcessEngine
 
@@ -35,7 +36,6 @@ LINE: Final = "a line of the record"
 GATES: Final = (Gate(LINE, BARE, 15),)
 
 _LINES: Final = 200_000
-_AGAIN: Final = 3
 
 _WHOLE: Final = """package guardrails
 
@@ -103,16 +103,8 @@ def measure_replay(
         Timed(BARE, [(engine.loaded.decider.evaluate, each) for each in mixed(policy.cases)]),
         Timed(LINE, [(note, line) for line in lines_of(policy, engine)]),
     ]
-    outcomes = []
     taken = measure(timed, rounds=rounds, batch_ns=batch_ns, clock=clock)
-    for gate in GATES:
-        outcome = judged("replay", gate, taken.ratio(gate.variant, gate.baseline))
-        if not gate.holds(taken.ratio(gate.variant, gate.baseline)):
-            more = measure(timed, rounds=rounds * _AGAIN, seed=2, batch_ns=batch_ns, clock=clock)
-            ratio = more.ratio(gate.variant, gate.baseline)
-            outcome = judged("replay", gate, ratio, "measured again")
-        outcomes.append(outcome)
-    return tuple(outcomes)
+    return outcomes("replay", GATES, timed, taken, rounds=rounds, batch_ns=batch_ns, clock=clock)
 
 
 def rates(lines: int = _LINES) -> dict[str, float]:
@@ -131,9 +123,3 @@ def rates(lines: int = _LINES) -> dict[str, float]:
             msg = f"`{policy.name}` does not decide as it did"
             raise RuntimeError(msg)
     return found
-
-
-def told(found: Mapping[str, float]) -> str:
-    """The rates, for people."""
-    rows = "\n".join(f"  {name}: {rate:,.0f} decisions/s" for name, rate in found.items())
-    return f"replay, with {processors()} processors:\n{rows}"

@@ -11,15 +11,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from benchmarks.peers.elsewhere import peers_python
 from benchmarks.peers.opa_server import opa_binary
 from benchmarks.peers.rust_rego import DISTRIBUTION
 from benchmarks.variant import NotThereError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
     from benchmarks.gates import Outcome
-    from benchmarks.loading import Loads
+    from benchmarks.parts import Curve, Result
     from benchmarks.run import Report
     from benchmarks.statistics import Interval
 
@@ -34,16 +35,13 @@ _PACKAGES: Final = (
     "google-re2",
     "httptools",
     "opa-python-client",
+    "opentelemetry-sdk",
 )
+AGT: Final = "agent-governance-toolkit-core"
+"""The peer in an environment of its own."""
 
 
-def document(
-    reports: Sequence[Report],
-    loads: dict[str, Loads],
-    outcomes: Sequence[Outcome],
-    rounds: int,
-    record: dict[str, float],
-) -> dict[str, Any]:
+def document(found: Mapping[str, Result], rounds: int) -> dict[str, Any]:
     """All results as JSON: times in nanoseconds a call unless a unit says otherwise."""
     return {
         "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
@@ -53,18 +51,34 @@ def document(
             "system": f"{platform.system()} {platform.machine()}",
         },
         "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "versions": {name: _version(name) for name in _PACKAGES} | {"opa": _opa_version()},
+        "versions": {name: _version(name) for name in _PACKAGES}
+        | {"opa": _opa_version(), AGT: _peers_version(AGT)},
         "rounds": rounds,
-        "benchmarks": {report.benchmark.name: _report(report) for report in reports},
-        "loads": {
+        "benchmarks": {
+            name: _report(each.report) for name, each in found.items() if each.report is not None
+        },
+        "figures": {
             name: {
                 figure: {**_interval(interval), "unit": unit}
-                for figure, (interval, unit) in taken.figures.items()
+                for figure, (interval, unit) in each.figures.items()
             }
-            for name, taken in loads.items()
+            for name, each in found.items()
+            if each.figures
         },
-        "record": {name: round(value, 1) for name, value in record.items()},
-        "gates": [_outcome(outcome) for outcome in outcomes],
+        "curves": [_curve(curve) for each in found.values() for curve in each.curves],
+        "gates": [_outcome(outcome) for each in found.values() for outcome in each.outcomes],
+    }
+
+
+def _curve(curve: Curve) -> dict[str, Any]:
+    return {
+        "name": curve.name,
+        "along": curve.along,
+        "unit": curve.unit,
+        "lines": {
+            line: {str(size): _interval(found) for size, found in points.items()}
+            for line, points in curve.lines.items()
+        },
     }
 
 
@@ -103,6 +117,8 @@ def _outcome(outcome: Outcome) -> dict[str, Any]:
         "baseline": outcome.gate.baseline,
         "target": outcome.gate.target,
         "reached": outcome.gate.reached,
+        "reason": outcome.gate.reason,
+        "measure": outcome.gate.measure.value,
         "status": outcome.status.value,
         "measured": None if outcome.measured is None else _interval(outcome.measured),
         "remark": outcome.remark,
@@ -122,6 +138,16 @@ def _version(name: str) -> str | None:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return None
+
+
+def _peers_version(name: str) -> str | None:
+    try:
+        python = peers_python()
+    except NotThereError:
+        return None
+    code = f"from importlib.metadata import version; print(version({name!r}))"
+    done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)  # noqa: S603  # the peers' interpreter
+    return done.stdout.strip() or None
 
 
 def _opa_version() -> str | None:

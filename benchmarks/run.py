@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from benchmarks.gates import Gate, Outcome, Status, judged
 from benchmarks.harness import BATCH_NS, Clock, Timed, measure
+from benchmarks.judging import AGAIN
 from benchmarks.variant import check_agreement
 from benchmarks.variants import PENDING
 from benchmarks.workload import mixed
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
 
     from benchmarks.harness import Measurement
     from benchmarks.suite import Benchmark, Field
-
-AGAIN: Final = 3
-"""How many times the rounds a failing gate is measured in again, once."""
 
 
 @dataclass(frozen=True, slots=True)

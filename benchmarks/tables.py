@@ -5,13 +5,13 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.gates import TOLERANCE, Status
+from benchmarks.gates import TOLERANCE, UNITS, Measure, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from benchmarks.gates import Gate, Outcome
-    from benchmarks.loading import Loads
+    from benchmarks.parts import Curve, Result
     from benchmarks.run import Report
     from benchmarks.statistics import Interval
 
@@ -58,13 +58,31 @@ def _note(text: str) -> str:
     return textwrap.fill(text, _WIDTH, initial_indent="  ", subsequent_indent="    ")
 
 
-def loads(title: str, taken: Loads) -> str:
-    """What loading took."""
+def result(name: str, found: Result) -> Iterator[str]:
+    """All that a part gave but its gates."""
+    if found.report is not None:
+        yield decisions(found.report)
+    if found.figures:
+        rows = [
+            [figure, f"{_figure(value.median)} {unit}".rstrip(), _span(value)]
+            for figure, (value, unit) in found.figures.items()
+        ]
+        yield "\n".join([name, table(("", "median", "95 % interval"), rows)])
+    for each in found.curves:
+        yield curve(each)
+
+
+def curve(found: Curve) -> str:
+    """A figure by size: a column a line."""
+    sizes = sorted({size for line in found.lines.values() for size in line})
     rows = [
-        [name, f"{figure.median:.2f} {unit}", _span(figure)]
-        for name, (figure, unit) in taken.figures.items()
+        [
+            f"{size:,}",
+            *(_figure(line[size].median) if size in line else "-" for line in found.lines.values()),
+        ]
+        for size in sizes
     ]
-    return "\n".join([title, table(("", "median", "95 % interval"), rows)])
+    return f"{found.unit}\n" + table((found.along, *found.lines), rows)
 
 
 def gates(outcomes: Sequence[Outcome]) -> str:
@@ -89,21 +107,23 @@ def gates(outcomes: Sequence[Outcome]) -> str:
 
 def _is_faster(gate: Gate) -> bool:
     """Whether a gate says `30 times faster`, which is easier read than 0.033."""
-    return gate.target < 1 / 2
+    return 0 < gate.target < 1 / 2
 
 
 def _status(outcome: Outcome) -> str:
-    """How the gate came out, and that its target is one that is known to be missed."""
-    if outcome.status is Status.PASSED and outcome.gate.reached is not None:
+    """How the gate came out, and whether its target itself is missed."""
+    measured, target = outcome.measured, outcome.gate.target
+    if outcome.status is Status.PASSED and measured is not None and measured.median > target:
         return "held; target missed"
     return outcome.status.value
 
 
 def _target(gate: Gate) -> str:
+    what = "" if gate.measure is Measure.WALL else f"{gate.measure.value} of "
     if _is_faster(gate):
-        return f"1/{1 / gate.target:.0f} of {gate.baseline}"
-    unit = " " if gate.baseline in {"s", "ms"} else " × "
-    return f"{gate.target:g}{unit}{gate.baseline}"
+        return f"1/{1 / gate.target:.0f} of {what}{gate.baseline}"
+    unit = " " if gate.baseline in UNITS else " × "
+    return f"{gate.target:g}{unit}{what}{gate.baseline}"
 
 
 def _measured(gate: Gate, found: Interval) -> str:

@@ -38,6 +38,7 @@ lock dev pyproject.toml --extra cli --extra approvals --extra audit --extra jwt 
 lock agentdojo pyproject.toml --extra cli --extra agentdojo --constraint requirements/dev.txt
 lock bench pyproject.toml --constraint requirements/dev.txt
 lock outside
+lock peers
 for source in requirements/adapters/*.in; do
   name=$(basename "$source" .in)
   lock "adapters/$name" pyproject.toml --extra cli --extra jsonschema --extra "$name"

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from benchmarks.policies.policy import Policy
+    from guardrails.engines.source import PolicySource
 
 _AS_DECISION: Final = """
 package guardrails
@@ -30,17 +31,26 @@ decision := {
 
 def engine(policy: Policy) -> InProcessEngine:
     """The policy, loaded."""
-    modules = dict(policy.modules)
+    return engine_of(Given(modules(policy), policy.data))
+
+
+def engine_of(source: PolicySource) -> InProcessEngine:
+    """What a source gives, loaded; nothing is kept for another load."""
+    return InProcessEngine(source, dict, cache=None)
+
+
+def modules(policy: Policy) -> dict[str, str]:
+    """Its modules, with the decision that enforcement reads."""
+    made = dict(policy.modules)
     if policy.name == "flat":
-        text = modules["policy.rego"]
-        head, rest = text.split("package guardrails\n", 1)
-        modules["policy.rego"] = f"{head}package flat\n{rest}"
-        modules["decision.rego"] = _AS_DECISION
-    return InProcessEngine(_Given(modules, policy.data), dict, cache=None)
+        head, rest = made["policy.rego"].split("package guardrails\n", 1)
+        made["policy.rego"] = f"{head}package flat\n{rest}"
+        made["decision.rego"] = _AS_DECISION
+    return made
 
 
 @dataclass(frozen=True, slots=True)
-class _Given:
+class Given:
     """A policy source that has what it gives."""
 
     modules: Mapping[str, str]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from benchmarks.calls import call
 from benchmarks.policies.library.inputs import CASES as LIBRARY_CASES
 from benchmarks.policies.policy import Policy
-from benchmarks.policies.reference import library
+from benchmarks.policies.reference import flat, library
 from benchmarks.workload import Case
 from guardrails.resources import policies_directory
 
@@ -162,3 +162,18 @@ def grants(agents: int) -> Policy:
     settings = reference.data["guardrails_data"]
     data = {"guardrails_data": {**settings, "agents": {**settings["agents"], **more}}}
     return Policy(f"{agents * 10:,} grants more", reference.modules, data, LIBRARY_CASES)
+
+
+def entries(count: int) -> Policy:
+    """`flat` over `count` more grants in its register: ten to an agent that makes no calls."""
+    reference = flat()
+    settings = reference.data["guardrails_data"]
+    more = {
+        f"agent-{number:06}": {
+            "environments": ["prod"],
+            "access": {f"resource-{(number + place) % 997}": ["read"] for place in range(10)},
+        }
+        for number in range(count // 10)
+    }
+    data = {"guardrails_data": {**settings, "agents": {**settings["agents"], **more}}}
+    return Policy(f"{count:,} entries", reference.modules, data, reference.cases)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from benchmarks import tables
+from benchmarks import governed, peer_calls, setups, tables
+from benchmarks.catalogue import parts
 from benchmarks.gates import TOLERANCE, Gate, Outcome, Status
 from benchmarks.harness import Clock
-from benchmarks.run import AGAIN, run
+from benchmarks.judging import AGAIN
+from benchmarks.run import run
 from benchmarks.statistics import Interval
 from benchmarks.suite import Benchmark, Field, benchmarks
 from benchmarks.variant import DisagreementError, variant
@@ -153,7 +155,28 @@ def test_the_suite_gates_what_was_promised():
         ("rules", "shaped, 1,000 rules", "shaped, 10 rules"): 3,
         ("packages", "shaped, 50 packages", "shaped, 1 package"): 1.5,
         ("grants", "shaped, 100,000 grants", "shaped, 100 grants"): 1.5,
+        ("data", "shaped, 1,000,000 entries", "shaped, 100 entries"): 1.5,
     }
+
+
+def test_whole_calls_are_gated_as_was_promised():
+    gates = {(each.variant, each.baseline): (each.target, each.measure)
+             for each in (*governed.GATES, *peer_calls.GATES, *setups.GATES)}  # fmt: skip
+    assert gates == {
+        ("sync", "hand-written flat"): (4, "time"),
+        ("sync, leased from SQLite", "hand-written flat"): (4, "time"),
+        ("async", "hand-written flat"): (4, "time"),
+        (setups.DRAINED, "hand-written flat"): (8, "CPU"),
+        (setups.SIDECAR, setups.BARE_HTTP): (1.3, "time"),
+        ("@governed_tool", peer_calls.AGT): (1 / 30, "overhead"),
+        ("@governed_tool", peer_calls.OPA): (1 / 100, "time"),
+    }
+
+
+def test_every_part_has_its_own_name_and_those_without_gates_are_known():
+    found = parts()
+    assert len({each.name for each in found}) == len(found)
+    assert {each.name for each in found if not each.is_gated} == {"cold", "contention", "tail"}
 
 
 def test_only_what_exists_can_be_pending():

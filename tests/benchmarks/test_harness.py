@@ -155,3 +155,39 @@ def test_the_collector_is_off_in_a_batch_and_on_after_it(fails):
     assert gc.isenabled()
     assert gc.get_freeze_count() == 0
     assert not any(seen)
+
+
+def test_a_batch_elsewhere_counts_what_was_told_there():
+    told = []
+
+    def elsewhere(passes):
+        told.append(passes)
+        return passes * 3_000, passes * 1_000
+
+    machine = Machine()
+    taken = measure(
+        [Timed("there", (), count=10, elsewhere=elsewhere), *timed(machine, here=150)],
+        rounds=5,
+        batch_ns=30_000,
+        clock=machine.clock,
+    )
+    assert taken.samples["there"].wall == [300] * 5
+    assert taken.samples["there"].cpu == [100] * 5
+    assert told[-1] == 10
+
+
+def test_cpu_and_overhead_are_compared_round_by_round():
+    def runs(wall, cpu):
+        return lambda passes: (passes * wall, passes * cpu)
+
+    taken = measure(
+        [
+            Timed("call", (), count=1, elsewhere=runs(60, 30)),
+            Timed("peer", (), count=1, elsewhere=runs(210, 10)),
+            Timed("body", (), count=1, elsewhere=runs(10, 10)),
+        ],
+        rounds=3,
+        batch_ns=1,
+    )
+    assert taken.cpu_ratio("call", "body").median == 3
+    assert taken.overhead_ratio("call", "peer", "body").median == 0.25

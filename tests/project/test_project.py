@@ -105,6 +105,7 @@ def names(requirements: list[str]) -> set[str]:
         ("dev", ["cli", "jwt", "jsonschema", "graphql"]),
         ("agentdojo", ["cli", "agentdojo"]),
         ("bench", []),
+        ("peers", None),
         ("pip", None),
         ("go", None),
     ],
