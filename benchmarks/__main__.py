@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from benchmarks.gates import Outcome
     from benchmarks.parts import Result
 
-WHOLE: Final = Effort(rounds=200, loads=5, calls=1_000_000, quick=False)
-QUICK: Final = Effort(rounds=40, loads=3, calls=20_000, quick=True)
+WHOLE: Final = Effort(rounds=200, loads=5, calls=1_000_000)
+QUICK: Final = Effort(rounds=40, loads=3, calls=20_000)
 
 
 def main() -> int:

@@ -33,16 +33,7 @@ UNWANTED: Final = (
 LOADED: Final = "unneeded modules loaded"
 GROWTH: Final = "blocks that calls leave"
 
-GATES: Final = (
-    Gate(
-        OURS,
-        LIBRARIES,
-        1.3,
-        reached=1.5,
-        reason="some 100 modules of this package are loaded beside pydantic, and `asyncio` and "
-        "`sqlite3` with them",
-    ),
-)
+GATES: Final = (Gate(OURS, LIBRARIES, 1.3),)
 _NONE_LOADED: Final = Gate(LOADED, "of 8", 0)
 _NO_GROWTH: Final = Gate(GROWTH, "blocks", 500)
 """The interpreter itself moves by some hundred; a call that left one would be far beyond."""

@@ -55,13 +55,11 @@ class Effort:
         rounds: Of what is measured in rounds.
         loads: Of what takes seconds.
         calls: Of what is looked at call by call.
-        quick: Whether to leave out what no gate is about.
     """
 
     rounds: int
     loads: int
     calls: int
-    quick: bool
 
 
 class Measured(Protocol):
