@@ -92,7 +92,7 @@ def load_validators() -> None:
 
 def _validator_of(annotation: Any) -> Validator:
     # `import guardrails` takes a third more with it; tools of plain types do without.
-    from guardrails.enforcement.validators import Validator  # noqa: PLC0415
+    from guardrails.enforcement.validators import Validator  # noqa: PLC0415  # for that
 
     return Validator(annotation)
 
