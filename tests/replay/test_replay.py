@@ -128,6 +128,34 @@ def test_what_is_hidden_outside_of_the_input_hinders_nothing(engine, now, tmp_pa
     assert replay(written(tmp_path / "r", [hidden]), now, workers=1).tally.decisions == 1
 
 
+def test_what_is_hidden_hinders_only_who_may_read_it(engine, now, tmp_path) -> None:
+    """The library reads arguments and no step; a policy that reads one is told of."""
+    changed = {**event(engine, inputs()[0]), "masked": ["/input/run/steps/0/tool"]}
+    log = written(tmp_path / "r", [changed])
+    assert replay(log, now, workers=1).tally.decisions == 1
+    curious = (
+        'package guardrails.rules.curious\n\ndeny contains "no" if input.run.steps[0].tool == "x"'
+    )
+    assert replay(log, shipped(curious), workers=1).tally.gaps == {Gap.HIDDEN: 1}
+
+
+@pytest.mark.parametrize(
+    "pointer",
+    [
+        "/input",
+        "",
+        "/input/agent/id",
+        "/input/time",
+        "/detail/narrowed_by/0/id",
+        "/input/args/[redacted:name:00]",
+        "/input/args/a~1b",
+    ],
+)
+def test_what_may_be_read_is_not_replayed(pointer, engine, now, tmp_path) -> None:
+    changed = {**event(engine, inputs()[0]), "masked": [pointer]}
+    assert replay(written(tmp_path / "r", [changed]), now, workers=1).tally.gaps == {Gap.HIDDEN: 1}
+
+
 def test_a_call_that_was_decided_for_several_agents_is_so_again(engine, now, tmp_path) -> None:
     documents = inputs()
     seen = set()

@@ -18,6 +18,7 @@ from guardrails.rego.emit.schemas import with_parts
 from guardrails.rego.emit.shapes import ANYTHING, DOCUMENT, Kind
 from guardrails.rego.evaluation import Limits
 from guardrails.rego.explain import trace
+from guardrails.rego.input_reads import InputReads
 from guardrails.rego.interpreter import Interpreter
 from guardrails.rego.lazy_code import LazyCode, entrypoint_of
 from guardrails.rego.values import UNDEFINED, from_json
@@ -334,6 +335,14 @@ class Program:
             context or EvaluationContext(),
             strict_builtin_errors=strict_builtin_errors,
         )
+
+    def reads(self, entrypoint: str) -> InputReads:
+        """The parts of the input that `entrypoint` may read.
+
+        Raises:
+            EvaluationError: No such entrypoint.
+        """
+        return InputReads(self.policy, self._plan(entrypoint))
 
     def _plan(self, entrypoint: str) -> ir.Plan:
         plan = self.policy.plans.get(entrypoint)

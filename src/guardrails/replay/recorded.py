@@ -45,7 +45,7 @@ class Gap(StrEnum):
 
 _WORDS: Final = {
     Gap.NO_INPUT: "its event does not hold the input on which it was decided",
-    Gap.HIDDEN: "a part of its input was masked or erased",
+    Gap.HIDDEN: "a part of its input that the candidate may read was masked or erased",
     Gap.NARROWED: "the agents for which it was decided besides its own cannot be read",
     Gap.UNRECORDABLE: "its input held a value that has no JSON form",
     Gap.UNKNOWN_AGENT: "its agent is not in the register that is tried",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from guardrails.audit.chain import MARK
+from guardrails.replay.hidden import Hidden
 from guardrails.replay.recorded import DECIDED, STRICTNESS, UNRECORDABLE, Gap, LineReader
 from guardrails.replay.tally import Tally
 from guardrails.replay.verdict import Judge, strictest
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from guardrails.candidates import Candidate
     from guardrails.replay.parts import Part
-    from guardrails.replay.recorded import Line
+from guardrails.replay.recorded import Line
 
 
 class Replayer:
@@ -37,7 +38,9 @@ class Replayer:
         self, candidate: Candidate, agents: Mapping[str, Mapping[str, Any]] | None = None
     ) -> None:
         self._reader = LineReader()
-        self._judge = Judge(candidate.engine())
+        loaded = candidate.engine().loaded
+        self._judge = Judge(loaded)
+        self._hidden = Hidden(loaded)
         self._agents = agents
 
     def replay(self, part: Part) -> Tally:
@@ -87,7 +90,7 @@ class Replayer:
             return Gap.UNKNOWN_EFFECT
         if type(line.input) is not dict:
             return Gap.NO_INPUT
-        if (line.masked or line.erased) and any(map(_is_in_input, (*line.masked, *line.erased))):
+        if (line.masked or line.erased) and self._hidden.matters((*line.masked, *line.erased)):
             return Gap.HIDDEN
         if UNRECORDABLE in raw and _is_unrecordable(line.input):
             return Gap.UNRECORDABLE
@@ -99,10 +102,6 @@ class Replayer:
             if any(_id_of(agent) not in self._agents for agent in agents):
                 return Gap.UNKNOWN_AGENT
         return None
-
-
-def _is_in_input(pointer: str) -> bool:
-    return pointer == "" or (pointer + "/").startswith("/input/")
 
 
 def _id_of(agent: Any) -> Any:

@@ -14,7 +14,7 @@ from guardrails.replay.recorded import ERROR, STRICTNESS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from guardrails.engines.in_process import InProcessEngine
+    from guardrails.engines.in_process import Loaded
 
 _REMEMBERED: Final = 4096
 """Verdicts that are kept to be used again; with more, all are forgotten."""
@@ -47,16 +47,16 @@ def strictest(verdicts: Sequence[Verdict]) -> Verdict:
 
 
 class Judge:
-    """Gives the verdict of one engine's policies about an input, at the time that it names.
+    """Gives the verdict of loaded policies about an input, at the time that it names.
 
     It says what :meth:`InProcessEngine.decide` says, and makes less of it.
 
     Args:
-        engine: Has the policies.
+        loaded: The policies.
     """
 
-    def __init__(self, engine: InProcessEngine) -> None:
-        self._result = engine.loaded.result
+    def __init__(self, loaded: Loaded) -> None:
+        self._result = loaded.result
         self._known: dict[tuple[str, ...], Verdict] = {}
 
     def verdict(self, document: dict[str, Any]) -> Verdict:
