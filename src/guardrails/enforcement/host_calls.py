@@ -84,7 +84,7 @@ def of_host(call: Call, host: HostCall) -> None:
 
 
 def _is_id(id: str | None) -> bool:
-    return isinstance(id, str) and 1 <= len(id) <= _LONGEST_ID and id.isprintable()
+    return type(id) is str and 1 <= len(id) <= _LONGEST_ID and id.isprintable()
 
 
 def _raise_kill(run: Run, tool: str) -> None:
