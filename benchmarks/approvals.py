@@ -44,7 +44,7 @@ GATES: Final = (
         BARE_USE,
         2,
         reached=4,
-        reason="a use costs 0.6 ms of CPU whatever the disk does: the request is read strictly, "
+        reason="a use costs 0.35 ms of CPU whatever the disk does: the request is read strictly, "
         "digested twice, one Ed25519 signature is checked, and it is written anew",
     ),
 )

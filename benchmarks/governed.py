@@ -58,9 +58,9 @@ _REASON: Final = (
 )
 
 GATES: Final = (
-    Gate(SYNC, FLAT, 4, reached=60, reason=_REASON),
-    Gate(LEASED, FLAT, 4, reached=60, reason=_REASON),
-    Gate(ASYNC, FLAT, 4, reached=80, reason=_REASON),
+    Gate(SYNC, FLAT, 4, reached=42, reason=_REASON),
+    Gate(LEASED, FLAT, 4, reached=42, reason=_REASON),
+    Gate(ASYNC, FLAT, 4, reached=58, reason=_REASON),
 )
 
 BENCHMARK: Final = Benchmark(
