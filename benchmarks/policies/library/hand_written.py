@@ -202,8 +202,15 @@ def make_decide(  # noqa: C901, PLR0915  # holds `decide`, see there
     standards = data.get("approvers", {})
     contact_arguments = data.get("contact_arguments", {})
     exempt = frozenset(data.get("unreviewed_environments", _UNREVIEWED))
+    permitted = frozenset(
+        (resource, operation)
+        for server, operations in data.get("mcp", {}).items()
+        for operation, resources in operations.items()
+        for resource in resources
+        if resource.split(".")[0] == server
+    )
 
-    def decide(  # noqa: C901, PLR0912  # in one piece, as one writes what has to be fast
+    def decide(  # noqa: C901, PLR0912, PLR0915  # in one piece, as one writes what has to be fast
         input: dict[str, Any],
     ) -> dict[str, Any]:
         caller = input["agent"]
@@ -216,7 +223,15 @@ def make_decide(  # noqa: C901, PLR0915  # holds `decide`, see there
         agent = agents.get(caller["id"], _NOBODY)
         denials = []
 
-        if (tool["resource"], operation) not in agent.grants:
+        resource = tool["resource"]
+        granting = ["access"] if (resource, operation) in agent.grants else []
+        if "mcp" in labels:
+            if (resource, operation) not in permitted:
+                reason = "mcp.json does not permit this operation on this resource"
+                denials.append({"rule": "mcp", "reason": reason})
+            elif (resource.split(".")[0], operation) in agent.grants:
+                granting.append("mcp")
+        if not granting:
             denials.append({"rule": "guardrails", "reason": "no rule allows this call"})
 
         remaining = input["run"]["remaining"]
@@ -286,7 +301,7 @@ def make_decide(  # noqa: C901, PLR0915  # holds `decide`, see there
 
         return {
             "effect": "allow",
-            "reasons": [{"rule": "access", "reason": "allowed"}],
+            "reasons": [{"rule": name, "reason": "allowed"} for name in granting],
             "approvals": [],
             "obligations": [],
         }
