@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 import guardrails as gr
 from guardrails.audit.exact_json import exact_json
 from guardrails.cli.root import app
-from guardrails.report import report
+from guardrails.report import Report, report
 from guardrails.report.sums import AgentSums
 from guardrails.report.told import csv_of, page_of
 
@@ -148,3 +148,82 @@ def test_what_is_no_judgement_is_an_error_and_not_recorded(say) -> None:
     with gr.run("tester", governor=governor) as run, pytest.raises(gr.ConfigError):
         say(run)
     assert not {event.kind for event in governor.record.events} & {"run.outcome", "run.feedback"}
+
+
+DAY = 24 * 60 * 60 * SECOND
+
+
+def _written(path, told) -> None:
+    path.write_text("".join(exact_json(each) + "\n" for each in told))
+
+
+def test_calls_and_refusals_are_told_by_day(tmp_path) -> None:
+    one = {"agent": "billing", "run_id": "r1"}
+    told = [{"kind": "call.started", "time": 20_000 * DAY + at, **one} for at in range(3)]
+    told.append({"kind": "call.refused", "time": 20_002 * DAY + DAY - 1, **one, "detail": {}})
+    _written(tmp_path / "r.jsonl", told)
+    (sums,) = report(tmp_path / "r.jsonl").agents
+    assert sums.document()["days"] == [
+        {"time": 20_000 * DAY, "calls": 3, "refused": 0},
+        {"time": 20_001 * DAY, "calls": 0, "refused": 0},
+        {"time": 20_002 * DAY, "calls": 0, "refused": 1},
+    ]
+    page = page_of([sums], since=0, title="x")
+    assert "2024-10-04: 3 ran, 0 refused" in page
+    assert "2024-10-06: 0 ran, 1 refused" in page
+
+
+@settings(max_examples=50)
+@given(times=st.lists(st.integers(0, 4_000), max_size=300), number=st.integers(1, 3))
+def test_days_add_up_however_many_there_are(times, number) -> None:
+    agents = [AgentSums(str(each), "1") for each in range(number)]
+    for index, time in enumerate(times):
+        agents[index % number].days.note(time * DAY + index, marked=time % 3 == 0)
+    refused = sum(time % 3 == 0 for time in times)
+    rows = [row for sums in agents for row in sums.document()["days"]]
+    assert sum(row["refused"] for row in rows) == refused
+    assert sum(row["calls"] for row in rows) == len(times) - refused
+    assert all(len(sums.document()["days"]) <= 100 for sums in agents)
+    page_of(agents, since=0, title="x")
+
+
+@settings(max_examples=20)
+@given(order=st.permutations(range(3)))
+def test_a_waiting_time_is_known_in_whatever_order_it_is_read(order) -> None:
+    events = [
+        {
+            "kind": f"approval.{kind}",
+            "time": at * SECOND,
+            "agent": "a",
+            "run_id": "r",
+            "detail": {"request_id": request, "state": state},
+        }
+        for kind, at, request, state in (
+            ("requested", 5, "q", "pending"),
+            ("approved", 11, "q", "approved"),
+            ("requested", 7, "other", "pending"),
+        )
+    ]
+    found = Report()
+    for index in order:
+        found.read(exact_json(events[index]).encode())
+    (sums,) = found.agents
+    assert (sums.waited, sums.answered) == (6, 1)
+
+
+def test_who_answers_may_have_begun_before_who_asks(tmp_path) -> None:
+    def line(kind, at, **more):
+        return exact_json({"kind": kind, "time": at * SECOND, "agent": "a", "run_id": "r", **more})
+
+    def asked(kind, at, state):
+        return line(f"approval.{kind}", at, detail={"request_id": "q", "state": state})
+
+    closed = '{"kind":"record.closed","root":"00"}'
+    answers = [line("alert", 1), closed, asked("approved", 30, "approved"), closed]
+    asks = [line("run.opened", 9, detail={"version": "3"}), asked("requested", 10, "pending")]
+    for begun, stream, lines in ((1, "a" * 12, answers), (9, "b" * 12, asks)):
+        name = f"20261128T01300{begun}Z-{stream}-000001.jsonl"
+        (tmp_path / name).write_text("".join(f"{each}\n" for each in lines))
+    (tmp_path / "streams.jsonl").write_text("{}\n")
+    (sums,) = report(tmp_path).agents
+    assert (sums.version, sums.waited, sums.answered, sums.approved) == ("3", 20, 1, 1)

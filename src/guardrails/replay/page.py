@@ -53,7 +53,10 @@ def page_of(
     return environment.get_template("replay.html").render(
         found=document,
         charts=[chart for chart in charts if chart[1]],
-        spans=_spans(spans),
+        spans=[
+            {**each, "decisions": row[1], "flips": row[2]}
+            for row, each in zip(spans, columns(spans), strict=True)
+        ],
         tallest=max((all_ for _, all_, _ in spans), default=0),
     )
 
@@ -67,7 +70,8 @@ def _bars(rows: Sequence[Mapping[str, Any]], name: str, value: str) -> list[dict
     ]
 
 
-def _spans(rows: Sequence[tuple[int, int, int]]) -> list[dict[str, Any]]:
+def columns(rows: Sequence[tuple[int, int, int]]) -> list[dict[str, Any]]:
+    """A time line's rows as the columns of a plot of 600 by 100, each with its `time`."""
     tallest = max((all_ for _, all_, _ in rows), default=0) or 1
     width = 600 / max(len(rows), 1)
     return [
@@ -77,8 +81,6 @@ def _spans(rows: Sequence[tuple[int, int, int]]) -> list[dict[str, Any]]:
             "all": round(100 * all_ / tallest, 2),
             "some": round(100 * some / tallest, 2),
             "time": start,
-            "decisions": all_,
-            "flips": some,
         }
         for index, (start, all_, some) in enumerate(rows)
     ]
@@ -101,4 +103,4 @@ def moment(ns: int) -> str:
         return str(ns)
 
 
-__all__ = ["moment", "page_of", "shown"]
+__all__ = ["columns", "moment", "page_of", "shown"]

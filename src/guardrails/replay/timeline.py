@@ -5,24 +5,28 @@ from __future__ import annotations
 from typing import Final
 
 SECOND_NS: Final = 1_000_000_000
+DAY_NS: Final = 24 * 60 * 60 * SECOND_NS
 _MOST: Final = 400
-"""Spans that are kept; with more, two become one."""
-
 _SHORTEST: Final = 60 * SECOND_NS
 
 
 class Timeline:
     """Pairs of counts by spans of time; all spans have one length, which grows as needed.
 
+    Args:
+        shortest: The length of a span at first, in nanoseconds; one for all that are added up.
+        most: Spans that are kept; with more, two become one.
+
     Attributes:
         width: The length of a span, in nanoseconds.
         spans: The counts by the number of the span since 1970.
     """
 
-    __slots__ = ("spans", "width")
+    __slots__ = ("_most", "spans", "width")
 
-    def __init__(self) -> None:
-        self.width = _SHORTEST
+    def __init__(self, shortest: int = _SHORTEST, most: int = _MOST) -> None:
+        self._most = most
+        self.width = shortest
         self.spans: dict[int, tuple[int, int]] = {}
 
     def note(self, time: int, *, marked: bool) -> None:
@@ -30,7 +34,7 @@ class Timeline:
         place = time // self.width
         all_, some = self.spans.get(place, (0, 0))
         self.spans[place] = (all_ + 1, some + marked)
-        if len(self.spans) > _MOST:
+        if len(self.spans) > self._most:
             self._widen(self.width * 2)
 
     def add(self, other: Timeline) -> None:
@@ -39,7 +43,7 @@ class Timeline:
             self._widen(other.width)
         for place, counts in other.spans.items():
             self._put(place * other.width // self.width, counts)
-        while len(self.spans) > _MOST:
+        while len(self.spans) > self._most:
             self._widen(self.width * 2)
 
     def rows(self, most: int) -> list[tuple[int, int, int]]:

@@ -1,4 +1,8 @@
-"""The record, read once from the beginning to the end, and summed up by agent and version."""
+"""The record, read once from the beginning to the end, and summed up by agent and version.
+
+The streams of several processes are read side by side, batch by batch in the order of time. Within
+a batch's time an answer may come before its question; they find each other in either order.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from guardrails.audit.chain import MARK
-from guardrails.replay.parts import files_of, parts_of
+from guardrails.audit.reading import batches
+from guardrails.errors import StateUnavailable
+from guardrails.replay.parts import files_of
 from guardrails.report.sums import AgentSums
 
 if TYPE_CHECKING:
@@ -39,7 +45,7 @@ class _Event(msgspec.Struct):
 
 
 class Report:
-    """Sums by agent and version, fed with the lines of a record in their order.
+    """Sums by agent and version, fed with the lines of a record about in their order.
 
     Args:
         since: UTC nanoseconds from which on events count; what came before only says which
@@ -57,6 +63,7 @@ class Report:
         self._sums: dict[tuple[str, str], AgentSums] = {}
         self._versions: dict[str, str] = {}
         self._asked: dict[str, int] = {}
+        self._answers: dict[str, int] = {}
         self._decoder = msgspec.json.Decoder(_Event, float_hook=Decimal)
 
     @property
@@ -93,13 +100,24 @@ class Report:
     def _waited(self, event: _Event, detail: dict[str, Any], version: str, *, counts: bool) -> None:
         request = str(detail.get("request_id"))
         if event.kind == "approval.requested":
-            _keep(self._asked, request, event.time)
+            asked, answered = event.time, self._answers.pop(request, None)
+            if answered is None:
+                _keep(self._asked, request, asked)
+                return
+            counts = answered >= self.since
         elif detail.get("state") in _FINAL:
-            asked = self._asked.pop(request, None)
-            if asked is not None and counts:
-                sums = self._of(event.agent or "", version)
-                sums.waited += Decimal(max(0, event.time - asked)) / _NS
-                sums.answered += 1
+            answered = event.time
+            if request not in self._asked:
+                if request not in self._answers:
+                    _keep(self._answers, request, answered)
+                return
+            asked = self._asked.pop(request)
+        else:
+            return
+        if counts:
+            sums = self._of(event.agent or "", version)
+            sums.waited += Decimal(max(0, answered - asked)) / _NS
+            sums.answered += 1
 
 
 _FINAL: Final = frozenset({"approved", "rejected"})
@@ -120,14 +138,18 @@ def report(
         StateUnavailable: it cannot be read.
     """
     found = Report(since)
-    parts = parts_of(files_of(log))
-    whole = sum(part.end - part.begin for part in parts)
+    files = files_of(log)
+    try:
+        whole = sum(file.stat().st_size for file in files)
+    except OSError as error:
+        msg = f"the record `{log}` cannot be read: {error.strerror or type(error).__name__}"
+        raise StateUnavailable(msg) from error
     done = 0
-    for part in parts:
-        for _, line in part.lines():
+    for lines in batches(log):
+        for line in lines:
+            done += len(line)
             if line != b"\n" and not line.startswith(MARK):
                 found.read(line)
-        done += part.end - part.begin
         if progress is not None:
             progress(done, whole)
     return found
@@ -153,8 +175,9 @@ def _closed(sums: AgentSums, _: _Event, detail: dict[str, Any]) -> None:
         sums.tokens += int(_number(spent.get("tokens")))
 
 
-def _started(sums: AgentSums, _: _Event, __: dict[str, Any]) -> None:
+def _started(sums: AgentSums, event: _Event, _: dict[str, Any]) -> None:
     sums.calls += 1
+    sums.days.note(event.time, marked=False)
 
 
 def _finished(sums: AgentSums, _: _Event, detail: dict[str, Any]) -> None:
@@ -163,6 +186,7 @@ def _finished(sums: AgentSums, _: _Event, detail: dict[str, Any]) -> None:
 
 def _refused(sums: AgentSums, event: _Event, detail: dict[str, Any]) -> None:
     sums.refused += 1
+    sums.days.note(event.time, marked=True)
     sums.codes.of(str(detail.get("code"))).times += 1
     for rule in {each.rule for each in event.reasons}:
         sums.rules.of(rule).times += 1

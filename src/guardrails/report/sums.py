@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from guardrails.replay.counts import ByName, Sums
+from guardrails.replay.timeline import DAY_NS, Timeline
 
 
 class Times(Sums):
@@ -19,6 +20,11 @@ class Times(Sums):
 
 def _counts() -> ByName[Times]:
     return ByName(Times, most=200)
+
+
+def days() -> Timeline:
+    """Calls, and the refused ones of them, by day in UTC; by more days where there are many."""
+    return Timeline(DAY_NS, most=100)
 
 
 @dataclass(slots=True)
@@ -52,6 +58,7 @@ class AgentSums:
         codes: Refusals by their code.
         rules: Refusals by rule.
         outcomes: Runs by what came of them.
+        days: Calls that started or were refused, and the refused ones of them, by day.
     """
 
     agent: str
@@ -80,6 +87,7 @@ class AgentSums:
     codes: ByName[Times] = field(default_factory=_counts)
     rules: ByName[Times] = field(default_factory=_counts)
     outcomes: ByName[Times] = field(default_factory=_counts)
+    days: Timeline = field(default_factory=days)
 
     def row(self) -> dict[str, Any]:
         """The numbers by their names, as a table has them."""
@@ -117,7 +125,20 @@ class AgentSums:
             "refusals_by_code": _times(self.codes),
             "refusals_by_rule": _times(self.rules),
             "outcomes": _times(self.outcomes),
+            "days": days_of(self.days),
         }
+
+
+def days_of(found: Timeline) -> list[dict[str, int]]:
+    """The spans of a time line as JSON values: ``time`` is where one begins, in nanoseconds."""
+    return [
+        {"time": start, "calls": all_ - some, "refused": some}
+        for start, all_, some in found.rows(_ROWS)
+    ]
+
+
+_ROWS: Final = 100
+"""Spans of a time line that are told."""
 
 
 def _times(by: ByName[Times]) -> dict[str, int]:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import TYPE_CHECKING, Final
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from guardrails.replay.page import moment, shown
+from guardrails.replay.page import columns, moment, shown
+from guardrails.report.sums import days
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from guardrails.replay.timeline import Timeline
     from guardrails.report.sums import AgentSums
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -60,13 +63,39 @@ def page_of(agents: Sequence[AgentSums], *, since: int, title: str) -> str:
     )
     environment.filters["shown"] = shown
     environment.filters["moment"] = moment
-    documents = [sums.document() for sums in agents]
+    environment.filters["day"] = lambda ns: moment(ns)[:10]
+    environment.filters["number"] = _number
+    documents = [{**sums.document(), "plot": _plot(sums.days)} for sums in agents]
+    together = days()
+    for sums in agents:
+        together.add(sums.days)
     return environment.get_template("report.html").render(
         agents=documents,
         since=since,
         title=title,
+        plot=_plot(together),
         most=max((each["calls"] + each["refused"] for each in documents), default=0) or 1,
     )
+
+
+def _plot(found: Timeline) -> list[dict[str, Any]]:
+    rows = found.rows(_SPANS)
+    return [
+        {**column, "total": all_, "calls": all_ - some, "refused": some}
+        for (_, all_, some), column in zip(rows, columns(rows), strict=True)
+    ]
+
+
+_SPANS: Final = 60
+"""Columns of a plot over time."""
+
+
+def _number(value: object) -> str:
+    """A number as people read it: thousands apart, no zeros behind."""
+    if not isinstance(value, Decimal):
+        return f"{value:,}"
+    text = f"{value:,f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 __all__ = ["csv_of", "page_of"]
