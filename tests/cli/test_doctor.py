@@ -263,3 +263,22 @@ def test_what_is_killed_is_told_and_a_kill_switch_that_cannot_be_used_fails(proj
     assert "killed: `agent/billing`" in checks()[0]["kill switch"]["found"]
     (state / "kill.page").write_bytes(b"garbage")
     assert checks()[0]["kill switch"]["status"] == "fail"
+
+
+def test_a_candidate_is_told_and_one_that_does_not_load_warns(project):
+    assert "candidate" not in checks()[0]
+    (project / "next").mkdir()
+    rule = project / "next" / "main.rego"
+    rule.write_text('package guardrails\n\ndecision := {"effect": "allow"}\n')
+    set_key(project, "candidate: {policy: next, share: 0.25}")
+    found, code = checks()
+    assert (found["candidate"]["status"], code) == ("ok", 0)
+    assert "next, tried on 25% of decisions" in found["candidate"]["found"]
+    rule.write_text("package guardrails\n\ndecision :=\n")
+    found, code = checks()
+    assert (found["candidate"]["status"], code) == ("warn", 0)
+    assert "main.rego:3" in found["candidate"]["found"]
+    shown = CliRunner().invoke(app, ["status"])
+    assert "tries    next, tried on 25% of decisions, never enforced" in shown.output
+    told = json.loads(CliRunner().invoke(app, ["status", "--json"]).stdout)["candidate"]
+    assert told == {"policy": str(project / "next"), "share": 0.25}

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from guardrails.audit.opening import open_record
 from guardrails.audit.segments import SegmentRecord
+from guardrails.cli.candidate_checkup import candidate_findings
 from guardrails.cli.engine_checkup import engine_findings
 from guardrails.cli.finding import Finding, Status
 from guardrails.cli.policy_sources import nearby
@@ -59,6 +60,7 @@ def examine() -> Iterator[Finding]:
     yield from found
     if register is not None:
         yield from engine_findings(config)
+        yield from candidate_findings(config)
     yield _opa(config)
     yield from state_findings(config)
     yield from answer_findings(config)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.table import Table
 
+from guardrails.cli.candidate_checkup import candidate_line
 from guardrails.cli.console import output, plain, print_json
 from guardrails.cli.engine_facts import engine_facts
 from guardrails.cli.machine import JsonOption, Machine, NothingShared, StateOption
@@ -43,7 +44,8 @@ def status(*, state: StateOption = None, as_json: JsonOption = False) -> None:
     engine = None if machine.config is None else engine_facts(machine.config, load=False)
     if as_json:
         document = _document(machine, facts, runs, lost)
-        print_json(document | {"engine": None if engine is None else engine.document()})
+        more = {"engine": None if engine is None else engine.document()}
+        print_json(document | more | {"candidate": _candidate(machine.config)})
         return
     where = f"{nearby(machine.state)}" + (f", environment {environment}" if environment else "")
     output().print(plain(f"state    {where}"), soft_wrap=True)
@@ -55,6 +57,7 @@ def status(*, state: StateOption = None, as_json: JsonOption = False) -> None:
         output().print(plain(f"policy   revision {shown}"), soft_wrap=True)
     if engine is not None:
         _print_engine(engine)
+    _print_candidate(machine.config)
     output().print(plain("budgets  guardrails budget show"))
 
 
@@ -63,16 +66,29 @@ def _print_unshared(config: Config, *, as_json: bool) -> None:
     engine = engine_facts(config, load=False)
     if as_json:
         unknown = dict.fromkeys(("state", "killed", "open", "lost", "revisions"))
-        print_json({**unknown, "environment": config.environment, "engine": engine.document()})
+        known = {"environment": config.environment, "engine": engine.document()}
+        print_json({**unknown, **known, "candidate": _candidate(config)})
         return
     said = "null: kills, runs and bundles of other processes cannot be seen"
     output().print(plain(f"state    {said}, environment {config.environment}"), soft_wrap=True)
     _print_engine(engine)
+    _print_candidate(config)
 
 
 def _print_engine(engine: EngineFacts) -> None:
     for word, said, is_amiss in engine.lines():
         output().print(plain(f"{word:8} {said}", "bold red" if is_amiss else ""), soft_wrap=True)
+
+
+def _print_candidate(config: Config | None) -> None:
+    said = None if config is None else candidate_line(config)
+    if said is not None:
+        output().print(plain(f"tries    {said}"), soft_wrap=True)
+
+
+def _candidate(config: Config | None) -> dict[str, Any] | None:
+    wanted = None if config is None else config.candidate
+    return None if wanted is None else {"policy": str(wanted.policy), "share": wanted.share}
 
 
 def _print_kills(facts: KillFacts) -> None:
