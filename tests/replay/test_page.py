@@ -1,7 +1,12 @@
 """What a replay shows: whatever a record holds, it stays text."""
 
+import contextlib
 import json
+import os
 import shutil
+import subprocess
+import sys
+import threading
 from html.parser import HTMLParser
 
 import pytest
@@ -171,3 +176,79 @@ def test_what_is_wrong_is_said(project, log) -> None:
     done = _run("--policy", "next", "--log", log)
     assert done.exit_code == 1
     assert "no_mail.rego" in done.output
+
+
+def test_where_something_is_hidden_is_named_in_every_form(project, log) -> None:
+    lines = [json.loads(line) for line in log.read_text("ascii").splitlines()]
+    pointers = ["/input/args/to", "/input/args/lines/0/x", "/input/args/lines/1/x"]
+    for line, pointer in zip(lines, pointers, strict=False):
+        line["masked"] = [pointer]
+    hidden = written(project / "hidden.jsonl", lines)
+    done = _run("--policy", "next", "--log", hidden, "--html", "h.html", "--markdown", "h.md")
+    assert "  2: /input/args/lines/*/x\n  1: /input/args/to\n" in done.output
+    assert "  - 2: `/input/args/lines/*/x`\n" in (project / "h.md").read_text("utf-8")
+    page = Strict()
+    page.feed((project / "h.html").read_text("utf-8"))
+    assert "/input/args/lines/*/x in 2" in page.text
+    assert page.stack == []
+
+
+def test_a_threshold_is_passed_by_one_more(project, log) -> None:
+    told = json.loads(_run("--policy", "next", "--log", log, "--json").stdout)
+    assert told["loosened"] < told["flips"]
+    for name in ("flips", "loosened"):
+        number = told[name]
+        assert number
+        assert _run("--policy", "next", "--log", log, f"--max-{name}", number).exit_code == 0
+        done = _run("--policy", "next", "--log", log, f"--max-{name}", number - 1)
+        assert done.exit_code == 1
+        assert f"{number} {name}, more than {number - 1} permits" in done.output
+
+
+def test_markdown_tells_effects_rules_tools_and_examples(project, log) -> None:
+    assert _run("--policy", "next", "--log", log, "--markdown", "s.md").exit_code == 0
+    text = (project / "s.md").read_text("utf-8")
+    told = json.loads(_run("--policy", "next", "--log", log, "--json").stdout)
+    assert text.startswith(
+        f"### Policy replay: {told['flips']:,} of {told['decisions']:,} recorded decisions change\n"
+    )
+    for row in told["effects"]:
+        line = f"| `{row['was']}` | `{row['becomes']}` | {row['decisions']:,} |"
+        assert (line in text) is (row["was"] != row["becomes"])
+    (rule,) = [row for row in told["rules"] if row["rule"] == "no_mail"]
+    assert f"| `no_mail` | {rule['newly']:,} | {rule['no_longer']:,} |" in text
+    for row in [row for row in told["tools"] if row["flips"]][:10]:
+        numbers = f"{row['decisions']:,} | {row['flips']:,} | {row['loosened']:,}"
+        assert f"| `{row['tool']}` | {numbers} |" in text
+    for table in text.split("\n\n"):
+        rows = [line for line in table.splitlines() if line.startswith("|")]
+        assert len({row.count("|") for row in rows}) <= 1
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal of its own")
+def test_the_bar_of_progress_is_no_part_of_the_output(project, log) -> None:
+    """Standard error is a terminal, and shows a bar; standard output is one line of JSON."""
+    ours, theirs = os.openpty()
+    words = ("replay", "--policy", "next", "--log", str(log), "--json", "--workers", "1")
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from guardrails.cli import main; main()", *words],
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm"},
+    )
+    os.close(theirs)
+    shown = threading.Thread(target=_drain, args=(ours, told := bytearray()))
+    shown.start()
+    out, _ = process.communicate(timeout=120)
+    shown.join()
+    os.close(ours)
+    assert process.returncode == 0
+    assert b"replaying" in told
+    (line,) = out.decode("ascii").splitlines()
+    assert json.loads(line)["decisions"] == len(inputs())
+
+
+def _drain(terminal: int, told: bytearray) -> None:
+    with contextlib.suppress(OSError):  # the other end is closed
+        while part := os.read(terminal, 4096):
+            told += part

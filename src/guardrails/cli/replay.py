@@ -22,7 +22,7 @@ from guardrails.register import Register
 from guardrails.replay import candidate_of, replay
 from guardrails.replay.page import page_of
 from guardrails.replay.replaying import findings_of
-from guardrails.replay.told import document_of, markdown_of
+from guardrails.replay.told import document_of, markdown_of, places_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -186,6 +186,8 @@ def _print(found: Replay) -> None:
     )
     for gap, number in sorted(tally.gaps.items()):
         say(plain(f"not replayed: {number:,}: {gap.words}"))
+        for name, times in places_of(gap, tally):
+            say(plain(f"  {times:,}: {name}"), soft_wrap=True)
     if tally.torn:
         say(plain(f"not replayed: {tally.torn:,} lines that are no whole event"))
     if tally.undecided:

@@ -18,7 +18,7 @@ from guardrails.report.told import csv_of, page_of
 
 app = typer.Typer(add_completion=False)
 
-_SHOWN = ("agent", "version", "runs", "calls", "refused", "errors", "usd", "loops", "score")
+_SHOWN = ("agent", "version", "runs", "calls", "refused", "shadowed", "errors", "usd", "loops")
 
 
 @app.command()

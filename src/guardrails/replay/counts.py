@@ -37,6 +37,14 @@ class Sums:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
+class Times(Sums):
+    """How often."""
+
+    __slots__ = ("times",)
+
+    times: int
+
+
 S = TypeVar("S", bound=Sums)
 
 
@@ -75,4 +83,4 @@ class ByName(Generic[S]):
         return iter(sorted(self.rows.items(), key=lambda row: (-key(row[1]), row[0])))
 
 
-__all__ = ["MOST_NAMES", "OTHERS", "ByName", "Sums"]
+__all__ = ["MOST_NAMES", "OTHERS", "ByName", "Sums", "Times"]

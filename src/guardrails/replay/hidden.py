@@ -33,13 +33,13 @@ class Hidden:
         self._read: InputReads | None = None
         self._is_asked = False
 
-    def matters(self, pointers: Iterable[str]) -> bool:
-        """Whether one of the values that were taken out may be read.
+    def first(self, pointers: Iterable[str]) -> str | None:
+        """The first of the values that were taken out that may be read; None for none.
 
         Args:
             pointers: JSON pointers into the line, as ``masked`` and ``erased`` of an event.
         """
-        return any(map(self._one, pointers))
+        return next(filter(self._one, pointers), None)
 
     def _one(self, pointer: str) -> bool:
         found = self._known.get(pointer)

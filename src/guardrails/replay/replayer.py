@@ -70,7 +70,7 @@ class Replayer:
         if was is None:
             tally.undecided += 1
             return
-        gap = self._gap(line, was, raw)
+        gap = self._gap(line, was, raw, tally)
         if gap is not None:
             tally.gaps[gap] += 1
             return
@@ -85,13 +85,16 @@ class Replayer:
         verdict = verdicts[0] if len(verdicts) == 1 else strictest(verdicts)
         tally.note(line, was, verdict, place, len(raw))
 
-    def _gap(self, line: Line, was: str, raw: bytes) -> Gap | None:
+    def _gap(self, line: Line, was: str, raw: bytes, tally: Tally) -> Gap | None:
         if was not in STRICTNESS:
             return Gap.UNKNOWN_EFFECT
         if type(line.input) is not dict:
             return Gap.NO_INPUT
-        if (line.masked or line.erased) and self._hidden.matters((*line.masked, *line.erased)):
-            return Gap.HIDDEN
+        if line.masked or line.erased:
+            pointer = self._hidden.first((*line.masked, *line.erased))
+            if pointer is not None:
+                tally.hide(pointer)
+                return Gap.HIDDEN
         if UNRECORDABLE in raw and _is_unrecordable(line.input):
             return Gap.UNRECORDABLE
         others = () if line.detail is None else line.detail.narrowed_by or ()

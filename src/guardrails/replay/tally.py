@@ -5,11 +5,12 @@ Tallies of parts of a record add up to that of the whole, in whatever order they
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from guardrails.replay.counts import ByName, Sums
+from guardrails.replay.counts import ByName, Sums, Times
 from guardrails.replay.recorded import STRICTNESS
 from guardrails.replay.timeline import Timeline
 
@@ -22,6 +23,13 @@ EXAMPLES_EACH: Final = 3
 
 MOST_KINDS: Final = 300
 """Changes of effect by a rule that have examples."""
+
+
+_POINTERS: Final = 200
+"""Places in inputs that are told apart where something is hidden."""
+
+_INDEX: Final = re.compile(r"/\d+(?=/|$)")
+"""Places in lists, which are told as one."""
 
 
 class Flips(Sums):
@@ -80,6 +88,7 @@ class Tally:
         decisions: Decisions that were made again.
         undecided: Calls that were refused before policy was asked.
         gaps: Decisions that could not be made again, by the reason.
+        hidden: Those of them whose input lacks something, by the first pointer to such a value.
         effects: Decisions by the recorded effect and the candidate's.
         reworded: Decisions of the same effect for other rules.
         tools: By tool.
@@ -97,6 +106,7 @@ class Tally:
     decisions: int = 0
     undecided: int = 0
     gaps: Counter[Gap] = field(default_factory=Counter)
+    hidden: ByName[Times] = field(default_factory=lambda: ByName(Times, most=_POINTERS))
     effects: Counter[tuple[str, str]] = field(default_factory=Counter)
     reworded: int = 0
     tools: ByName[Flips] = field(default_factory=lambda: ByName(Flips))
@@ -162,11 +172,16 @@ class Tally:
             each.loosened += looser
         self._flip(line, was, verdict, place, size)
 
+    def hide(self, pointer: str) -> None:
+        """Count one decision whose input lacks what stood at `pointer` of its line."""
+        self.hidden.of(_INDEX.sub("/*", pointer) or "(the whole line)").times += 1
+
     def add(self, other: Tally) -> None:
         """Add the tally of another part of the record."""
         for name in ("events", "torn", "decisions", "undecided", "reworded"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.gaps.update(other.gaps)
+        self.hidden.add(other.hidden)
         self.effects.update(other.effects)
         self.tools.add(other.tools)
         self.agents.add(other.agents)

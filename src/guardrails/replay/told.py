@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from guardrails.audit.exact_json import exact_json
+from guardrails.replay.recorded import Gap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from guardrails.errors import Finding
     from guardrails.replay.counts import ByName
     from guardrails.replay.replaying import Replay
-    from guardrails.replay.tally import Example, Flips
+    from guardrails.replay.tally import Example, Flips, Tally
 
 _ROWS: Final = 10
 _LONGEST: Final = 120
@@ -40,7 +41,7 @@ def document_of(
         "loosened": tally.loosened,
         "reworded": tally.reworded,
         "unreplayed": {
-            gap.value: {"decisions": number, "because": gap.words}
+            gap.value: {"decisions": number, "because": gap.words, **_places(gap, tally)}
             for gap, number in sorted(tally.gaps.items())
         },
         "effects": [
@@ -89,7 +90,9 @@ def markdown_of(found: Replay) -> str:
     ]
     if tally.unreplayed or tally.torn:
         lines += ["", "**Not replayed:**", ""]
-        lines += [f"- {number:,}: {gap.words}" for gap, number in sorted(tally.gaps.items())]
+        for gap, number in sorted(tally.gaps.items()):
+            lines.append(f"- {number:,}: {gap.words}")
+            lines += [f"  - {times:,}: {_code(name)}" for name, times in places_of(gap, tally)]
         lines += [f"- {tally.torn:,} lines are no whole event"] if tally.torn else []
     changed = [(key, number) for key, number in tally.effects.most_common() if key[0] != key[1]]
     lines += _table("was | becomes | decisions", [(*key, number) for key, number in changed])
@@ -112,6 +115,19 @@ def markdown_of(found: Replay) -> str:
     ]
     lines += _table("example | agent | tool | was | becomes", shown)
     return "\n".join(lines) + "\n"
+
+
+def places_of(gap: Gap, tally: Tally) -> list[tuple[str, int]]:
+    """Where inputs lack what makes this gap, most frequent first, and how often; a few."""
+    if gap is not Gap.HIDDEN:
+        return []
+    ranked = tally.hidden.ranked(lambda sums: sums.times)
+    return [(name, sums.times) for name, sums in ranked][:_ROWS]
+
+
+def _places(gap: Gap, tally: Tally) -> dict[str, Any]:
+    found = places_of(gap, tally)
+    return {"places": [{"pointer": name, "decisions": n} for name, n in found]} if found else {}
 
 
 def _rows(by: ByName[Flips], name: str) -> list[dict[str, Any]]:
@@ -153,4 +169,4 @@ def _code(text: object) -> str:
     return f"`{shown[:_LONGEST]}`" if shown else ""
 
 
-__all__ = ["document_of", "examples_of", "markdown_of"]
+__all__ = ["document_of", "examples_of", "markdown_of", "places_of"]

@@ -6,16 +6,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
-from guardrails.replay.counts import ByName, Sums
+from guardrails.replay.counts import ByName, Times
 from guardrails.replay.timeline import DAY_NS, Timeline
-
-
-class Times(Sums):
-    """How often."""
-
-    __slots__ = ("times",)
-
-    times: int
 
 
 def _counts() -> ByName[Times]:
