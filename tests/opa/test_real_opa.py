@@ -328,6 +328,7 @@ def test_a_stopped_opa_keeps_no_call_beyond_its_deadline(opa, tmp_path):
         engine = SidecarEngine(server.tcp, deadline=0.2, failures=2, pause=GENEROUS)
         asked(engine, 1)
         os.kill(server.process.pid, signal.SIGSTOP)
+        os.waitpid(server.process.pid, os.WUNTRACED)  # each of its threads has stopped by then
         try:
             for _ in range(2):
                 with pytest.raises(PolicyUnavailable, match="deadline passed"):
