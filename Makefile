@@ -79,15 +79,7 @@ parity: $(VENV)/.stamp ## 20,400 generated calls: this engine decides what a rea
 
 .PHONY: test-adapters
 test-adapters: $(ADAPTERS:%=$(ADAPTER_VENVS)/%/.stamp) ## the adapters inside their real hosts, as a matrix (ADAPTERS="mcp")
-	@notes="$(ADAPTER_VENVS)/notes"; rm -rf "$$notes"; mkdir -p "$$notes"; failed=0; \
-	for name in $(ADAPTERS); do \
-		echo "== $$name"; python="$(ADAPTER_VENVS)/$$name/bin/python"; \
-		"$$python" -m mypy --cache-dir "$(ADAPTER_VENVS)/$$name/.mypy_cache" "tests/adapters/$$name" \
-			|| failed=1; \
-		ADAPTER_HOST="$$name" ADAPTER_NOTES="$$notes/$$name.jsonl" \
-			"$$python" -m pytest "tests/adapters/$$name" $(ARGS) || failed=1; \
-	done; \
-	"$(ADAPTER_VENVS)/$(firstword $(ADAPTERS))/bin/python" -m tests.adapters.matrix "$$notes" $(ADAPTERS) || failed=1; exit "$$failed"
+	@scripts/test-adapters.sh "$(ADAPTER_VENVS)" "$(ADAPTERS)" $(ARGS)
 
 # ---------------------------------------------------------------------------------------- measure it
 
