@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -283,3 +285,27 @@ def test_what_is_left_of_the_run_now_is_shown(project, monkeypatch):
         process.communicate("\n")
     assert json.loads(cli("show", request_id, "--json"))["left_now"] is None
     assert "now" not in next(line for line in cli("show", request_id).splitlines() if "usd" in line)
+
+
+def test_what_comes_while_one_watches_is_shown_once_as_it_comes(project):
+    assert agent(5) == "ApprovalPending"
+    program = str(Path(sys.executable).with_name("guardrails"))
+    with subprocess.Popen(
+        [program, "approvals", "watch", "--interval", "0.1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as watching:
+        assert watching.stdout is not None
+        try:
+            first = watching.stdout.readline()
+            assert agent(6) == "ApprovalPending"
+            second = watching.stdout.readline()
+        finally:
+            watching.send_signal(signal.SIGINT)
+            rest, _ = watching.communicate(timeout=30)
+    waiting = {each["id"] for each in json.loads(cli("list", "--json"))}
+    assert {first.split()[0], second.split()[0]} == waiting
+    assert first != second
+    assert "\x1b" not in first + second
+    assert rest == ""
