@@ -182,8 +182,9 @@ def policy():
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(600)  # each example compiles nine forms
 @given(data=DATA, documents=st.lists(INPUTS, min_size=1, max_size=4))
-@settings(max_examples=400 if SOAK else 5, deadline=None)
+@settings(max_examples=400 if SOAK else 12, deadline=None)
 def test_it_gives_what_the_interpreter_gives(data, documents):
     data, documents = from_json(data), [from_json(each) for each in documents]
     parts = {"name": documents[0]["name"]}
