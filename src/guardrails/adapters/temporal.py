@@ -106,7 +106,10 @@ class GovernedActivities(Interceptor):
         self._ungoverned = frozenset(ungoverned)
         self._described: dict[str, Callable[..., Awaitable[Any]]] = {}
 
-    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
+    def intercept_activity(
+        self,
+        next: ActivityInboundInterceptor,  # noqa: A002  # as the host names it
+    ) -> ActivityInboundInterceptor:
         """The activity, governed."""
         return _Governed(next, self)
 
@@ -114,7 +117,7 @@ class GovernedActivities(Interceptor):
         """Close the runs in which nothing is at work; when the worker has ended."""
         self._open.close()
 
-    async def execute(self, input: ExecuteActivityInput, next: ActivityInboundInterceptor) -> Any:
+    async def execute(self, input: ExecuteActivityInput, inner: ActivityInboundInterceptor) -> Any:
         """What the activity gives.
 
         Raises:
@@ -122,11 +125,11 @@ class GovernedActivities(Interceptor):
         """
         info = activity.info()
         if info.activity_type in self._ungoverned:
-            return await next.execute_activity(input)
+            return await inner.execute_activity(input)
         # Causes stay out of the workflow's history: they may tell more than a model may read.
         try:
             with self._open.entered(info.workflow_id or info.activity_run_id or info.activity_id):
-                return await self._call(info, input, next)
+                return await self._call(info, input, inner)
         except ApprovalPending as waits:
             raise ApplicationError(
                 for_model(waits),
@@ -144,13 +147,13 @@ class GovernedActivities(Interceptor):
             raise ApplicationError(str(kill), type=PREFIX + "killed", non_retryable=True) from None
 
     async def _call(
-        self, info: activity.Info, input: ExecuteActivityInput, next: ActivityInboundInterceptor
+        self, info: activity.Info, input: ExecuteActivityInput, inner: ActivityInboundInterceptor
     ) -> Any:
         own = tool_of(input.fn)
         title = info.activity_type if own is None else own.facts.name
         with host_call(title, info.activity_id):
             if own is not None:
-                return await next.execute_activity(input)
+                return await inner.execute_activity(input)
             named = inspect.signature(input.fn).bind(*input.args).arguments
             known = plain(to_document(named))
 
@@ -159,7 +162,7 @@ class GovernedActivities(Interceptor):
                     values = _changed(input.fn, named, known, decided)
                     bound = inspect.signature(input.fn).bind(**values)
                     input.args = bound.args
-                return await next.execute_activity(input)
+                return await inner.execute_activity(input)
 
             return await self._described_tool(title)(make, **named)
 
@@ -178,8 +181,8 @@ class GovernedActivities(Interceptor):
 
 
 class _Governed(ActivityInboundInterceptor):
-    def __init__(self, next: ActivityInboundInterceptor, activities: GovernedActivities) -> None:
-        super().__init__(next)
+    def __init__(self, inner: ActivityInboundInterceptor, activities: GovernedActivities) -> None:
+        super().__init__(inner)
         self._activities = activities
 
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:

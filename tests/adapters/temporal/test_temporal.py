@@ -13,14 +13,14 @@ from temporalio import activity
 from temporalio.worker import SharedStateManager
 from tests.adapters import refunds
 from tests.adapters.scenarios import Scenario, shows
-from tests.adapters.temporal.worker import ACTIVITIES, TOOLS, made
+from tests.adapters.temporal.agent import ACTIVITIES, TOOLS, made
 
 import guardrails as gr
 from guardrails.adapters.temporal import BUSY, PENDING
 
 pytestmark = pytest.mark.timeout(600)  # each process loads a host and a policy
 
-ELSEWHERE = "tests.adapters.temporal.worker"
+ELSEWHERE = "tests.adapters.temporal.agent"
 REFUNDS = ("refund", "refund_async", "ungoverned_refund")
 
 

@@ -2,7 +2,7 @@
 
 What Temporal's server and its core do is done here: an attempt is made of each call, and another
 where the completion is a failure that may be retried. As a program it makes calls elsewhere:
-``python -m tests.adapters.temporal.worker CONFIG WORKFLOW CALLS`` prints what each one came to.
+``python -m tests.adapters.temporal.agent CONFIG WORKFLOW CALLS`` prints what each one came to.
 """
 
 from __future__ import annotations
@@ -13,11 +13,9 @@ import json
 import sys
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from temporalio import activity
-from temporalio.api.failure.v1 import Failure
-from temporalio.bridge.proto import ActivityTaskCompletion
 from temporalio.bridge.proto.activity_task import ActivityTask
 from temporalio.bridge.worker import PollShutdownError
 from temporalio.client import Client
@@ -29,6 +27,10 @@ from tests.adapters import refunds
 import guardrails as gr
 from guardrails.adapters.agent_runs import AgentRuns
 from guardrails.adapters.temporal import GovernedActivities, Words
+
+if TYPE_CHECKING:
+    from temporalio.api.failure.v1 import Failure
+    from temporalio.bridge.proto import ActivityTaskCompletion
 
 CONVERTER = DataConverter.default.payload_converter
 WORDS = {"ungoverned_refund": Words(resource="payments", operation="write")}
@@ -133,7 +135,7 @@ class Core:
         await self._tasks.put(None)
 
 
-async def made(
+async def made(  # noqa: PLR0913  # a worker's settings, each by its name
     governor: gr.Governor,
     *calls: Call,
     workflow: str = "case-17",
