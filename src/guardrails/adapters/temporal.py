@@ -201,9 +201,13 @@ def _changed(
     return {
         name: named[name]
         if name in named and value == known[name]
-        else converter.from_payload(converter.to_payload(value), hints.get(name))
+        else converter.from_payloads(converter.to_payloads([value]), _hint(hints, name))[0]
         for name, value in decided.items()
     }
+
+
+def _hint(hints: Mapping[str, Any], name: str) -> list[type] | None:
+    return [hints[name]] if name in hints else None
 
 
 @dataclass
@@ -323,10 +327,13 @@ class GovernedWorkflow:
                     raise
                 request_id = waits["request_id"]
             with contextlib.suppress(asyncio.TimeoutError):
-                await workflow.wait_condition(
-                    lambda id=request_id: id in self._guardrails_answered, timeout=look_again
-                )
+                await self._until_answered(request_id, look_again)
             self._guardrails_answered -= {request_id}
+
+    async def _until_answered(self, request_id: str, timeout: timedelta | None) -> None:
+        await workflow.wait_condition(
+            lambda: request_id in self._guardrails_answered, timeout=timeout
+        )
 
 
 def waiting(error: BaseException) -> dict[str, Any] | None:

@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from temporalio import activity
 from temporalio.bridge.proto.activity_task import ActivityTask
-from temporalio.bridge.worker import PollShutdownError
+from temporalio.bridge.worker import (
+    PollShutdownError,  # type: ignore[attr-defined]  # as the host's worker imports it
+)
 from temporalio.client import Client
 from temporalio.common import MetricMeter
 from temporalio.converter import DataConverter
@@ -29,13 +31,15 @@ from guardrails.adapters.agent_runs import AgentRuns
 from guardrails.adapters.temporal import GovernedActivities, Words
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from temporalio.api.failure.v1 import Failure
     from temporalio.bridge.proto import ActivityTaskCompletion
 
 CONVERTER = DataConverter.default.payload_converter
 WORDS = {"ungoverned_refund": Words(resource="payments", operation="write")}
 
-TOOLS = [
+TOOLS: list[Callable[..., Any]] = [
     refunds.refund,
     refunds.refund_async,
     refunds.delete_order,
@@ -120,15 +124,16 @@ class Core:
 
     async def call(self, workflow: str, number: int, call: Call, attempts: int) -> Ended:
         """What a call comes to, tried again as Temporal's server does."""
-        for attempt in range(1, attempts + 1):
+        attempt = 0
+        while True:
+            attempt += 1
             result = await self.attempt(workflow, number, attempt, call)
             if result.result.HasField("completed"):
                 value = CONVERTER.from_payload(result.result.completed.result)
                 return Ended(value, attempts=attempt)
             ended = Ended(failure=result.result.failed.failure, attempts=attempt)
-            if not ended.retryable:
-                break
-        return ended
+            if not ended.retryable or attempt == attempts:
+                return ended
 
     async def stop(self) -> None:
         """End the worker's polling."""

@@ -29,6 +29,8 @@ REQUEST = {"request_id": "apr_1", "approvers": ["finance-ops"]}
 @pytest.fixture(scope="module")
 def example():
     spec = importlib.util.spec_from_file_location("refunds_temporal", PATH)
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules["refunds_temporal"] = module  # Temporal's sandbox imports it again, by its name
     sys.path.insert(0, str(PATH.parent))
