@@ -330,9 +330,9 @@ class GovernedWorkflow:
                 await self._until_answered(request_id, look_again)
             self._guardrails_answered -= {request_id}
 
-    async def _until_answered(self, request_id: str, timeout: timedelta | None) -> None:
+    async def _until_answered(self, request_id: str, longest: timedelta | None) -> None:
         await workflow.wait_condition(
-            lambda: request_id in self._guardrails_answered, timeout=timeout
+            lambda: request_id in self._guardrails_answered, timeout=longest
         )
 
 

@@ -118,9 +118,12 @@ def test_a_task_that_somebody_refused_never_runs_and_says_so(config):
 
 @shows(Scenario.EDIT, but="the flow calls with the new arguments, which the refusal tells")
 def test_a_task_with_changed_arguments_runs_and_the_old_one_does_not(config):
-    old, new = ("refund", {"order_id": "A", "amount": 2000}), (
-        "refund",
-        {"order_id": "A", "amount": 1500},
+    old, new = (
+        ("refund", {"order_id": "A", "amount": 2000}),
+        (
+            "refund",
+            {"order_id": "A", "amount": 1500},
+        ),
     )
     id = suspended(config, old)
     (request,) = refunds.pending(config)
