@@ -42,18 +42,31 @@ def tasks(retries: int = 0) -> dict[str, Any]:
     return {each.name: each for each in made}
 
 
-def read(state: Any) -> str:
-    """What a model reads of a task that has ended.
+def text(error: gr.Refusal) -> str:
+    """What a model reads of a task that was refused.
 
     Raises:
         ApprovalPending: it waits for people.
     """
+    if isinstance(error, gr.ApprovalPending):
+        raise error
+    return gr.for_model(error)
+
+
+def read(state: Any) -> str:
+    """What a model reads of a task that has ended."""
     try:
         return str(state.result())
-    except gr.ApprovalPending:
-        raise
     except gr.Refusal as refusal:
-        return gr.for_model(refusal)
+        return text(refusal)
+
+
+async def read_async(state: Any) -> str:
+    """The same, in a flow that is a coroutine function."""
+    try:
+        return str(await state.aresult())
+    except gr.Refusal as refusal:
+        return text(refusal)
 
 
 def calling(
@@ -77,8 +90,8 @@ def calling(
     async def work_async() -> list[str]:
         coming = [known[name](**args, return_state=True) for name, args in calls]
         if at_once:
-            return [read(each) for each in await asyncio.gather(*coming)]
-        return [read(await each) for each in coming]
+            return [await read_async(each) for each in await asyncio.gather(*coming)]
+        return [await read_async(await each) for each in coming]
 
     return work_async if any(known[name].isasync for name, _ in calls) else work
 
@@ -104,7 +117,7 @@ def ran(work: Flow[..., Any], id: UUID) -> tuple[str, Any]:
             value = asyncio.run(result) if asyncio.iscoroutine(result) else result
         except Pause:
             value = None
-        except Exception as error:  # it is looked at by who calls this
+        except Exception as error:  # noqa: BLE001  # it is looked at by who calls this
             value = error
         state = client.read_flow_run(id).state
     return ("" if state is None else str(state.name)), value

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from temporalio import activity
 from temporalio.bridge.proto.activity_task import ActivityTask
-from temporalio.bridge.worker import (
-    PollShutdownError,  # type: ignore[attr-defined]  # as the host's worker imports it
+from temporalio.bridge.worker import (  # type: ignore[attr-defined]  # as the host has it
+    PollShutdownError,
 )
 from temporalio.client import Client
 from temporalio.common import MetricMeter
