@@ -24,7 +24,7 @@ import guardrails as gr
 from guardrails.adapters.agent_runs import AgentRuns
 from guardrails.adapters.prefect import governed, governed_flow
 
-TOOLS = [
+TOOLS: list[Any] = [
     refunds.refund,
     refunds.refund_async,
     refunds.delete_order,

@@ -31,15 +31,13 @@ from guardrails.adapters.agent_runs import AgentRuns
 from guardrails.adapters.temporal import GovernedActivities, Words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from temporalio.api.failure.v1 import Failure
     from temporalio.bridge.proto import ActivityTaskCompletion
 
 CONVERTER = DataConverter.default.payload_converter
 WORDS = {"ungoverned_refund": Words(resource="payments", operation="write")}
 
-TOOLS: list[Callable[..., Any]] = [
+TOOLS: list[Any] = [
     refunds.refund,
     refunds.refund_async,
     refunds.delete_order,
