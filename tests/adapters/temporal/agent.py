@@ -15,11 +15,9 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import temporalio.bridge.worker
 from temporalio import activity
 from temporalio.bridge.proto.activity_task import ActivityTask
-from temporalio.bridge.worker import (  # type: ignore[attr-defined]  # as the host has it
-    PollShutdownError,
-)
 from temporalio.client import Client
 from temporalio.common import MetricMeter
 from temporalio.converter import DataConverter
@@ -97,7 +95,7 @@ class Core:
         """The next task."""
         task = await self._tasks.get()
         if task is None:
-            raise PollShutdownError
+            raise cast("Any", temporalio.bridge.worker).PollShutdownError
         return task
 
     async def complete_activity_task(self, completion: ActivityTaskCompletion) -> None:

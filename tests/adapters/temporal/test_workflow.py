@@ -8,7 +8,6 @@ import importlib.util
 import sys
 
 import pytest
-from google.protobuf.timestamp_pb2 import Timestamp
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
@@ -55,8 +54,8 @@ class Events:
         event = HistoryEvent(
             event_id=len(self._events) + 1,
             event_type=EventType.Value(f"EVENT_TYPE_{kind}"),
-            event_time=Timestamp(seconds=1_790_000_000 + len(self._events)),
         )
+        event.event_time.seconds = 1_790_000_000 + len(self._events)
         self._events.append(event)
         return event
 
