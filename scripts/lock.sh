@@ -41,6 +41,11 @@ lock outside
 lock peers
 for source in requirements/adapters/*.in; do
   name=$(basename "$source" .in)
+  if [[ -e requirements/adapters/$name.override ]]; then # no extra: its pins exclude the package's
+    lock "adapters/$name" pyproject.toml --extra cli --extra jsonschema \
+      --override "requirements/adapters/$name.override"
+    continue
+  fi
   lock "adapters/$name" pyproject.toml --extra cli --extra jsonschema --extra "$name"
 done
 lock peers
