@@ -64,7 +64,7 @@ class Refunds(GovernedWorkflow):
 async def kim(client: Client, governor: gr.Governor) -> None:
     """Somebody of finance-ops: says yes to what waits, and lets its workflow know."""
     approvals = governor.approvals
-    while not (waiting := list(approvals.list(ApprovalState.PENDING))):  # noqa: ASYNC110
+    while not (waiting := list(approvals.list(ApprovalState.PENDING))):  # noqa: ASYNC110  # another process writes it
         await asyncio.sleep(0.2)
     for request in waiting:
         print(f"kim: yes to {dict(request.args)}", flush=True)
