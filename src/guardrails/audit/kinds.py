@@ -240,6 +240,11 @@ KINDS: Final[dict[str, Kind]] = {
         {"what": TEXT, "by": TEXT, "reason": TEXT},
         {"public": TEXT, "name": TEXT, "groups": TEXTS},
     ),
+    "mcp.approved": Kind(
+        "somebody looked at an MCP server's tools; agents are shown these definitions alone",
+        {"server": TEXT, "tools": TEXTS, "definitions": DIGEST, "launch": TEXT, **_ACT},
+        {"replaces": DIGEST},
+    ),
     # alerts
     "alert": Kind(
         "a part of a limit is used, or engines diverged",

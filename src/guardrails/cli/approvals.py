@@ -13,12 +13,13 @@ from guardrails.approvals.display import plain as harmless
 from guardrails.approvals.requests import AnswerRefused
 from guardrails.approvals.signing import ApproverKey
 from guardrails.approvals.tokens import digest_of, new_token
-from guardrails.audit.opening import key_made, open_record
+from guardrails.audit.opening import key_made
 from guardrails.cli.approvals_here import OwnDesk, key_file
 from guardrails.cli.approvals_remote import SERVER_VARIABLE, RemoteDesk
 from guardrails.cli.approvals_shown import called, differences, document_of, lines_of, time_left
 from guardrails.cli.console import notices, output, plain, print_json
 from guardrails.cli.edited_arguments import from_editor, from_file, from_settings
+from guardrails.cli.recorded import record_act
 from guardrails.config import Config
 from guardrails.errors import ConfigError
 from guardrails.model.approval import ApprovalState
@@ -283,17 +284,7 @@ def token(*, reason: _Reason = "") -> None:
 
 
 def _record_key(what: str, public: str, reason: str, **more: Any) -> None:
-    """Record that a key was made; said aloud where there is nothing to record it in."""
-    try:
-        plan = Config.find().record
-    except ConfigError:
-        plan = None
-    if plan is None:
-        notices().print(plain("note: no configuration names a record here; this is not recorded"))
-        return
-    record = open_record(plan)
-    record.write(key_made(what, public=public, reason=reason, **more))
-    record.close()
+    record_act(key_made(what, public=public, reason=reason, **more))
 
 
 def _desk(

@@ -15,6 +15,7 @@ import typer
 from rich.table import Table
 
 from guardrails.cli.console import ExitCode, notices, output, plain, print_json
+from guardrails.cli.recorded import record_act
 from guardrails.config import Config
 from guardrails.errors import ConfigError, Refusal, StateUnavailable
 from guardrails.processes import user_name
@@ -141,16 +142,19 @@ def approve(
     *,
     config: _Config = Path("mcp.json"),
     by: Annotated[str | None, typer.Option("--by", help="Who has looked; else this user.")] = None,
+    reason: Annotated[str, typer.Option("--reason", help="Why; it is recorded.")] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask: it was looked at.")] = False,
 ) -> None:
     """Look at a server's tools, and approve them as they are now.
 
     Their definitions are written beside the file of servers (mcp.lock.json), to be reviewed as any
-    change. What is defined otherwise afterwards is not called until it is approved again.
+    change. What is defined otherwise afterwards is not called until it is approved again. The
+    record holds who approved what, and why, before the file does.
     """
     file = _loaded(config)
     from guardrails.adapters.mcp.pins import (  # noqa: PLC0415  # an extra
         Pin,
+        approved,
         load_pins,
         pins_path,
         save_pins,
@@ -164,12 +168,14 @@ def approve(
         typer.confirm(f"Approve these {len(usable)} tools of {server}?", abort=True, err=True)
     path = pins_path(file.path)
     pins = load_pins(path)
-    pins[server] = Pin(
+    pin = Pin(
         by or user_name(),
         datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         file.server(server).launch(),
         {each.name: each.definition for each in usable},
     )
+    record_act(approved(server, pin, pins.get(server), user=user_name(), reason=reason))
+    pins[server] = pin
     save_pins(path, pins)
     notices().print(plain(f"{len(usable)} tools of {server} stand in {path}"))
 

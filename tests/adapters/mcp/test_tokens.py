@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import time
 
 import httpx2
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
+from tests.adapters.mcp.conftest import Host
 from tests.adapters.mcp.test_harm import approve, written
 
 import guardrails as gr
@@ -43,13 +49,20 @@ async def served(path, governor):
         await asyncio.wait({serving}, timeout=20)
 
 
-async def called(address, token, mode):
+async def status(address, token):
+    """What the server answers to somebody with this token, as a number of HTTP."""
+    header = {"Authorization": f"Bearer {token}"} if token else {}
+    async with httpx2.AsyncClient(timeout=60) as http:
+        return (await http.post(address, json={}, headers=header)).status_code
+
+
+async def called(address, token, mode, tool="read_notes", **arguments):
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     async with (
         httpx2.AsyncClient(headers=headers, timeout=60) as http,
         Client(streamable_http_client(address, http_client=http), mode=mode, cache=None) as client,
     ):
-        return await client.call_tool("read_notes", {})
+        return await client.call_tool(tool, arguments)
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
@@ -74,12 +87,10 @@ def test_without_a_good_token_there_is_no_run(tmp_path, mode, token):
 
     async def main():
         async with served(path, governor) as address:
-            async with httpx2.AsyncClient(timeout=60) as http:
-                header = {"Authorization": f"Bearer {token}x"} if token else {}
-                answer = await http.post(address, json={}, headers=header)
+            answer = await status(address, f"{token}x" if token else "")
             with pytest.raises(BaseException):  # noqa: B017  # groups of the SDK's errors
                 await called(address, f"{token}x" if token else "", mode)
-            return answer.status_code
+            return answer
 
     assert asyncio.run(main()) == 401
     assert governor.record.events == []
@@ -93,3 +104,56 @@ def test_another_address_than_a_loopback_one_is_refused(tmp_path, host):
     )
     with pytest.raises(ConfigError, match="no loopback address"):
         asyncio.run(serve_http(proxy, host, 0))
+
+
+ISSUER = "https://login.acme.example"
+KEY = ec.generate_private_key(ec.SECP256R1())
+SERVER = f"""
+record: record.jsonl
+approvers: approvers.yaml
+server:
+  name: tools
+  key_file: tools.key
+  jwt: {{issuer: {ISSUER}, audience: tools, keys: login.pem, algorithms: [ES256], person: email}}
+"""
+
+
+def signed(key=KEY, **changed):
+    claims = {
+        "iss": ISSUER,
+        "aud": "tools",
+        "exp": int(time.time()) + 300,
+        "email": "dana@acme.example",
+        **changed,
+    }
+    return jwt.encode(claims, key, "ES256")
+
+
+BAD = {
+    "another issuer": signed(iss="https://login.other.example"),
+    "for others": signed(aud="guardrails"),
+    "too old": signed(exp=int(time.time()) - 300),
+    "another key": signed(ec.generate_private_key(ec.SECP256R1())),
+    "of nobody": signed(email=None),
+    "unsigned": jwt.encode({"email": "dana@acme.example"}, "", "none"),
+}
+
+
+def test_the_command_knows_people_by_the_tokens_of_the_configured_issuer(project):
+    with (project / "guardrails.yaml").open("a", encoding="utf-8") as config:
+        config.write(SERVER)
+    (project / "approvers.yaml").write_text("li@acme.example: {groups: [finance-ops]}\n", "utf-8")
+    public = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    (project / "login.pem").write_bytes(public)
+
+    async def main():
+        async with Host(project, "proxy", "http", "auto").served() as address:
+            refused = {why: await status(address, token) for why, token in BAD.items()}
+            return refused, await called(address, signed(), "auto", "read_order", order_id="A-17")
+
+    refused, result = asyncio.run(main())
+    assert refused == dict.fromkeys(BAD, 401)
+    assert not result.is_error
+    lines = map(json.loads, (project / "record.jsonl").read_text("utf-8").splitlines())
+    opened = [each["detail"] for each in lines if each["kind"] == "run.opened"]
+    assert [each["principal"] for each in opened] == ["dana@acme.example"]

@@ -12,13 +12,15 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from guardrails.adapters.mcp.servers_file import read_json
 from guardrails.enforcement.json_form import NoJsonForm, to_document
 from guardrails.errors import ConfigError
-from guardrails.model.canonical import canonical
+from guardrails.model.call import Event
+from guardrails.model.canonical import canonical, digest
 from guardrails.model.limits import Limits
 
 if TYPE_CHECKING:
@@ -114,6 +116,35 @@ def save_pins(path: Path, pins: Mapping[str, Pin]) -> None:
         Path(made).replace(path)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def approved(server: str, pin: Pin, before: Pin | None, *, user: str, reason: str) -> Event:
+    """The event that somebody has approved a server's tools.
+
+    Args:
+        server: Its name.
+        pin: What they have seen.
+        before: What stood there before.
+        user: The operating system's name of who types it, where another name is given.
+        reason: Why.
+    """
+    by = pin.by if pin.by == user else f"{pin.by} (as {user})"
+    detail = {
+        "server": server,
+        "tools": sorted(pin.tools),
+        "definitions": _digest(pin),
+        "launch": pin.launch,
+        "by": by,
+        "reason": reason,
+    }
+    if before is not None:
+        detail["replaces"] = _digest(before)
+    return Event("mcp.approved", time.time_ns(), detail=detail)
+
+
+def _digest(pin: Pin) -> str:
+    """One for all its definitions: each may be as large as the limits of one let it."""
+    return digest({name: digest(_document(each)) for name, each in pin.tools.items()})
 
 
 def _document(definition: Mapping[str, Any]) -> Any:
