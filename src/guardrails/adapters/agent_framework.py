@@ -43,8 +43,7 @@ from agent_framework import (
 
 from guardrails.adapters.agent_runs import AgentRuns
 from guardrails.adapters.pending import described
-from guardrails.adapters.words import Words
-from guardrails.enforcement.described_tools import described_tool
+from guardrails.adapters.words import DescribedTools, Words
 from guardrails.enforcement.host_calls import host_call
 from guardrails.enforcement.json_form import to_document
 from guardrails.enforcement.parameter import plain
@@ -66,8 +65,6 @@ if TYPE_CHECKING:
 
 METADATA: Final = "guardrails"
 """The key in an approval request's ``additional_properties`` below which the request stands."""
-
-_ANY_OBJECT: Final = {"type": "object", "additionalProperties": True}
 
 
 class Guardrails(AgentMiddleware):
@@ -152,8 +149,7 @@ class _Decides(FunctionMiddleware):
     """Makes calls of tools, governed once."""
 
     def __init__(self, words: Mapping[str, Words]) -> None:
-        self._words = dict(words)
-        self._described: dict[str, Callable[..., Awaitable[Any]]] = {}
+        self._described = DescribedTools(words)
 
     async def process(self, context: FunctionInvocationContext, call_next: Next) -> None:
         """The tool's result, or why it did not run, or the host's request for an approval.
@@ -189,22 +185,11 @@ class _Decides(FunctionMiddleware):
             await described(make, **given)
 
     def _described_tool(self, name: str) -> Callable[..., Awaitable[Any]]:
-        known = self._described.get(name)
-        if known is None:
-            words = self._words.get(name, Words())
-            try:
-                known = described_tool(
-                    name,
-                    _ANY_OBJECT,  # the host checks them: what comes are Python's own values
-                    resource=words.resource,
-                    operation=words.operation,
-                    labels=words.labels,
-                )
-            except ConfigError as error:
-                # Any other exception would be a text for the model.
-                raise MiddlewareFailure(str(error)) from error
-            self._described[name] = known
-        return known
+        try:
+            return self._described[name]
+        except ConfigError as error:
+            # Any other exception would be a text for the model.
+            raise MiddlewareFailure(str(error)) from error
 
 
 class _Charges(ChatMiddleware):

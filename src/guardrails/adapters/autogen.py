@@ -31,7 +31,7 @@ from autogen_core.tools import BaseTool, FunctionTool
 from pydantic import BaseModel
 
 from guardrails.adapters.agent_runs import AgentRuns
-from guardrails.enforcement.described_tools import described_tool
+from guardrails.adapters.words import words_for
 from guardrails.enforcement.host_calls import host_call
 from guardrails.enforcement.tools import tool_of
 from guardrails.errors import ConfigError, Refusal, RunKilled
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from autogen_core import AgentId, CancellationToken, MessageContext
     from autogen_core.tools import ToolSchema
 
+    from guardrails.adapters.words import Words
+    from guardrails.enforcement.definition import Tool
     from guardrails.runs.run import Run
 
 
@@ -121,20 +123,10 @@ class GovernedTool(BaseTool[BaseModel, BaseModel]):
     Made by :func:`governed`.
     """
 
-    def __init__(self, tool: BaseTool[Any, Any], resource: str | None, *facts: Any) -> None:
+    def __init__(self, tool: BaseTool[Any, Any], own: Tool | None, words: Words) -> None:
         self._tool = tool
-        self._own = tool_of(getattr(tool, "_func", None))
-        operation, labels = facts
-        if self._own is not None and (resource is not None or operation != "execute" or labels):
-            msg = f"`{tool.name}` has its words in @governed_tool; change them there"
-            raise ConfigError(msg)
-        self._described = described_tool(
-            tool.name,
-            dict(tool.schema.get("parameters") or {}),
-            resource=resource,
-            operation=operation,
-            labels=labels,
-        )
+        self._own = own
+        self._described = words.tool(tool.name, dict(tool.schema.get("parameters") or {}))
         super().__init__(tool.args_type(), tool.return_type(), tool.name, tool.description)
 
     @property
@@ -207,7 +199,8 @@ def governed(
     """
     if isinstance(tool, GovernedTool):
         return tool
-    return GovernedTool(tool, resource, operation, tuple(labels))
+    own = tool_of(getattr(tool, "_func", None))
+    return GovernedTool(tool, own, words_for(tool.name, resource, operation, labels, own=own))
 
 
 def _in_context(tool: BaseTool[Any, Any]) -> BaseTool[Any, Any]:

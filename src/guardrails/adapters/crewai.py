@@ -27,7 +27,7 @@ import asyncio
 import inspect
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from crewai.hooks.dispatch import HookAborted, InterceptionPoint, scoped_hooks
 from crewai.tools import BaseTool
@@ -35,10 +35,10 @@ from crewai.utilities.string_utils import sanitize_tool_name
 from pydantic import PrivateAttr
 
 from guardrails.adapters.agent_runs import AgentRuns
-from guardrails.enforcement.described_tools import described_plain_tool
+from guardrails.adapters.words import words_for
 from guardrails.enforcement.host_calls import host_call
 from guardrails.enforcement.tools import tool_of
-from guardrails.errors import ConfigError, Refusal, RunKilled
+from guardrails.errors import Refusal, RunKilled
 from guardrails.for_model import for_model
 from guardrails.runs.context import current_run
 
@@ -46,8 +46,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from guardrails.runs.run import Run
-
-_ANY_OBJECT: Final = {"type": "object", "additionalProperties": True}
 
 
 class GovernedTool(BaseTool):
@@ -108,10 +106,7 @@ def governed(
     if isinstance(tool, GovernedTool):
         return tool
     own = tool_of(getattr(tool, "func", None))
-    labels = tuple(labels)
-    if own is not None and (resource is not None or operation != "execute" or labels):
-        msg = f"`{tool.name}` has its words in @governed_tool; change them there"
-        raise ConfigError(msg)
+    words = words_for(tool.name, resource, operation, labels, own=own)
     made = GovernedTool(
         name=tool.name,
         description=tool.description,
@@ -126,9 +121,7 @@ def governed(
     made._tool = tool  # noqa: SLF001  # its own
     made._title = name if own is None else own.facts.name  # noqa: SLF001  # its own
     if own is None:
-        made._described = described_plain_tool(  # noqa: SLF001  # its own
-            name, _ANY_OBJECT, resource=resource, operation=operation, labels=labels
-        )
+        made._described = words.plain_tool(name)  # noqa: SLF001  # its own
     return made
 
 

@@ -36,8 +36,7 @@ from google.genai import types
 
 from guardrails.adapters.agent_runs import AgentRuns
 from guardrails.adapters.pending import described
-from guardrails.adapters.words import Words
-from guardrails.enforcement.described_tools import described_tool
+from guardrails.adapters.words import ANY_OBJECT, Words
 from guardrails.enforcement.host_calls import host_call
 from guardrails.enforcement.tools import tool_of
 from guardrails.errors import ApprovalPending, Refusal
@@ -59,7 +58,6 @@ if TYPE_CHECKING:
 _HANDLING: Final = (SetModelResponseTool, TransferToAgentTool)
 """Tools by which the host handles its own work: they answer, or hand over to another agent."""
 
-_ANY_OBJECT: Final = {"type": "object", "additionalProperties": True}
 
 _LOCK: Final = threading.Lock()
 
@@ -147,13 +145,7 @@ class _Governed:
         self._name = tool.name if own is None else own.facts.name
         self._described: Callable[..., Awaitable[Any]] | None = None
         if own is None:
-            self._described = described_tool(
-                tool.name,
-                _schema(tool),
-                resource=words.resource,
-                operation=words.operation,
-                labels=words.labels,
-            )
+            self._described = words.tool(tool.name, _schema(tool))
 
     async def __call__(self, *, args: dict[str, Any], tool_context: ToolContext) -> Any:
         answer = tool_context.tool_confirmation
@@ -217,7 +209,7 @@ def _schema(tool: BaseTool) -> Mapping[str, Any]:
     """The JSON schema that the model is shown; one of any object, where there is none."""
     declared = tool._get_declaration()  # noqa: SLF001  # what tools override to describe themselves
     if declared is None:
-        return _ANY_OBJECT
+        return ANY_OBJECT
     if isinstance(declared.parameters_json_schema, dict):
         return declared.parameters_json_schema
     if declared.parameters is None:

@@ -37,9 +37,8 @@ from langgraph.types import interrupt
 
 from guardrails.adapters.agent_runs import AgentRuns
 from guardrails.adapters.pending import described
-from guardrails.adapters.words import Words
+from guardrails.adapters.words import ANY_OBJECT, Words
 from guardrails.enforcement.asking import ask
-from guardrails.enforcement.described_tools import described_plain_tool, described_tool
 from guardrails.enforcement.host_calls import CallCaught, host_call
 from guardrails.enforcement.tools import tool_of
 from guardrails.errors import ApprovalPending, ConfigError, Refusal
@@ -265,14 +264,7 @@ class _Calls:
         if known is not None:
             return known[1]
         words = self._words.get(name, Words())
-        make = described_tool if is_async else described_plain_tool
-        function = make(
-            name,
-            _schema(tool),
-            resource=words.resource,
-            operation=words.operation,
-            labels=words.labels,
-        )
+        function = (words.tool if is_async else words.plain_tool)(name, _schema(tool))
         self._described[key] = (tool, function)  # the tool, too: its id stays its own
         return function
 
@@ -294,7 +286,7 @@ def _function(tool: BaseTool | None, *, is_async: bool) -> Any:
 def _schema(tool: BaseTool | None) -> Mapping[str, Any]:
     """The JSON schema that the model is shown; of a tool that nobody knows, one of any object."""
     if tool is None:
-        return {"type": "object", "additionalProperties": True}
+        return ANY_OBJECT
     schema: Any = tool.tool_call_schema
     found: dict[str, Any] = schema if isinstance(schema, dict) else schema.model_json_schema()
     return found

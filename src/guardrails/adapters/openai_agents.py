@@ -31,8 +31,8 @@ from agents import Agent, FunctionTool, RunContextWrapper, RunHooks, Runner, Run
 from agents.tool_context import ToolContext
 
 from guardrails.adapters.agent_runs import AgentRuns
+from guardrails.adapters.words import words_for
 from guardrails.enforcement.asking import ask
-from guardrails.enforcement.described_tools import described_tool
 from guardrails.enforcement.host_calls import CallCaught, host_call
 from guardrails.enforcement.tools import tool_of
 from guardrails.errors import ConfigError, Refusal
@@ -69,19 +69,8 @@ def governed(
     if isinstance(tool.on_invoke_tool, _Governed):
         return tool
     own = tool_of(tool)
-    labels = tuple(labels)
-    if own is not None and (resource is not None or operation != "execute" or labels):
-        msg = f"`{tool.name}` has its words in @governed_tool; change them there"
-        raise ConfigError(msg)
-    described = None
-    if own is None:
-        described = described_tool(
-            tool.name,
-            tool.params_json_schema,
-            resource=resource,
-            operation=operation,
-            labels=labels,
-        )
+    words = words_for(tool.name, resource, operation, labels, own=own)
+    described = words.tool(tool.name, tool.params_json_schema) if own is None else None
     made = copy(tool)
     made.on_invoke_tool = invoke = _Governed(
         tool, tool.name if own is None else own.facts.name, described

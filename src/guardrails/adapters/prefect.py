@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import inspect
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 from uuid import uuid4
 
 from prefect import Task
@@ -33,7 +33,7 @@ from prefect.context import FlowRunContext, TaskRunContext
 from prefect.flow_runs import asuspend_flow_run, suspend_flow_run
 
 from guardrails.adapters.agent_runs import AgentRuns
-from guardrails.enforcement.described_tools import described_plain_tool, described_tool
+from guardrails.adapters.words import words_for
 from guardrails.enforcement.host_calls import host_call
 from guardrails.enforcement.tools import tool_of
 from guardrails.errors import ApprovalPending, ConfigError, Refusal
@@ -41,10 +41,10 @@ from guardrails.errors import ApprovalPending, ConfigError, Refusal
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from guardrails.adapters.words import Words
+
 P = ParamSpec("P")
 R = TypeVar("R")
-
-_ANY_OBJECT: Final = {"type": "object", "additionalProperties": True}
 
 
 def governed(
@@ -83,10 +83,7 @@ def governed(
         msg = f"`{task.name}` gives several results one by one, and cannot be governed"
         raise ConfigError(msg)
     own = tool_of(task.fn)
-    if own is not None and (resource is not None or operation != "execute" or labels):
-        msg = f"`{task.name}` has its words in @governed_tool; change them there"
-        raise ConfigError(msg)
-    words = {"resource": resource, "operation": operation, "labels": labels}
+    words = words_for(task.name, resource, operation, labels, own=own)
     made = task.with_options(retry_condition_fn=_unless_refused(task.retry_condition_fn))
     if made.persist_result is None:
         made.persist_result = True
@@ -97,12 +94,12 @@ def governed(
 
 
 def _made_governed(
-    function: Callable[..., Any], name: str, words: dict[str, Any] | None
+    function: Callable[..., Any], name: str, words: Words | None
 ) -> Callable[..., Any]:
     """The task's function, called as the host's call; `words` where it says nothing itself."""
     signature = inspect.signature(function)
     if inspect.iscoroutinefunction(function):
-        described = None if words is None else described_tool(name, _ANY_OBJECT, **words)
+        described = None if words is None else words.tool(name)
 
         @wraps(function)
         async def call_async(*args: Any, **named: Any) -> Any:
@@ -116,7 +113,7 @@ def _made_governed(
                 return await described(make, **_named(signature, args, named))
 
         return call_async
-    plainly = None if words is None else described_plain_tool(name, _ANY_OBJECT, **words)
+    plainly = None if words is None else words.plain_tool(name)
 
     @wraps(function)
     def call(*args: Any, **named: Any) -> Any:

@@ -33,8 +33,7 @@ from pydantic_ai.toolsets import AbstractToolset, WrapperToolset
 
 from guardrails.adapters.agent_runs import AgentRuns
 from guardrails.adapters.pending import described
-from guardrails.adapters.words import Words
-from guardrails.enforcement.described_tools import described_tool
+from guardrails.adapters.words import DescribedTools, Words
 from guardrails.enforcement.host_calls import host_call
 from guardrails.enforcement.json_form import to_document
 from guardrails.enforcement.parameter import plain
@@ -45,7 +44,7 @@ from guardrails.runs.context import charge
 from guardrails.runs.scope import RunScope
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Mapping
 
     from pydantic_ai import AgentRunResult, RunContext
     from pydantic_ai.capabilities import WrapRunHandler
@@ -55,8 +54,6 @@ if TYPE_CHECKING:
 
 METADATA: Final = "guardrails"
 """The key in a deferred call's metadata below which the request stands."""
-
-_ANY_OBJECT: Final = {"type": "object", "additionalProperties": True}
 
 
 @dataclass
@@ -75,7 +72,10 @@ class GovernedToolset(WrapperToolset[Any]):
     """
 
     words: Mapping[str, Words] = field(default_factory=dict)
-    _described: dict[str, Callable[..., Awaitable[Any]]] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        """Keeps what it makes of tools."""
+        self._described = DescribedTools(self.words)
 
     async def call_tool(
         self, name: str, tool_args: dict[str, Any], ctx: RunContext[Any], tool: ToolsetTool[Any]
@@ -100,26 +100,13 @@ class GovernedToolset(WrapperToolset[Any]):
                     args = tool_args if same else tool.args_validator.validate_python(decided)
                     return await self.wrapped.call_tool(name, args, ctx, tool)
 
-                return await self._described_tool(name)(make, **tool_args)
+                return await self._described[name](make, **tool_args)
         except ApprovalPending as waits:
             raise ApprovalRequired({METADATA: described(waits)}) from waits
         except InvalidArguments as refusal:
             raise ModelRetry(for_model(refusal)) from refusal
         except Refusal as refusal:
             raise ToolFailed(for_model(refusal)) from refusal
-
-    def _described_tool(self, name: str) -> Callable[..., Awaitable[Any]]:
-        known = self._described.get(name)
-        if known is None:
-            words = self.words.get(name, Words())
-            known = self._described[name] = described_tool(
-                name,
-                _ANY_OBJECT,  # the host has checked them: what comes are Python's own values
-                resource=words.resource,
-                operation=words.operation,
-                labels=words.labels,
-            )
-        return known
 
 
 @dataclass

@@ -40,8 +40,7 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, 
 
 from guardrails.adapters.agent_runs import AgentRuns
 from guardrails.adapters.pending import described
-from guardrails.adapters.words import Words
-from guardrails.enforcement.described_tools import described_tool
+from guardrails.adapters.words import DescribedTools, Words
 from guardrails.enforcement.host_calls import host_call
 from guardrails.enforcement.json_form import to_document
 from guardrails.enforcement.parameter import plain
@@ -52,7 +51,7 @@ from guardrails.runs.context import Frame, current_run, enter, leave
 from guardrails.runs.scope import RunScope
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from temporalio.client import Client
 
@@ -71,8 +70,6 @@ PENDING: Final = PREFIX + ApprovalPending.code
 BUSY: Final = PREFIX + "run_elsewhere"
 """The type of the failure of an activity whose workflow's run is open in another process. Nothing
 has run; it is tried again as the activity's retry policy says."""
-
-_ANY_OBJECT: Final = {"type": "object", "additionalProperties": True}
 
 
 class GovernedActivities(Interceptor):
@@ -101,10 +98,9 @@ class GovernedActivities(Interceptor):
         linger: float = 300.0,
         ungoverned: Collection[str] = (),
     ) -> None:
-        self._words = dict(words or {})
         self._open = _OpenRuns(runs if runs is not None else AgentRuns(agent=agent), linger)
         self._ungoverned = frozenset(ungoverned)
-        self._described: dict[str, Callable[..., Awaitable[Any]]] = {}
+        self._described = DescribedTools(words or {})
 
     def intercept_activity(
         self,
@@ -164,20 +160,7 @@ class GovernedActivities(Interceptor):
                     input.args = bound.args
                 return await inner.execute_activity(input)
 
-            return await self._described_tool(title)(make, **named)
-
-    def _described_tool(self, name: str) -> Callable[..., Awaitable[Any]]:
-        known = self._described.get(name)
-        if known is None:
-            words = self._words.get(name, Words())
-            known = self._described[name] = described_tool(
-                name,
-                _ANY_OBJECT,  # the host has read them: what comes are Python's own values
-                resource=words.resource,
-                operation=words.operation,
-                labels=words.labels,
-            )
-        return known
+            return await self._described[title](make, **named)
 
 
 class _Governed(ActivityInboundInterceptor):

@@ -26,17 +26,15 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS, METHOD_NOT_FOUND
 
 from guardrails.adapters.mcp.asking import ASKED
-from guardrails.adapters.mcp.gate import Gate, Governs, is_name
+from guardrails.adapters.mcp.gate import is_name
+from guardrails.adapters.mcp.gated import GatedServer, Governs
 from guardrails.adapters.mcp.refusals import META_KEY, facts_of, refusal_result
-from guardrails.adapters.mcp.sessions import Sessions
 from guardrails.errors import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable, Mapping
+    from collections.abc import Awaitable, Mapping
 
     from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
-
-    from guardrails.governor import Governor
 
 _PAGES: Final = 100
 _LISTED: Final = {
@@ -46,42 +44,11 @@ _LISTED: Final = {
 }
 
 
-class GuardrailsInterceptor:
+class GuardrailsInterceptor(GatedServer):
     """Middleware of an SDK server (``Server.middleware``).
 
-    Args:
-        governor: Decides.
-        agent: The agent that the server's clients are, as the register names it.
-        tools: What policy is told of the tools, by name; nothing of that is read from the tools
-            themselves.
-        server: The server's name, which begins the names of its tools for policy.
-        passes: What besides tools passes undecided: ``resources``, ``prompts``, ``completions``.
-        hiding: The rules by whose denial a tool is not listed; None for those of the library that
-            no argument can satisfy.
-        link: Where people answer approval requests, with ``{id}``.
-        **options: As for :class:`~guardrails.adapters.mcp.sessions.Sessions`.
-
-    Raises:
-        ConfigError: a word is none.
+    Made of what :class:`~guardrails.adapters.mcp.gated.GatedServer` says.
     """
-
-    def __init__(  # noqa: PLR0913  # each by its name
-        self,
-        governor: Governor,
-        agent: str,
-        *,
-        tools: Mapping[str, Governs] | None = None,
-        server: str = "",
-        passes: Iterable[str] = (),
-        hiding: Iterable[str] | None = None,
-        link: str = "",
-        **options: Any,
-    ) -> None:
-        self.sessions = Sessions(governor, agent, **options)
-        hides = {} if hiding is None else {"hiding": hiding}
-        self._gate = Gate(
-            self.sessions, tools=tools, server=server, passes=passes, link=link, **hides
-        )
 
     async def __call__(
         self, ctx: ServerRequestContext[Any, Any], call_next: CallNext
@@ -94,10 +61,6 @@ class GuardrailsInterceptor:
         if ctx.method == "tools/list":
             return await self._listing(ctx, call_next)
         return await call_next(ctx)
-
-    def close(self) -> None:
-        """End the runs of all sessions."""
-        self.sessions.close()
 
     async def _call(
         self, ctx: ServerRequestContext[Any, Any], call_next: CallNext

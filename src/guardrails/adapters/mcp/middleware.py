@@ -29,63 +29,26 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS, METHOD_NOT_FOUND, InputRequiredResult
 
 from guardrails.adapters.mcp.asking import ASKED
-from guardrails.adapters.mcp.gate import Gate, Governs, is_name
+from guardrails.adapters.mcp.gate import is_name
+from guardrails.adapters.mcp.gated import GatedServer, Governs
 from guardrails.adapters.mcp.refusals import META_KEY, facts_of, refusal_result
-from guardrails.adapters.mcp.sessions import Sessions
 from guardrails.enforcement.tools import tool_of
 from guardrails.errors import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from fastmcp.server.middleware import CallNext, MiddlewareContext
     from fastmcp.tools.base import Tool
 
-    from guardrails.governor import Governor
-
 _LISTS = frozenset({"resources/list", "resources/templates/list", "prompts/list"})
 
 
-class GuardrailsMiddleware(Middleware):
+class GuardrailsMiddleware(GatedServer, Middleware):
     """Middleware of a FastMCP server, best the last of its list.
 
-    Args:
-        governor: Decides.
-        agent: The agent that the server's clients are, as the register names it.
-        tools: What policy is told of tools without decorators, by name; nothing of that is read
-            from their annotations.
-        server: The server's name, which begins the names of those tools for policy.
-        passes: What besides tools passes undecided: ``resources``, ``prompts``, ``completions``.
-        hiding: The rules by whose denial a tool is not listed; None for those of the library that
-            no argument can satisfy.
-        link: Where people answer approval requests, with ``{id}``.
-        **options: As for :class:`~guardrails.adapters.mcp.sessions.Sessions`.
-
-    Raises:
-        ConfigError: a word is none.
+    Made of what :class:`~guardrails.adapters.mcp.gated.GatedServer` says.
     """
-
-    def __init__(  # noqa: PLR0913  # each by its name
-        self,
-        governor: Governor,
-        agent: str,
-        *,
-        tools: Mapping[str, Governs] | None = None,
-        server: str = "",
-        passes: Iterable[str] = (),
-        hiding: Iterable[str] | None = None,
-        link: str = "",
-        **options: Any,
-    ) -> None:
-        self.sessions = Sessions(governor, agent, **options)
-        hides = {} if hiding is None else {"hiding": hiding}
-        self._gate = Gate(
-            self.sessions, tools=tools, server=server, passes=passes, link=link, **hides
-        )
-
-    def close(self) -> None:
-        """End the runs of all sessions."""
-        self.sessions.close()
 
     async def on_request(
         self, context: MiddlewareContext[Any], call_next: CallNext[Any, Any]
