@@ -92,6 +92,35 @@ class Hold(Protocol):
         ...
 
 
+class Purse(Protocol):
+    """Holds for calls of one tool in one run, which the ledger holds on all accounts already."""
+
+    @property
+    def price(self) -> Usage:
+        """What each is good for."""
+        ...
+
+    @property
+    def now(self) -> Callable[[], int]:
+        """The ledger's time, UTC nanoseconds."""
+        ...
+
+    @property
+    def until(self) -> int:
+        """By that time, from when on it may not be used."""
+        ...
+
+    @property
+    def take(self) -> Callable[[], Hold]:
+        """Take one; where none is left it raises an IndexError, and the ledger is to be asked."""
+        ...
+
+    @property
+    def begin(self) -> Callable[[Any], None]:
+        """Note that the hold which :attr:`take` gave has begun; next to that, before all else."""
+        ...
+
+
 @runtime_checkable
 class Ledger(Protocol):
     """Who may still spend what. Each method is atomic and may be called from any thread."""
@@ -104,7 +133,7 @@ class Ledger(Protocol):
         budget: Budget,
         terms: Sequence[Terms] = (),
         named: bool = False,
-    ) -> None:
+    ) -> Mapping[str, Purse]:
         """Open the run's account below its parent's; its budget is a cap, no transfer.
 
         Args:
@@ -114,6 +143,10 @@ class Ledger(Protocol):
             terms: The accounts that it shares with other runs, besides those of its parent.
             named: Whether somebody chose its id. Where such a run's process died, it goes on with
                 what it had spent.
+
+        Returns:
+            What the run may give to its calls itself, by the names of tools: the ledger adds to
+            it and takes from it. A ledger that wants to be asked for each call returns {}.
         """
         ...
 

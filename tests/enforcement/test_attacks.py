@@ -193,7 +193,11 @@ class FailingSwitch(MemoryKillSwitch):
     def generation(self) -> int:
         if self.failing:
             raise ConnectionError("switch gone")
-        return super().generation
+        return self.number
+
+    @generation.setter
+    def generation(self, number: int) -> None:
+        self.number = number
 
 
 @pytest.mark.parametrize("is_async", [False, True])

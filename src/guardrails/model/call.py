@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 if TYPE_CHECKING:
@@ -23,9 +23,14 @@ class _Words(NamedTuple):
 class Step(_Words):
     """One finished call of a run, as policies see it in ``input.run.steps``.
 
+    Attributes:
+        document: It as JSON, made once and shared by all documents that it stands in.
+
     Raises:
         TypeError: a word of it is no plain string.
     """
+
+    document: dict[str, str]
 
     def __new__(cls, tool: str, operation: str, effect: str, outcome: str) -> Self:
         """The step of these words."""
@@ -33,12 +38,9 @@ class Step(_Words):
             if type(word) is not str:
                 msg = f"a step is made of strings, not of a {type(word).__name__}"
                 raise TypeError(msg)
-        return super().__new__(cls, tool, operation, effect, outcome)
-
-    @cached_property
-    def document(self) -> dict[str, str]:
-        """It as JSON, made once and shared by all documents that it stands in."""
-        return self._asdict()
+        made = super().__new__(cls, tool, operation, effect, outcome)
+        made.document = made._asdict()
+        return made
 
 
 @lru_cache(maxsize=1024)

@@ -22,22 +22,21 @@ class MemoryKillSwitch:
 
     A kill is in force, and :attr:`generation` has grown, before any listener hears
     of it: whoever registers for a kill and then asks :meth:`find` misses none.
+
+    Attributes:
+        generation: A number that grows with every kill and resume. Every call reads it, so it is
+            no property, which would take as long as the rest of the check.
     """
 
-    __slots__ = ("_generation", "_kills", "_listeners", "_lock")
+    __slots__ = ("_kills", "_listeners", "_lock", "generation")
 
     def __init__(self) -> None:
         # Reentrant: a signal handler that kills runs inside whatever it interrupts.
         self._lock = RLock()
-        self._generation = 0
+        self.generation = 0
         # By age. Replaced, never changed, so that readers need no lock.
         self._kills: tuple[Kill, ...] = ()
         self._listeners: tuple[Callable[[Kill], None], ...] = ()
-
-    @property
-    def generation(self) -> int:
-        """A number that grows with every kill and resume."""
-        return self._generation
 
     def kill(self, scope: Scope, *, reason: str, by: str) -> Kill:
         """Kill everything in `scope`: no further call starts, async work in flight is cancelled.
@@ -46,14 +45,14 @@ class MemoryKillSwitch:
         that outlived that one is told again.
         """
         with self._lock:
-            kill = Kill(scope, reason, by, self._generation + 1)
+            kill = Kill(scope, reason, by, self.generation + 1)
             if all(known.scope != scope for known in self._kills):
                 self._kills = (*self._kills, kill)
             # After the kills: who sees the new number must find the kill. Added, not set, since
             # a handler may have killed in between.
-            self._generation += 1
-            if kill.generation != self._generation:  # so it did: ours holds since now
-                kill = replace(kill, generation=self._generation)
+            self.generation += 1
+            if kill.generation != self.generation:  # so it did: ours holds since now
+                kill = replace(kill, generation=self.generation)
             listeners = self._listeners
         with ExitStack() as stack:
             # A stack calls every listener, also where one raises against its contract.
@@ -79,7 +78,7 @@ class MemoryKillSwitch:
                     killed = ", ".join(f"`{kill.scope}`" for kill in rest) or "nothing"
                     raise ConfigError(f"`{scope}` is not killed; what is: {killed}")
             self._kills = rest
-            self._generation += 1
+            self.generation += 1
 
     def find(self, subject: Subject) -> Kill | None:
         """The kill that holds for `subject`, the oldest first, or None."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager, suppress
 from threading import RLock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from guardrails.errors import (
@@ -21,6 +21,7 @@ from guardrails.model.budget import Remaining, Usage
 from guardrails.model.call import Event
 from guardrails.model.kill import Scope, Subject
 from guardrails.runs.judged import Judged
+from guardrails.runs.ledgers.holds import Hold, State
 from guardrails.runs.run_state import RunState
 from guardrails.runs.spending import charge_of
 from guardrails.runs.state_faults import state_faults
@@ -36,8 +37,11 @@ if TYPE_CHECKING:
     from guardrails.model.facts import AgentFacts, Mode
     from guardrails.model.kill import Kill
     from guardrails.model.money import Money
-    from guardrails.ports import Enforcer, Hold, RunTelemetry
+    from guardrails.ports import Enforcer, Purse, RunTelemetry
+    from guardrails.ports import Hold as AnyHold
     from guardrails.runs.breakers import RunBreakers
+
+_TAKEN: Final = State.TAKEN
 
 
 class Run(Judged):
@@ -69,14 +73,15 @@ class Run(Judged):
     __slots__ = (
         "__weakref__",
         "_ancestors",
+        "_clear",
         "_fault",
         "_final",
         "_lock",
         "_plain",
+        "_purses",
         "_state",
         "_subjects",
         "_timed",
-        "_unkilled",
         "_watch",
         "agent",
         "ancestry",
@@ -131,6 +136,8 @@ class Run(Judged):
         self.telemetry: RunTelemetry | None = None
         # Open, without ancestors and without a fault: what most calls meet, looked at once.
         self._plain = False
+        # What it may give to its calls without the ledger: nothing, unless it is all of that.
+        self._purses: Mapping[str, Purse] = {}
         self.run_ids: tuple[str, ...] = (id,)
         self.ancestry: tuple[Mapping[str, str], ...] = ()
         # Innermost first; without this run, which would keep itself alive.
@@ -148,8 +155,8 @@ class Run(Judged):
         self._state = RunState.NEW
         self._fault: str | None = None
         self._final = (Usage(), Remaining())
-        # The kill switch's generation, and the tools for which nothing was killed then.
-        self._unkilled: tuple[int, frozenset[str | None]] = (-1, frozenset())
+        # The kill switch's generation when nothing was last killed for a call of the tool.
+        self._clear: dict[str | None, int] = {}
 
     def __repr__(self) -> str:
         return f"<Run {self.id} of {self.agent.id}, {self._state}>"
@@ -182,7 +189,7 @@ class Run(Judged):
             self._state = RunState.CLOSED
         parent_id = None if self.parent is None else self.parent.id
         with state_faults(f"the run `{self.id}` cannot be opened", self.id):
-            self.governor.ledger.open_run(
+            purses = self.governor.ledger.open_run(
                 self.id,
                 parent_id=parent_id,
                 budget=self.budget,
@@ -197,6 +204,8 @@ class Run(Judged):
         self._watch.start()
         self._state = RunState.OPEN
         self._plain = self.parent is None
+        if self._plain and not self._timed:
+            self._purses = purses
 
     def close(self) -> None:
         """Close its account and record what it spent; again, it does nothing.
@@ -208,6 +217,7 @@ class Run(Judged):
             if self._state is not RunState.OPEN:
                 return
             self._state = RunState.CLOSED
+            self._purses = {}
             self._plain = False
         self._watch.stop()
         with state_faults(f"the end of the run `{self.id}` cannot be recorded", self.id):
@@ -222,6 +232,7 @@ class Run(Judged):
     def mark_unaccountable(self, reason: str) -> None:
         """Refuse every further call of it and its children: an outcome could not be recorded."""
         self._fault = reason
+        self._purses = {}
         self._plain = False
 
     @property
@@ -302,7 +313,7 @@ class Run(Judged):
             if run.breakers is not None:
                 run.breakers.spent(usage.micro_usd)
 
-    def reserve(self, tool: str, cost: Usage, limits: Budget | None) -> Hold:
+    def reserve(self, tool: str, cost: Usage, limits: Budget | None) -> AnyHold:
         """A hold of `cost` for one call of `tool`; give it back to this run alone.
 
         Args:
@@ -315,6 +326,19 @@ class Run(Judged):
             BudgetExceeded: a limit would be passed, or is used up; nothing is held.
             StateUnavailable: an outcome could not be recorded before.
         """
+        # What most calls need, and all that they do; why it is safe says `ledgers.holds`.
+        try:
+            purse = self._purses[tool]
+            if (
+                (purse.price is cost or purse.price == cost)
+                and limits is None
+                and purse.now() < purse.until
+            ):
+                taken = purse.take()
+                purse.begin(taken)
+                return taken
+        except LookupError:  # no purse, or it is used up
+            pass
         if not self._plain:
             self._require_open(tool)
         if self._timed:
@@ -326,7 +350,7 @@ class Run(Judged):
             raise
         return TimedHold(hold, self._seconds_left()) if self._timed else hold
 
-    def replace(self, hold: Hold, cost: Usage) -> Hold:
+    def replace(self, hold: AnyHold, cost: Usage) -> AnyHold:
         """A hold of `cost` in the place of `hold`, with a new snapshot.
 
         Raises:
@@ -339,18 +363,24 @@ class Run(Judged):
             raise
         return TimedHold(held, self._seconds_left()) if self._timed else held
 
-    def charge_call(self, hold: Hold, charge: Charge) -> None:
+    def charge_call(self, hold: AnyHold, charge: Charge) -> None:
         """Report what the call in flight really cost, as :meth:`guardrails.ports.Ledger.charge`."""
         self.governor.ledger.charge(without_time(hold), charge)
         self._keep_late_sums()
 
-    def settle(self, hold: Hold, step: Step) -> None:
+    def settle(self, hold: AnyHold, step: Step) -> None:
         """Turn the hold into spending: the call's body started."""
-        self.governor.ledger.settle(without_time(hold) if self._timed else hold, step)
+        if type(hold) is Hold and hold.purse.is_open and hold.step is None:
+            # In this order, the last line of it, too: why says `ledgers.holds`.
+            hold.step = step
+            if hold.state is not _TAKEN:
+                hold.account.log.append(hold)
+        else:
+            self.governor.ledger.settle(without_time(hold), step)
         if not self._plain:
             self._keep_late_sums()
 
-    def release(self, hold: Hold) -> None:
+    def release(self, hold: AnyHold) -> None:
         """Give the hold back: the call's body did not start."""
         self.governor.ledger.release(without_time(hold))
         self._keep_late_sums()
@@ -376,9 +406,12 @@ class Run(Judged):
             RunKilled: something of that was killed; again at each later check.
         """
         # The first lines of `find_kill`, without a call: most calls need no others.
-        seen, tools = self._unkilled
-        if tool in tools and self.governor.kill_switch.generation == seen:
-            return
+        generation = self.governor.kill_switch.generation
+        try:
+            if self._clear[tool] == generation:
+                return
+        except KeyError:  # its first call
+            pass
         kill = self.find_kill(tool)
         if kill is not None:
             raise self.killed_by(kill, tool)
@@ -388,14 +421,13 @@ class Run(Judged):
         switch = self.governor.kill_switch
         # Read before the search: what comes during it makes the next check search again.
         generation = switch.generation
-        seen, tools = self._unkilled
-        if generation == seen and tool in tools:
+        if self._clear.get(tool) == generation:
             return None
         for subject in self.subjects(tool):
             kill = switch.find(subject)
             if kill is not None:
                 return kill
-        self._unkilled = (generation, tools | {tool} if seen == generation else frozenset({tool}))
+        self._clear[tool] = generation
         return None
 
     def subjects(self, tool: str | None = None) -> tuple[Subject, ...]:

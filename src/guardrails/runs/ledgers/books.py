@@ -8,6 +8,8 @@ parent's sums, and of those that runs share.
 from __future__ import annotations
 
 import time
+from collections import deque
+from contextlib import suppress
 from threading import RLock
 from typing import TYPE_CHECKING, Final
 from weakref import WeakValueDictionary
@@ -16,7 +18,7 @@ from guardrails.errors import RunClosed, StateUnavailable
 from guardrails.forks import at_forks
 from guardrails.runs.ledgers.accounts import Line
 from guardrails.runs.ledgers.amounts import CALLS, NOTHING
-from guardrails.runs.ledgers.holds import Hold, Purse, State
+from guardrails.runs.ledgers.holds import HAS_ONE_ORDER, Hold, Place, Purse, State
 from guardrails.runs.windows import Calendar, Span
 
 if TYPE_CHECKING:
@@ -31,10 +33,11 @@ if TYPE_CHECKING:
     from guardrails.runs.ledgers.amounts import Amount
     from guardrails.runs.ledgers.run_account import RunAccount
 
+_TAKEN: Final = State.TAKEN
 _HELD: Final = State.HELD
 _SETTLED: Final = State.SETTLED
 
-_MOST: Final = 64
+_MOST: Final = 128
 _LEAST: Final = 4
 """Calls that a purse is good for; below, each call looks for itself."""
 
@@ -73,6 +76,9 @@ class Books:
         # Runs with a purse, in the order in which they got it.
         self._pursed: dict[RunAccount, None] = {}
         self._alerts: list[Alert] = []
+        self._is_counting = False
+        # What signal handlers, and objects that are collected, wanted done amid all this.
+        self._put_off: deque[Callable[[], None]] = deque()
         at_forks(
             self,
             before=type(self).before_fork,
@@ -85,7 +91,9 @@ class Books:
 
         Raises:
             ValueError: the hold has ended, and nobody had looked before.
+            StateUnavailable: a signal handler asks, in the middle of the ledger's own work.
         """
+        self._require_outside()
         with self._lock:
             account = hold.account
             if hold.seen is None:
@@ -100,7 +108,9 @@ class Books:
             return hold.seen
 
     def tell(self) -> None:
-        """Tell of alerts that are due."""
+        """Tell of alerts that are due, and do what was put off."""
+        if self._put_off:
+            self._make_up()
         while self._alerts:
             try:
                 alert = self._alerts.pop(0)
@@ -108,6 +118,30 @@ class Books:
                 return
             if self._on_alert is not None:
                 self._on_alert(alert)
+
+    @property
+    def _is_inside(self) -> bool:
+        """Whether this very thread is at work here: a signal handler runs, or what is collected."""
+        return self._lock._is_owned()  # type: ignore[attr-defined,no-any-return]  # noqa: SLF001  # as `threading.Condition` asks it
+
+    def _require_outside(self) -> None:
+        """Nothing, if this thread is not amid work on the accounts, of which half may be done.
+
+        Raises:
+            StateUnavailable: it is.
+        """
+        if self._is_inside:
+            msg = (
+                "the accounts are at work on this very thread: a signal handler cannot make a "
+                "governed call there"
+            )
+            raise StateUnavailable(msg)
+
+    def _make_up(self) -> None:
+        """Do what was put off; outside of the lock."""
+        while self._put_off and not self._is_inside:
+            with suppress(IndexError):  # another thread does it
+                self._put_off.popleft()()
 
     def _require_room(
         self, path: Sequence[Account], amount: Amount, freed: Amount, *, tool: str, run_id: str
@@ -174,10 +208,8 @@ class Books:
         amount: Amount,
     ) -> Hold:
         self._see_fresh(account)
-        hold = Hold(account, tool, cost, None)
-        hold.stands_on = path
+        hold = Hold(Place(account, tool, path), cost)
         hold.seen = account.snapshot()
-        hold.is_counted = True
         for each in path:
             each.hold(amount)
         account.count(tool, amount[CALLS])
@@ -189,14 +221,15 @@ class Books:
         # Twice as many each time, so that a run that makes few calls keeps few holds.
         most = min(_MOST, most * 2) if known == cost else _LEAST
         account.lately[tool] = (cost, most)
-        if account.parent is not None or not cost.calls or known != cost:
+        if account.parent is not None or not cost.calls or known != cost or not HAS_ONE_ORDER:
             return
         path = self._path_of(account, None, None)
         amount = (cost.micro_usd, cost.tokens, cost.calls)
         count = _fitting(path, amount, most)
         if count >= _LEAST:
-            purse = account.purses_by_tool[tool] = Purse(account, path, amount)
-            purse.add(count, [Hold(account, tool, cost, purse) for _ in range(count)])
+            purse = Purse(account, tool, path, cost, self._now)
+            purse.add(count)
+            account.purses_by_tool[tool] = purse
             self._pursed[account] = None
 
     def _fold_tight(self, path: Sequence[Account], amount: Amount) -> None:
@@ -214,21 +247,30 @@ class Books:
         if self._pursed:
             self._fold_tight(path, NOTHING)
 
-    def _refill(self, account: RunAccount, tool: str, cost: Usage) -> Hold | None:
-        """The first of some more holds for a purse that is used up; None where there is no room."""
+    def _take(self, account: RunAccount, tool: str, cost: Usage) -> Hold | None:
+        """A hold out of a purse, filled again where it is used up; None where there is no room."""
         purse = account.purses_by_tool[tool]
         amount = (cost.micro_usd, cost.tokens, cost.calls)
         if amount != purse.cost or self._now() >= account.until:
             return None
+        try:
+            hold = purse.take()
+        except IndexError:
+            return self._refill(account, purse, tool, cost, amount)
+        purse.begin(hold)
+        return hold
+
+    def _refill(
+        self, account: RunAccount, purse: Purse, tool: str, cost: Usage, amount: Amount
+    ) -> Hold | None:
         most = min(_MOST, account.lately[tool][1] * 2)
         count = _fitting(purse.path, amount, most)
         if count < _LEAST:
             return None
         account.lately[tool] = (cost, most)
-        more = [Hold(account, tool, cost, purse) for _ in range(count)]
-        hold = more.pop()
-        purse.add(count, more)
-        account.log.append(hold)
+        purse.add(count)
+        hold = purse.take()
+        purse.begin(hold)
         return hold
 
     def _fold(self, account: RunAccount) -> None:
@@ -264,44 +306,72 @@ class Books:
         while level is not None:
             if level.log:
                 self._catch_up(level)
-            fresh = level.fresh
-            if fresh is not None:
-                level.fresh = None
-                if fresh is not but and fresh.step is None and fresh.seen is None:
-                    fresh.seen = level.snapshot(fresh)
+            if level.fresh is not None:
+                level.see_fresh(but)
             level = level.parent
 
     def _catch_up(self, account: RunAccount) -> None:
-        """Count the calls that have begun and ended meanwhile."""
-        log, fresh, moved = account.log, account.fresh, account.moved
-        while log:
-            try:
-                hold = log.popleft()
-            except IndexError:  # a signal handler has counted it
-                break
-            purse = hold.purse
-            if not hold.is_counted:
-                hold.is_counted = True
-                if fresh is not None and fresh.step is None and fresh.seen is None:
-                    fresh.seen = account.snapshot(fresh)
-                fresh = hold
-                tool, calls, history = hold.tool, hold.cost.calls, account.history
-                history[tool] = history[tool] + calls if tool in history else calls
-                if purse is not None:
-                    purse.left -= 1
+        """Count the calls that have begun and ended meanwhile, as :mod:`holds` describes it."""
+        log, moved, history = account.log, account.moved, account.history
+        if not log or self._is_counting:  # so it is where a signal handler looks at sums
+            return
+        self._is_counting = True
+        try:
+            while log:
+                hold = log[0]
+                purse = hold.purse
+                if hold.state is not _TAKEN:
+                    self._count_late(account, hold)
+                    continue
+                if account.fresh is not None:
+                    account.see_fresh()
+                if purse not in moved:
                     if purse.is_open:
-                        moved.add(purse)
-            elif hold.state is _HELD:
-                if fresh is hold:
-                    fresh = None
-                if purse is not None and purse.is_open:
+                        moved.add(purse)  # type: ignore[arg-type]  # what is open is a purse
+                    else:
+                        self._count_late(account, hold)
+                    continue  # who looked at the sums meanwhile has taken it out again
+                # From here to `popleft` nothing is called, so that no signal handler comes between.
+                hold.state = _HELD
+                try:
+                    history[purse.tool] += purse.calls
+                except KeyError:
+                    history[purse.tool] = purse.calls
+                step = hold.step
+                if step is None:
+                    purse.idle -= 1
+                    account.fresh = hold
+                    log.popleft()
+                else:
                     hold.state = _SETTLED
                     purse.settled += 1
-                    moved.add(purse)
-                    account.steps.append(hold.step.document)  # type: ignore[union-attr]  # it came here with it
-                else:
-                    self._end(hold)
-        account.fresh = fresh
+                    log.popleft()
+                    account.steps.append(step.document)
+        finally:
+            self._is_counting = False
+
+    def _count_late(self, account: RunAccount, hold: Hold) -> None:
+        """Count the end of a call whose beginning was counted, or both, out of a closed purse."""
+        if hold.state is _TAKEN:
+            account.see_fresh()
+            hold.state = _HELD
+            account.count(hold.tool, hold.cost.calls)
+            if hold.step is None:
+                account.fresh = hold
+        account.log.popleft()
+        if hold.state is not _HELD or hold.step is None:
+            return
+        purse = hold.purse
+        if isinstance(purse, Purse) and purse.is_open:
+            if account.fresh is hold:
+                account.fresh = None
+            account.moved.add(purse)
+            hold.state = _SETTLED
+            purse.settled += 1
+            purse.idle += 1
+            account.steps.append(hold.step.document)
+        else:
+            self._end(hold)
 
     def _end(self, hold: Hold) -> None:
         hold.state = State.SETTLED
@@ -375,6 +445,8 @@ class Books:
         self._pursed.clear()
         self._lines.clear()
         self._alerts.clear()
+        self._put_off.clear()
+        self._is_counting = False
 
 
 def _fitting(path: Sequence[Account], amount: Amount, most: int) -> int:

@@ -1,69 +1,163 @@
-"""Reservations, and the purse from which most of them come."""
+"""Reservations, and the purses from which most of them come.
+
+How a call takes a hold out of a purse and ends it without a lock, and why that is safe, stands
+here once. The steps are those of :meth:`guardrails.runs.run.Run.reserve` and
+:meth:`~guardrails.runs.run.Run.settle`; everything else that touches a purse has the ledger's
+lock.
+
+**What is done in one step.** With the global interpreter lock, ``list.pop``, ``deque.append``,
+``deque.popleft`` and the load or store of one attribute are done whole, and all threads see
+them in one order. Where an interpreter runs without that lock nothing here would be sure, so
+that no purse is filled there (:data:`HAS_ONE_ORDER`): each call then goes by the lock.
+
+**Beginning.** ``purse.take()`` pops a hold: no other call can have the same one. ``begin(hold)``
+puts it in the log, by whose order calls are counted. Between the two it is nobody's: a thread
+that is interrupted there (a signal handler that raises) has lost it. It stays held on every
+account, so that a limit is reached too early, never too late. Whoever takes a purse back pops
+what is left, so that a hold is either given back or taken by a call, never both.
+
+**Ending.** The call stores its step in the hold, and *then* looks whether the beginning was
+counted. Whoever counts the beginning marks the hold as counted, and *then* looks whether it has
+a step. Stores and loads have one order, so that at least one of the two sees the other: the end
+is counted with the beginning, or put in the log by the call, or both, and the second of both
+finds the hold ended. One store makes the end: an interrupt before it leaves the call in flight,
+for its caller to settle again; after it, before the log, the second settling does it under the
+lock.
+
+**Forks.** The parent's purses are emptied and closed in the child, under the lock that is held
+across the fork; a hold taken before ends in the parent.
+"""
 
 from __future__ import annotations
 
+import sys
 from enum import Enum
+from itertools import repeat
 from typing import TYPE_CHECKING, Final
 
 from guardrails.model.budget import Usage
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from guardrails.model.call import Snapshot, Step
     from guardrails.runs.alerts import Alert
     from guardrails.runs.ledgers.accounts import Account
     from guardrails.runs.ledgers.amounts import Amount
     from guardrails.runs.ledgers.run_account import RunAccount
 
+HAS_ONE_ORDER: Final = bool(getattr(sys, "_is_gil_enabled", lambda: True)())
+"""Whether threads see each other's steps in one order: whether there is the interpreter's lock."""
+
 
 class State(Enum):
     """Where a hold stands."""
 
+    TAKEN = "has begun"
+    """Out of a purse; it is not counted yet, and its end is counted with its beginning."""
     HELD = "is in flight"
     SETTLED = "was settled"
     RELEASED = "was released"
     REPLACED = "was replaced"
 
 
-class Purse:
+class Place:
+    """Where holds stand: the run's account, the tool's name, the accounts of the path.
+
+    Attributes:
+        account: The run's.
+        tool: The tool's name.
+        path: The accounts, those of tools included.
+        is_open: Whether it is a purse from which calls may take.
+    """
+
+    __slots__ = ("account", "is_open", "path", "tool")
+
+    def __init__(self, account: RunAccount, tool: str, path: tuple[Account, ...]) -> None:
+        self.account = account
+        self.tool = tool
+        self.path = path
+        self.is_open = False
+
+
+class Purse(Place):
     """Holds for calls of one tool in one run, already on every account of their path.
 
     It ends below the next alert of every account, so that what is spent out of it needs no
     look at any of them. Once closed, what it held stands on the accounts themselves.
 
     Attributes:
-        account: The run's.
-        path: The accounts, without those of tools.
-        cost: What each hold is good for.
-        holds: Those that no call has yet. Calls take them without the ledger's lock.
-        left: How many are nobody's, as far as is counted.
+        price: What each hold is good for.
+        cost: The same as a triple.
+        until: When the first window of its accounts ends, UTC nanoseconds: not to be used after.
+        now: The time.
+        holds: Those that no call has yet.
+        take: Pops one of them; an IndexError where none is left.
+        begin: Notes that a call has taken one.
+        calls: How many calls each one counts for.
+        idle: How many no call holds, as far as is counted: they are nobody's, or were settled.
         settled: How many were settled.
-        seen: How many were nobody's or settled, and how many were settled, when the account's
-            sums were looked at last.
-        is_open: Whether calls may take from it.
+        seen: `idle` and `settled` when the account's sums were looked at last.
     """
 
-    __slots__ = ("account", "cost", "holds", "is_open", "left", "path", "seen", "settled")
+    __slots__ = (
+        "begin",
+        "calls",
+        "cost",
+        "holds",
+        "idle",
+        "now",
+        "price",
+        "seen",
+        "settled",
+        "take",
+        "until",
+    )
 
-    def __init__(self, account: RunAccount, path: tuple[Account, ...], cost: Amount) -> None:
-        self.account = account
-        self.path = path
-        self.cost = cost
+    def __init__(
+        self,
+        account: RunAccount,
+        tool: str,
+        path: tuple[Account, ...],
+        price: Usage,
+        now: Callable[[], int],
+    ) -> None:
+        super().__init__(account, tool, path)
+        self.price = price
+        self.cost: Amount = (price.micro_usd, price.tokens, price.calls)
+        self.calls = price.calls
+        self.until = account.until
+        self.now = now
         self.holds: list[Hold] = []
-        self.left = 0
+        self.take = self.holds.pop
+        self.begin = account.log.append
+        self.idle = 0
         self.settled = 0
         self.seen = (0, 0)
         self.is_open = True
         for each in path:
             each.purses += 1
 
-    def add(self, count: int, holds: list[Hold]) -> None:
-        """Hold so many more on the whole path, of which `holds` are nobody's yet."""
+    def add(self, count: int) -> None:
+        """Hold so many more on the whole path, for calls to take."""
         more = self.times(count)
         for account in self.path:
             account.hold(more)
-        self.left += count
+        self.idle += count
         self.account.moved.add(self)
-        self.holds += holds
+        self.holds += self.made(count)
+
+    def made(self, count: int) -> list[Hold]:
+        """So many holds of it."""
+        price, taken = self.price, State.TAKEN
+        # No `__init__`: a frame for each would take as long as the rest of a call.
+        made = list(map(_new, repeat(Hold, count)))
+        for hold in made:
+            hold.purse = self
+            hold.cost = price
+            hold.step = hold.seen = None
+            hold.state = taken
+        return made
 
     def times(self, count: int) -> Amount:
         """What so many holds are good for."""
@@ -87,50 +181,59 @@ _NOT_REPORTED: Final = (False, False, False)
 
 
 class Hold:
-    """A reservation in a ledger of this package; only that ledger changes it.
+    """A reservation in a ledger of this package; only that ledger, and its run, change it.
+
+    Args:
+        place: Where it stands.
+        cost: What is held.
 
     Attributes:
-        account: The run's account.
-        tool: The tool's name.
+        purse: Where it stands: a purse, or the accounts of a path one by one.
         cost: What is held: the price, or what the call reported in its place.
-        purse: Where it was taken from; None where it stands on the accounts of its path.
-        state: Where it stands.
+        state: Where it stands in its life.
         step: What its call came to, once it is to be settled.
-        reported: What of dollars, tokens and calls was reported: those parts are no prices.
         seen: The snapshot, once somebody has looked.
-        stands_on: The accounts that it was taken from one by one.
-        is_counted: Whether its call counts in the run's sums.
     """
 
-    # Most holds have these as they are: to set each of them would take as long as the rest.
-    stands_on: tuple[Account, ...] = ()
-    state = State.HELD
-    step: Step | None = None
-    reported = _NOT_REPORTED
-    seen: Snapshot | None = None
-    is_counted = False
+    __slots__ = ("_reported", "cost", "purse", "seen", "state", "step")
 
-    def __init__(self, account: RunAccount, tool: str, cost: Usage, purse: Purse | None) -> None:
-        self.account = account
-        self.tool = tool
+    def __init__(self, place: Place, cost: Usage) -> None:
+        self.purse = place
         self.cost = cost
-        self.purse = purse
+        self.step: Step | None = None
+        self.state = State.HELD
+        self.seen: Snapshot | None = None
+
+    @property
+    def account(self) -> RunAccount:
+        """The run's account."""
+        return self.purse.account
+
+    @property
+    def tool(self) -> str:
+        """The tool's name."""
+        return self.purse.tool
 
     @property
     def snapshot(self) -> Snapshot:
         """The run's state at the moment of the reservation, without it; until the hold ends."""
-        return self.seen or self.account.books.see(self)
+        return self.seen or self.purse.account.books.see(self)
 
     @property
     def path(self) -> tuple[Account, ...]:
         """The accounts that it stands on, once its purse is closed."""
-        return self.stands_on if self.purse is None else self.purse.path
+        return self.purse.path
 
     @property
     def amount(self) -> Amount:
         """The cost as a triple."""
         cost = self.cost
         return cost.micro_usd, cost.tokens, cost.calls
+
+    @property
+    def reported(self) -> tuple[bool, bool, bool]:
+        """What of dollars, tokens and calls was reported: those parts are no prices."""
+        return getattr(self, "_reported", _NOT_REPORTED)  # most holds never have any
 
     def report(self, amount: Amount, reports: tuple[bool, bool, bool]) -> None:
         """Hold what the call reports in the place of its price, or besides what it reported."""
@@ -147,6 +250,9 @@ class Hold:
         told_usd, told_tokens, told_calls = (
             told or reports_it for told, reports_it in zip(self.reported, reports, strict=True)
         )
-        self.reported = (told_usd, told_tokens, told_calls)
+        self._reported = (told_usd, told_tokens, told_calls)
         for account in self.path:
             account.hold((usd, tokens, calls))
+
+
+_new: Final = object.__new__

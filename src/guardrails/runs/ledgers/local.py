@@ -1,33 +1,30 @@
 """The ledger's port over the accounts of this process: what every ledger here is made of.
 
 A call looks at its whole path of accounts only now and then. It then fills the run's purse
-with holds for the next calls like it, which are held on all of them already; such a call takes
-one, which is a single step of the interpreter and needs no lock. Where a limit is near, purses
-are taken back, and every call looks at every account.
+with holds for the next calls like it, which are held on all of them already; the run gives them
+out and ends them itself, without a lock (:mod:`guardrails.runs.ledgers.holds` says how). Where a
+limit is near, purses are taken back, and every call looks at every account.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING
 
 from guardrails.errors import ConfigError, StateUnavailable
 from guardrails.model.budget import Usage
 from guardrails.runs.ledgers.amounts import CALLS, NOTHING, amount_of
 from guardrails.runs.ledgers.books import Books
-from guardrails.runs.ledgers.holds import Hold, State
+from guardrails.runs.ledgers.holds import Hold, Place, Purse, State
 from guardrails.runs.ledgers.run_account import RunAccount
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from guardrails.model.account import Exhausted, Terms
     from guardrails.model.budget import Budget, Charge, Remaining
     from guardrails.model.call import Step
     from guardrails.ports import Hold as AnyHold
-
-_HELD: Final = State.HELD
-_UNCOUNTED: Final = 64
-"""Beginnings and ends of calls that may wait to be counted."""
 
 
 class LocalLedger(Books):
@@ -58,8 +55,11 @@ class LocalLedger(Books):
         budget: Budget,
         terms: Sequence[Terms] = (),
         named: bool = False,  # noqa: ARG002  # the port's: what it means is up to heirs
-    ) -> None:
+    ) -> Mapping[str, Purse]:
         """Open the run's account below its parent's; its budget is a cap, no transfer.
+
+        Returns:
+            The run's purses by the names of tools, as they come and go: see :mod:`holds`.
 
         Raises:
             ConfigError: a run of this id is there already.
@@ -73,6 +73,7 @@ class LocalLedger(Books):
             parent = None if parent_id is None else self._find_open(parent_id)
             account = RunAccount(self, run_id, budget, parent, terms)
             self._open[run_id] = self._known[run_id] = account
+            return account.purses_by_tool
 
     def close_run(self, run_id: str) -> None:
         """Close the account: no new hold is given, holds in flight may still settle."""
@@ -93,40 +94,19 @@ class LocalLedger(Books):
         Raises:
             BudgetExceeded: a limit would be passed, or is overdrawn; nothing is held.
             RunClosed: the run or an ancestor has ended.
+            StateUnavailable: a signal handler asks, in the middle of the ledger's own work.
         """
-        try:
-            account = self._open[run_id]
-            hold = account.purses_by_tool[tool].holds.pop()
-        except LookupError:
-            return self._reserve(run_id, tool, cost, limits)
-        mine = hold.cost
-        if (
-            (
-                mine is cost
-                or (
-                    mine.micro_usd == cost.micro_usd
-                    and mine.calls == cost.calls
-                    and mine.tokens == cost.tokens
-                )
-            )
-            and limits is None
-            and self._now() < account.until
-        ):
-            # No lock: whoever asks for a sum counts it first, in this order.
-            account.log.append(hold)
-            return hold
-        self.release(hold)
-        return self._reserve(run_id, tool, cost, limits)
-
-    def _reserve(self, run_id: str, tool: str, cost: Usage, limits: Budget | None) -> Hold:
         amount = amount_of(cost)
+        self._require_outside()
+        if self._put_off:
+            self._make_up()
         with self._lock:
             account = self._find_open(run_id, tool)
             self._catch_up(account)
             if tool in account.purses_by_tool:
-                more = self._refill(account, tool, cost) if limits is None else None
-                if more is not None:
-                    return more
+                taken = self._take(account, tool, cost) if limits is None else None
+                if taken is not None:
+                    return taken
                 self._fold_purse(account, tool)
             if self._now() >= account.until:
                 self._fold(account)
@@ -174,9 +154,11 @@ class LocalLedger(Books):
         next call is refused. A report that comes after the hold's end is counted as spent.
         """
         own, amount = _own(hold), amount_of(charge.usage)
+        if self._is_inside:
+            return self._put_off.append(partial(self.charge, hold, charge))
         with self._lock:
             if own.account.foreign:
-                return
+                return None
             self._fold(own.account)
             if own.state is State.HELD:
                 self._see_fresh(own.account)
@@ -184,7 +166,7 @@ class LocalLedger(Books):
             else:
                 self._spend(own.path, amount)
             self._stop_overdrawn(own.path)
-        self.tell()
+        return self.tell()
 
     def spend(self, run_id: str, usage: Usage) -> None:
         """Charge the run and its ancestors for what was no governed call, as a model's tokens.
@@ -193,6 +175,8 @@ class LocalLedger(Books):
             RunClosed: the run has ended.
         """
         amount = amount_of(usage)
+        if self._is_inside:
+            return self._put_off.append(partial(self.spend, run_id, usage))
         with self._lock:
             account = self._find(run_id)
             self._fold(account)
@@ -201,7 +185,7 @@ class LocalLedger(Books):
             path = self._path_of(account, None, None)
             self._spend(path, amount)
             self._stop_overdrawn(path)
-        self.tell()
+        return self.tell()
 
     def settle(self, hold: AnyHold, step: Step) -> None:
         """Turn the hold into spending, at what was charged or else at its price.
@@ -209,27 +193,13 @@ class LocalLedger(Books):
         Raises:
             ValueError: the hold was released or replaced.
         """
-        own = hold if type(hold) is Hold else _own(hold)
-        purse = own.purse
-        if purse is not None and purse.is_open and own.step is None and own.state is _HELD:
-            # No lock: it is counted under one, as soon as anybody asks for a sum.
-            own.step = step
-            account = own.account
-            log = account.log
-            log.append(own)
-            if len(log) < _UNCOUNTED:
-                return
-            with self._lock:
-                self._catch_up(account)
-        else:
-            self._settle(own, step)
-        self.tell()
-
-    def _settle(self, own: Hold, step: Step) -> None:
+        own = _own(hold)
+        if self._is_inside:
+            return self._put_off.append(partial(self.settle, hold, step))
         with self._lock:
             self._catch_up(own.account)
             if own.state is State.SETTLED or own.account.foreign:
-                return
+                return None
             if own.state is not State.HELD:
                 raise ValueError(
                     f"the hold of `{own.tool}` {own.state.value}, and cannot be settled"
@@ -238,29 +208,32 @@ class LocalLedger(Books):
             own.step = step
             self._end(own)
             self._stop_overdrawn(own.path)
+        return self.tell()
 
     def release(self, hold: AnyHold) -> None:
         """Give the hold back: the call did not start."""
         own = _own(hold)
+        if self._is_inside:
+            return self._put_off.append(partial(self.release, hold))
         with self._lock:
             account = own.account
             self._catch_up(account)
             if own.state is not State.HELD or account.foreign:
-                return
+                return None
             self._see_fresh(account, but=own)
             own.state = State.RELEASED
             amount = own.amount
             purse = own.purse
-            if purse is not None and purse.is_open:
-                if own.is_counted:
-                    purse.left += 1
-                    account.moved.add(purse)
-                purse.holds.append(Hold(account, own.tool, own.cost, purse))
+            if isinstance(purse, Purse) and purse.is_open:
+                purse.idle += 1
+                account.moved.add(purse)
+                own.purse = Place(account, own.tool, purse.path)
+                purse.holds += purse.made(1)
             else:
                 for each in own.path:
                     each.give_back(amount)
-            if own.is_counted:
-                account.count(own.tool, -amount[CALLS])
+            account.count(own.tool, -amount[CALLS])
+        return self._make_up()
 
     # ------------------------------------------------------------------------------------- sums
 

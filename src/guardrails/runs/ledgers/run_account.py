@@ -180,10 +180,12 @@ class RunAccount(Account):
     def _see_purses(self) -> None:
         """Let the sums of purses be what they are now."""
         idle, spent = self.pursed_idle, self.pursed_spent
-        for purse in self.moved:
+        moved = self.moved
+        while moved:  # a signal handler may add to it, and look meanwhile
+            purse = moved.pop()
             known_idle, known_settled = purse.seen
             settled = purse.settled
-            unused = purse.left + settled
+            unused = purse.idle
             purse.seen = unused, settled
             more_idle, more_spent = unused - known_idle, settled - known_settled
             usd, tokens, calls = purse.cost
@@ -194,7 +196,13 @@ class RunAccount(Account):
                 spent[0] += usd * more_spent
                 idle[1] += tokens * more_idle
                 spent[1] += tokens * more_spent
-        self.moved.clear()
+
+    def see_fresh(self, but: Hold | None = None) -> None:
+        """Take the snapshot of the last hold that was counted, if it is still to be taken."""
+        fresh = self.fresh
+        if fresh is not None and fresh is not but and fresh.step is None and fresh.seen is None:
+            fresh.seen = self.snapshot(fresh)
+        self.fresh = None
 
     def forget(self, purse: Purse) -> None:
         """Count nothing of `purse` any more, which calls may take from no longer."""

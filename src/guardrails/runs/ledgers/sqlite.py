@@ -24,11 +24,12 @@ from guardrails.runs.ledgers.lines import RUN_PERIOD, LineKey
 from guardrails.runs.ledgers.local import LocalLedger
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from sqlite3 import Connection
 
     from guardrails.model.account import Exhausted, Terms
     from guardrails.runs.ledgers.accounts import Account
+    from guardrails.runs.ledgers.holds import Purse
     from guardrails.runs.ledgers.run_account import RunAccount
     from guardrails.runs.ledgers.run_rows import RunRow
 
@@ -64,7 +65,7 @@ class SqliteLedger(LeasingLedger):
         budget: Budget,
         terms: Sequence[Terms] = (),
         named: bool = False,
-    ) -> None:
+    ) -> Mapping[str, Purse]:
         """Open the run's account below its parent's; its budget is a cap, no transfer.
 
         Args:
@@ -84,7 +85,7 @@ class SqliteLedger(LeasingLedger):
         with self._lock:
             self._require_usable()
             self._forget_closed(run_id)
-            super().open_run(run_id, parent_id=parent_id, budget=budget, terms=terms)
+            purses = super().open_run(run_id, parent_id=parent_id, budget=budget, terms=terms)
             account = self._open[run_id]
             try:
                 if named:
@@ -96,6 +97,7 @@ class SqliteLedger(LeasingLedger):
                 del self._open[run_id]
                 raise
         self.tell()
+        return purses
 
     def close_run(self, run_id: str) -> None:
         """Close the account: no new hold is given, holds in flight may still settle.
