@@ -292,8 +292,9 @@ def test_signals_at_any_moment_never_let_a_limit_be_passed(raises, tmp_path):  #
             signal.signal(signal.SIGALRM, before)
         assert fired[0]
         assert ran[0] <= fits
-        assert run.spent.calls + run.reserved.calls <= fits
-        if not raises:
+        if raises:  # what an interrupt has lost is held
+            assert run.spent.calls + run.reserved.calls >= ran[0]
+        else:
             assert ran[0] == fits
             assert run.spent == Usage(20 * fits, 0, fits)
             assert run.reserved == Usage()

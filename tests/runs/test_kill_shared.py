@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -601,3 +602,22 @@ def test_a_look_at_the_page_costs_a_few_times_what_a_property_costs(tmp_path):
     )
     assert best["page"] < 3 * best["memory"]
     assert best["shared"] < 10 * best["memory"]
+
+
+def test_a_closed_switch_has_no_thread_that_complains(tmp_path, caplog):
+    for state in (tmp_path / "a", tmp_path / "b"):
+        state.mkdir()
+        switch = SharedKillSwitch(state)
+        work = InFlight(switch)
+        if state.name == "a":
+            with work.watch((CALL,), lambda _: None):
+                pass  # the thread lingers
+            switch.close()
+        else:
+            with work.watch((CALL,), lambda _: None):
+                switch.close()
+        shutil.rmtree(state)
+        assert not [
+            thread for thread in threading.enumerate() if thread.name == "guardrails-kill-watcher"
+        ]
+    assert not caplog.records

@@ -212,7 +212,8 @@ class SharedKillSwitch:
                 self._watcher.start()
 
     def close(self) -> None:
-        """Close the table; every later call refuses."""
+        """Close the table; every later call refuses, and nobody looks for kills any more."""
+        self._watcher.stop()
         with self._lock:
             self._known = -1
             self.store.database.close()

@@ -26,6 +26,9 @@ POLL: Final = 0.005
 LINGER: Final = 2.0
 """Seconds without calls in flight after which the thread ends."""
 
+_PATIENCE: Final = 5.0
+"""Seconds to wait for the end of a look that is under way."""
+
 
 class KillWatcher:
     """At most one thread, which runs while there is something to look for.
@@ -37,7 +40,7 @@ class KillWatcher:
         lock: Held to start and to end the thread.
     """
 
-    __slots__ = ("_ended", "_is_busy", "_lock", "_look", "_thread")
+    __slots__ = ("_ended", "_is_busy", "_is_stopped", "_lock", "_look", "_thread")
 
     def __init__(
         self,
@@ -51,6 +54,7 @@ class KillWatcher:
         self._ended = ended
         self._lock = lock
         self._thread: threading.Thread | None = None
+        self._is_stopped = False
 
     @property
     def is_running(self) -> bool:
@@ -73,6 +77,13 @@ class KillWatcher:
             self._thread = None
             raise StateUnavailable(f"no thread can look for kills: {error}") from error
 
+    def stop(self) -> None:
+        """Look no more, from now on: what is looked at is about to be closed. Without the lock."""
+        self._is_stopped = True
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(_PATIENCE)
+
     def forget(self) -> None:
         """Have no thread, in a forked child: the parent's did not come along."""
         self._thread = None
@@ -80,7 +91,7 @@ class KillWatcher:
     def _run(self) -> None:
         failing = False
         idle = 0.0
-        while True:
+        while not self._is_stopped:
             failing = not self._attempt(self._look, silent=failing)
             idle = 0.0 if self._is_busy() else idle + POLL
             if idle > LINGER and self._leave():
@@ -101,7 +112,7 @@ class KillWatcher:
         try:
             step()
         except Exception:  # noqa: BLE001  # the calls at work go on, and the next call of any kind refuses
-            if not silent:
+            if not silent and not self._is_stopped:
                 _log.exception("kills by other processes cannot be looked for")
             return False
         return True

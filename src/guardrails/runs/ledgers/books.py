@@ -379,9 +379,9 @@ class Books:
         if account.fresh is hold:
             account.fresh = None
         amount, path = hold.amount, hold.path
+        self._spend(path, amount)
         for each in path:
             each.give_back(amount)
-        self._spend(path, amount)
         if step is not None:
             level: RunAccount | None = account
             while level is not None:

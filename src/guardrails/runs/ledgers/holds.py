@@ -24,6 +24,9 @@ finds the hold ended. One store makes the end: an interrupt before it leaves the
 for its caller to settle again; after it, before the log, the second settling does it under the
 lock.
 
+**Interrupts** amid work under the lock: wherever something moves, it is added before it is taken
+away, so that an account then shows too much, never too little, and no limit is passed.
+
 **Forks.** The parent's purses are emptied and closed in the child, under the lock that is held
 across the fork; a hold taken before ends in the parent.
 """
@@ -172,8 +175,8 @@ class Purse(Place):
         alerts: list[Alert] = []
         for account in self.path:
             account.purses -= 1
-            account.give_back(back)
             alerts += account.spend(spent) or ()
+            account.give_back(back)
         return alerts
 
 
@@ -238,8 +241,6 @@ class Hold:
     def report(self, amount: Amount, reports: tuple[bool, bool, bool]) -> None:
         """Hold what the call reports in the place of its price, or besides what it reported."""
         held = self.amount
-        for account in self.path:
-            account.give_back(held)
         usd, tokens, calls = (
             (known + more if told else more) if reports_it else known
             for known, more, told, reports_it in zip(
@@ -253,6 +254,7 @@ class Hold:
         self._reported = (told_usd, told_tokens, told_calls)
         for account in self.path:
             account.hold((usd, tokens, calls))
+            account.give_back(held)
 
 
 _new: Final = object.__new__

@@ -140,10 +140,10 @@ class LocalLedger(Books):
             freed = old.amount
             self._require_room(path, amount, freed, tool=old.tool, run_id=account.run_id)
             self._see_fresh(account)
+            old.state = State.REPLACED  # first: nothing of it is given back twice
             for each in path:
                 each.give_back(freed)
             account.count(old.tool, -freed[CALLS])
-            old.state = State.REPLACED
             return self._hold(account, path, old.tool, cost, amount)
 
     def charge(self, hold: AnyHold, charge: Charge) -> None:
