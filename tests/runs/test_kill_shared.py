@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import random
 import shutil
-import shutil
 import signal
 import sqlite3
 import subprocess
