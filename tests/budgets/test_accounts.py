@@ -367,3 +367,28 @@ def test_a_million_calls_keep_no_memory(stand):
     kept, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert kept < 200_000
+
+
+def test_tokens_that_are_used_up_exactly_stop_the_next_call(stand):
+    """How many a call takes is known afterwards, so that one more could but overdraw."""
+    ledger = stand.ledger()
+    for account, own in ((terms("env/a", tokens=100), {}), (terms("env/b"), {"tokens": 100})):
+        run = stand.run(ledger, account, **own)
+        assert sum(call(ledger, run) for _ in range(12)) == 12, "that takes from a purse by now"
+        hold = ledger.reserve(run, "t", CALL, None)
+        ledger.charge(hold, Charge(tokens=99))
+        ledger.settle(hold, STEP)
+        assert call(ledger, run) == 1
+        ledger.spend(run, Usage(0, 1, 0))
+        with pytest.raises(BudgetExceeded, match="0 left of 100 tokens") as refused:
+            ledger.reserve(run, "t", CALL, None)
+        assert refused.value.dimension == "tokens"
+        assert "known only afterwards" in str(refused.value)
+
+
+def test_what_costs_nothing_fits_a_limit_of_money_that_is_met(stand):
+    ledger = stand.ledger()
+    run = stand.run(ledger, terms("env/prod", usd="1"), usd="1", tokens=0)
+    assert call(ledger, run, Usage(1_000_000, 0, 1)) == 1
+    assert call(ledger, run, Usage(0, 0, 1)) == 1
+    assert call(ledger, run, Usage(1, 0, 1)) == 0

@@ -19,7 +19,7 @@ from tests.budgets.stand import SOAK, STEP, Stand, more, terms
 from guardrails.errors import BudgetExceeded
 from guardrails.model.account import Window
 from guardrails.model.budget import Charge, Usage
-from guardrails.runs.ledgers.amounts import limits_of
+from guardrails.runs.ledgers.amounts import is_over, limits_of
 from guardrails.runs.ledgers.overview import Overview
 from guardrails.runs.windows import Calendar
 
@@ -93,7 +93,11 @@ class SharedMachine(RuleBasedStateMachine):
         ledger, runs = data.draw(st.sampled_from(self.running))
         lines, price = self.lines(name), [usd, tokens, 1]
         fits = all(
-            limit is None or self.taken(line)[index] + price[index] <= limit
+            limit is None
+            or (
+                self.taken(line)[index] + price[index] <= limit
+                and not is_over(index, self.spent.get(line, [0, 0, 0])[index], limit)
+            )
             for line in lines
             for index, limit in enumerate(self.limits[line])
         )
@@ -108,7 +112,7 @@ class SharedMachine(RuleBasedStateMachine):
             for line in lines:
                 known = self.known.get((id(ledger), line), [0, 0, 0])
                 for index, limit in enumerate(self.limits[line]):
-                    assert limit is None or known[index] <= limit, "it is overdrawn"
+                    assert not is_over(index, known[index], limit), "nothing is left of it"
             self.held.append(Call(lines, price, hold, ledger))
 
     def answered(self, ledger, refused, *, yes):

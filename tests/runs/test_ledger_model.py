@@ -102,9 +102,12 @@ class LedgerMachine(RuleBasedStateMachine):
     def fits(self, run, tool, price):
         return all(
             limit is None
-            or sum(self.sums(level, name, {state})[index] for state in ("held", "settled"))
-            + price[index]
-            <= limit
+            or (
+                sum(self.sums(level, name, {state})[index] for state in ("held", "settled"))
+                + price[index]
+                <= limit
+                and not (index == 1 and self.sums(level, name, {"settled"})[1] >= limit > 0)
+            )
             for level, name, limits in self.accounts(run, tool)
             for index, limit in enumerate(limits)
         )

@@ -11,9 +11,11 @@ from guardrails.runs.ledgers.amounts import (
     DIMENSIONS,
     NO_LIMITS,
     NOTHING,
+    TOKENS,
     Amount,
     Limits,
     in_units,
+    is_over,
     limits_of,
     number,
     part,
@@ -160,7 +162,7 @@ class Account:
     def lacking(self, amount: Amount, freed: Amount = NOTHING) -> int | None:
         """The first dimension whose limit `amount` would pass once `freed` is given back, or None.
 
-        An overdrawn dimension lacks even for a call that takes nothing of it.
+        An overdrawn dimension, and tokens that are used up, lack even for a call that takes none.
         """
         usd, tokens, calls = self.limits
         spent, held = self.spent, self.held
@@ -170,7 +172,9 @@ class Account:
             return 1
         if calls is not None and spent[2] + held[2] - freed[2] + amount[2] > calls:
             return 2
-        return None if self.lease is None else self._overdrawn(self.lease)
+        if self.lease is not None:
+            return self._overdrawn(self.lease)
+        return TOKENS if tokens is not None and is_over(TOKENS, spent[1], tokens) else None
 
     def hold(self, amount: Amount) -> None:
         """Add `amount` to what is held."""
@@ -206,20 +210,23 @@ class Account:
         limit, alert = self.limits[index], self.alerts_at[index]
         if limit is None:
             return None
-        if self.lease is not None and self._overdrawn(self.lease) is not None:
+        if self.lease is None:
+            if index == TOKENS and is_over(TOKENS, self.spent[1], limit):
+                return -1
+        elif self._overdrawn(self.lease) is not None:
             return -1
         taken = self.spent[index] + self.held[index]
         return limit - taken if alert is None else min(limit, alert - 1) - taken
 
     def _overdrawn(self, lease: Lease) -> int | None:
-        """The first dimension of which more is spent than its limit, wherever; None for none.
+        """The first dimension in which no further call starts, whoever spent it; None for none.
 
         This process's own limit does not show it: that is what it has spent, and what it has
         taken besides.
         """
         for index, limit in enumerate(lease.limits):
             unsaid = self.spent[index] - lease.reported[index]
-            if limit is not None and lease.spent[index] + unsaid > limit:
+            if is_over(index, lease.spent[index] + unsaid, limit):
                 return index
         return None
 
@@ -275,8 +282,11 @@ class Account:
         )
         if stands.elsewhere:
             told += f", {number(index, stands.elsewhere)} taken by other processes"
+        needs = f"needs {words(index, needed)}, but"
+        if index == TOKENS and not needed:
+            needs = "may take tokens, how many is known only afterwards, and"
         return BudgetExceeded(
-            f"`{tool}` needs {words(index, needed)}, but {told}",
+            f"`{tool}` {needs} {told}",
             account=self.name,
             dimension=DIMENSIONS[index],
             limit=in_units(index, stands.limit),

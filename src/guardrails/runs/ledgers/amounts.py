@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 DIMENSIONS: Final = ("usd", "tokens", "calls")
 USD: Final = 0
+TOKENS: Final = 1
 CALLS: Final = 2
 
 Amount: TypeAlias = tuple[int, int, int]
@@ -38,6 +39,17 @@ def amount_of(usage: Usage) -> Amount:
 def limits_of(budget: Budget | None) -> Limits:
     """The limits of `budget`; seconds are no matter of accounts."""
     return NO_LIMITS if budget is None else (budget.micro_usd, budget.tokens, budget.calls)
+
+
+def is_over(index: int, spent: int, limit: int | None) -> bool:
+    """Whether no further call starts, however little it takes: overdrawn, or of tokens used up.
+
+    How many tokens a call takes is known only afterwards, so that one which starts with none
+    left could but overdraw. Money has prices: a call that costs nothing fits a limit that is met.
+    """
+    if limit is None:
+        return False
+    return spent > limit or (index == TOKENS and spent == limit > 0)
 
 
 def part(limit: int, percent: int) -> int:

@@ -17,7 +17,7 @@ from uuid import uuid4
 
 from guardrails.processes import Process
 from guardrails.runs.ledgers import lines
-from guardrails.runs.ledgers.amounts import DIMENSIONS, NOTHING, Amount, Limits
+from guardrails.runs.ledgers.amounts import DIMENSIONS, NOTHING, Amount, Limits, is_over
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -250,7 +250,8 @@ class Exchange:
             if limit is None or took:
                 continue
             missing = max(0, report.held[index] + report.needed[index] - mine[index])
-            if missing > limit - row.spent[index] - mine[index] - others[index]:
+            free = limit - row.spent[index] - mine[index] - others[index]
+            if missing > free or is_over(index, row.spent[index], limit):
                 lacks = index
                 break
         return Answer(mine, row.limits, row.spent, others, row.revision, row.recall, lacks)
