@@ -119,13 +119,10 @@ class Approvers:
             now: UTC nanoseconds; no answer was given later.
         """
         groups, key = self._groups_and_key(answer)
-        if (
-            key is None
-            or answer.time > now
-            or is_own(request, answer)
-            or request.key_of_shown() != request.call_key
-            or not is_signed(key, request.digest, answer)
-        ):
+        if key is None or answer.time > now or is_own(request, answer):
+            return None
+        seal = request.seal()
+        if seal.key_of_shown != request.call_key or not is_signed(key, seal.digest, answer):
             return None
         return answer if answer.groups == groups else replace(answer, groups=groups)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 
 def read_exact(text: str) -> Any:
@@ -14,9 +14,7 @@ def read_exact(text: str) -> Any:
         ValueError: it is no JSON, says a thing twice, or is nested too deeply.
     """
     try:
-        return json.loads(
-            text, parse_float=Decimal, parse_constant=_no_number, object_pairs_hook=_each_once
-        )
+        return _decode(text)
     except ArithmeticError:
         msg = "a number is out of every range"
         raise ValueError(msg) from None
@@ -37,3 +35,8 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         msg = "it says a thing twice"
         raise ValueError(msg)
     return document
+
+
+_decode: Final = json.JSONDecoder(
+    parse_float=Decimal, parse_constant=_no_number, object_pairs_hook=_each_once
+).decode

@@ -31,6 +31,8 @@ PREFIX: Final = "ed25519:"
 _PURPOSE: Final = "guardrails approval answer 1"
 _SERVERS_PURPOSE: Final = "guardrails approval answer by a server 1"
 _SEED_BYTES: Final = 32
+_LATELY: Final = 1_000
+"""Signatures that are not looked at twice."""
 
 
 class ApproverKey:
@@ -141,11 +143,16 @@ def signed_text(request_digest: str, answer: Answer) -> bytes:
 
 def is_signed(public: str, request_digest: str, answer: Answer) -> bool:
     """Whether the holder of `public` signed this answer to the request with that digest."""
+    return _is_right(public, answer.signature, signed_text(request_digest, answer))
+
+
+@lru_cache(_LATELY)
+def _is_right(public: str, signature: str, text: bytes) -> bool:
+    # Of the same bytes it is always the same, and takes longer than all else of an answer.
     from cryptography.exceptions import InvalidSignature  # noqa: PLC0415  # an extra
 
     try:
-        signature = base64.b64decode(answer.signature, validate=True)
-        _known_key(public).verify(signature, signed_text(request_digest, answer))
+        _known_key(public).verify(base64.b64decode(signature, validate=True), text)
     except (InvalidSignature, ValueError):
         return False
     return True

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
+    from msgspec import Raw
+
     from guardrails.model.approval import ApprovalRequest, ApprovalState, CallKey
 
 
@@ -30,20 +32,24 @@ class Listed(NamedTuple):
     Attributes:
         id: Its id.
         state: Where it stands.
-        names_text: The agent's id, the tool's name and what it is about, as a JSON array.
+        agent: The agent's id.
+        tool: The tool's name.
+        about: What it is about, as :class:`~guardrails.model.approval.ApprovalRequest` says.
         expires: UTC nanoseconds.
-        args_text: The arguments as JSON.
-        demands_text: What must be met, as a JSON array.
-        escalation_text: Whom it is put to besides, as a JSON array.
+        args_json: The arguments as JSON.
+        demands_json: What must be met, as a JSON array.
+        escalation_json: Whom it is put to besides, as a JSON array.
     """
 
     id: str
     state: ApprovalState
-    names_text: str
+    agent: str
+    tool: str
+    about: str
     expires: int
-    args_text: str
-    demands_text: str
-    escalation_text: str
+    args_json: bytes | Raw
+    demands_json: bytes | Raw
+    escalation_json: bytes | Raw
 
     @classmethod
     def of(cls, request: ApprovalRequest) -> Self:
@@ -51,32 +57,19 @@ class Listed(NamedTuple):
         return cls(
             request.id,
             request.state,
-            canonical([request.agent, request.tool, request.about]).decode(),
+            request.agent,
+            request.tool,
+            request.about,
             request.expires,
-            canonical(dict(request.args)).decode(),
-            canonical([{"approvers": list(each.approvers)} for each in request.demands]).decode(),
-            canonical([{"to": each.to} for each in request.escalation]).decode(),
+            canonical(dict(request.args)),
+            canonical([{"approvers": list(each.approvers)} for each in request.demands]),
+            canonical([{"to": each.to} for each in request.escalation]),
         )
-
-    @property
-    def agent(self) -> str:
-        """The agent's id."""
-        return str(json.loads(self.names_text)[0])
-
-    @property
-    def tool(self) -> str:
-        """The tool's name."""
-        return str(json.loads(self.names_text)[1])
-
-    @property
-    def about(self) -> str:
-        """What it is about, as :class:`~guardrails.model.approval.ApprovalRequest` says."""
-        return str(json.loads(self.names_text)[2])
 
     @property
     def args(self) -> dict[str, Any]:
         """The arguments."""
-        args: dict[str, Any] = json.loads(self.args_text, parse_float=Decimal)
+        args: dict[str, Any] = json.loads(bytes(self.args_json), parse_float=Decimal)
         return args
 
     @property
@@ -84,14 +77,14 @@ class Listed(NamedTuple):
         """The groups that are asked, each once."""
         return tuple(
             dict.fromkeys(
-                who for each in json.loads(self.demands_text) for who in each["approvers"]
+                who for each in json.loads(bytes(self.demands_json)) for who in each["approvers"]
             )
         )
 
     @property
     def groups(self) -> frozenset[str]:
         """The groups that are asked, or are going to be."""
-        later = (each["to"] for each in json.loads(self.escalation_text))
+        later = (each["to"] for each in json.loads(bytes(self.escalation_json)))
         return frozenset((*self.approvers, *later))
 
 

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from guardrails.model.canonical import call_key, digest
+from guardrails.model.canonical import digest
+from guardrails.model.seal import seal_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from guardrails.model.decision import ApprovalDemand
     from guardrails.model.lineage import RunTerms
+    from guardrails.model.seal import Seal
 
 CallKey: TypeAlias = str
 """``sha256:`` and 64 hex digits: the digest of tool, arguments, agent, principal and run."""
@@ -180,22 +182,15 @@ class ApprovalRequest:
         ``sha256:`` and 64 hex digits over the canonical JSON of :meth:`shown` with the call's
         key, the nonce and the policy revision.
         """
-        return digest(
-            {
-                "call_key": self.call_key,
-                "nonce": self.nonce,
-                "revision": self.revision,
-                "shown": self.shown(),
-            }
-        )
+        return self.seal().digest
 
     def key_of_shown(self) -> CallKey:
         """The key of what is shown: another one than `call_key` where a store was written to."""
-        args = dict(self.args)
-        if self.about == "budget":
-            return digest({"about": self.about, "args": args})
-        key = call_key(self.tool, args, self.agent, self.principal, self.run_id)
-        return key_about(self.about, key, self.question)
+        return self.seal().key_of_shown
+
+    def seal(self) -> Seal:
+        """Both at once, which takes little longer than either."""
+        return seal_of(self)
 
     def shown(self) -> dict[str, Any]:
         """What an approver is shown, as exact JSON."""

@@ -5,18 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from guardrails.approvals.requests import due
-from guardrails.approvals.stores.text import request_of, text_of
-from guardrails.approvals.table import Listed
+from guardrails.approvals.stores.text import listed_of, request_of, text_of
 from guardrails.database import Database
 from guardrails.errors import StateUnavailable
-from guardrails.model.approval import ApprovalState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from guardrails.model.approval import ApprovalRequest, CallKey
+    from guardrails.approvals.table import Listed
+    from guardrails.model.approval import ApprovalRequest, ApprovalState, CallKey
 
 SCHEMA: Final = (
     """
@@ -37,15 +36,7 @@ SCHEMA: Final = (
 )
 """The versions of the file; see :class:`guardrails.database.Database`."""
 
-# Several paths at once are a JSON array: a text by itself would end at a NUL in it.
-_LISTED: Final = """
-    SELECT id, state,
-        json_extract(request, '$.agent', '$.tool', '$.about'),
-        json_extract(request, '$.expires'), json_extract(request, '$.args'),
-        json_extract(request, '$.demands'), json_extract(request, '$.escalation')
-    FROM requests
-"""
-
+_LISTED: Final = "SELECT id, state, request FROM requests"
 _ROWS: Final = "SELECT request, id, call_key, state FROM requests"
 
 
@@ -96,17 +87,16 @@ class SqliteRequests:
         return self._all(f"{_ROWS} WHERE state = ? ORDER BY number", state.value)
 
     def listed(self, state: ApprovalState | None) -> Sequence[Listed]:
-        """The same, as far as a list shows them: SQLite picks that out of the texts."""
+        """The same, as far as a list shows them."""
         only = "" if state is None else "WHERE state = ? "
         given = () if state is None else (state.value,)
         with self._database.read() as connection:
             rows = connection.execute(f"{_LISTED} {only}ORDER BY number", given).fetchall()
-        known = {each.value: each for each in ApprovalState}
         try:
-            return tuple([Listed(each[0], known[each[1]], *each[2:]) for each in rows])
-        except KeyError as error:
+            return tuple([listed_of(*each) for each in rows])
+        except ValueError as error:
             path = self._database.path
-            raise StateUnavailable(f"a row of `{path}` has no known state: {error}") from error
+            raise StateUnavailable(f"a row of `{path}` cannot be read: {error}") from error
 
     def due(self, now: int) -> Sequence[ApprovalRequest]:
         """The requests that time has something to do to by `now`, in UTC nanoseconds."""

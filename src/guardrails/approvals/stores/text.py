@@ -1,11 +1,19 @@
-"""An approval request as text, and back: exact, so that its digest survives a store."""
+"""An approval request as text, and back: exact, so that its digest survives a store.
+
+There is one text for each request. A text is read at a glance where it is just what would be
+written of what was read; any other, as an older release wrote it, name by name. So a thing that
+is said twice, or one that nobody knows, is overlooked by neither.
+"""
 
 from __future__ import annotations
 
-import json
+from operator import attrgetter
 from typing import Any, Final
 
+import msgspec
+
 from guardrails.approvals.exact_text import read_exact
+from guardrails.approvals.table import Listed
 from guardrails.model.approval import (
     Answer,
     ApprovalRequest,
@@ -15,14 +23,65 @@ from guardrails.model.approval import (
 )
 from guardrails.model.canonical import canonical
 from guardrails.model.decision import ApprovalDemand
-from guardrails.model.lineage import terms_of
+from guardrails.model.lineage import RunTerms, terms_of
 
-_FIELDS: Final = tuple(ApprovalRequest.__dataclass_fields__)
-_EXACT: Final = frozenset({"args", "lineage"})
-_write: Final = json.JSONEncoder(
-    ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")
-).encode
 _SETS: Final = frozenset({"groups", "vouched"})
+
+
+class _Row(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """The types of a request's fields as text, for a strict reader; absent is what is younger."""
+
+    id: str
+    call_key: str
+    state: ApprovalState
+    demands: tuple[ApprovalDemand, ...]
+    tool: str
+    agent: str
+    run_id: str
+    principal: str | None
+    args: msgspec.Raw | msgspec.UnsetType
+    revision: str
+    created: int
+    expires: int
+    about: str = "call"
+    nonce: str = ""
+    idempotency_key: str = ""
+    escalation: tuple[Escalation, ...] = ()
+    answers: tuple[Answer, ...] = ()
+    steps: tuple[ApprovalStep, ...] = ()
+    previous: str | None = None
+    previous_outcome: str | None = None
+    outcome: str | None = None
+    question: str = ""
+    lineage: msgspec.Raw | msgspec.UnsetType = msgspec.Raw(b"[]")
+    origin: str | None = None
+    successor: str | None = None
+    told: bool = False
+    decision_id: str = ""
+
+
+class _Glance(msgspec.Struct, gc=False):
+    """As far as a list shows it."""
+
+    agent: str
+    tool: str
+    expires: int
+    args: msgspec.Raw
+    demands: msgspec.Raw
+    about: str = "call"
+    escalation: msgspec.Raw = msgspec.Raw(b"[]")
+
+
+# Only these can hold numbers that another writer than the canonical one would change.
+_EXACT: Final = ("args", "lineage")
+_PLAIN: Final = tuple(name for name in ApprovalRequest.__dataclass_fields__ if name not in _EXACT)
+_plain_of: Final = attrgetter(*_PLAIN)
+_NO_LINEAGE: Final = b"[]"
+_encode: Final = msgspec.json.Encoder(order="sorted").encode
+_decode: Final = msgspec.json.Decoder(_Row).decode
+_glance: Final = msgspec.json.Decoder(_Glance).decode
+_glance_of: Final = attrgetter("agent", "tool", "about", "expires", "args", "demands", "escalation")
+_states: Final = {each.value: each for each in ApprovalState}
 
 
 def text_of(request: ApprovalRequest) -> str:
@@ -31,30 +90,10 @@ def text_of(request: ApprovalRequest) -> str:
     Raises:
         NotExactJSON: its arguments are no exact JSON.
     """
-    document: dict[str, Any] = {
-        name: getattr(request, name) for name in _FIELDS if name not in _EXACT
-    }
-    document["state"] = request.state.value
-    document["demands"] = [
-        {name: _plain(getattr(each, name)) for name in ApprovalDemand.__dataclass_fields__}
-        for each in request.demands
-    ]
-    document["escalation"] = [
-        {name: getattr(each, name) for name in Escalation.__dataclass_fields__}
-        for each in request.escalation
-    ]
-    document["answers"] = [
-        {name: _plain(getattr(each, name)) for name in Answer.__dataclass_fields__}
-        for each in request.answers
-    ]
-    document["steps"] = [
-        {name: getattr(each, name) for name in ApprovalStep.__dataclass_fields__}
-        for each in request.steps
-    ]
-    # Only these can hold numbers that Python's own writer would change.
-    args = canonical(dict(request.args)).decode()
-    lineage = canonical([each.document() for each in request.lineage]).decode()
-    return f'{_write(document)[:-1]},"args":{args},"lineage":{lineage}}}'
+    plain = _encode(dict(zip(_PLAIN, _plain_of(request), strict=True)))
+    args = canonical(dict(request.args))
+    lineage = canonical([each.document() for each in request.lineage])
+    return _joined(plain, args, lineage).decode()
 
 
 def request_of(text: str) -> ApprovalRequest:
@@ -64,25 +103,74 @@ def request_of(text: str) -> ApprovalRequest:
         ValueError: the text is no request.
     """
     try:
-        document = read_exact(text)
-        document["state"] = ApprovalState(document["state"])
-        document["demands"] = tuple(
-            ApprovalDemand(**{**each, "approvers": tuple(each["approvers"])})
-            for each in document["demands"]
+        row = _decode(text)
+        args, lineage = _bytes_of(row.args), _bytes_of(row.lineage)
+        row.args = row.lineage = msgspec.UNSET  # not written, then
+        if _joined(_encode(row), args, lineage) != text.encode():
+            return _read_by_name(text)
+        return ApprovalRequest(
+            args=_arguments(read_exact(args.decode())),
+            lineage=() if lineage == _NO_LINEAGE else _terms(read_exact(lineage.decode())),
+            **dict(zip(_PLAIN, _plain_of(row), strict=True)),
         )
-        document["escalation"] = tuple(Escalation(**each) for each in document["escalation"])
-        document["answers"] = tuple(
-            Answer(**{**each, **{name: frozenset(each[name]) for name in _SETS & each.keys()}})
-            for each in document["answers"]
-        )
-        document["steps"] = tuple(ApprovalStep(**each) for each in document["steps"])
-        document["lineage"] = tuple(map(terms_of, document.get("lineage", ())))
-        return ApprovalRequest(**document)
-    except (TypeError, KeyError, AttributeError, ValueError) as error:
+    except (
+        TypeError,
+        KeyError,
+        AttributeError,
+        ValueError,
+        RecursionError,
+        msgspec.MsgspecError,
+    ) as error:
         raise ValueError(f"this is no approval request: {error}") from error
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, frozenset):
-        return sorted(value)
-    return list(value) if isinstance(value, tuple) else value
+def listed_of(request_id: str, state: str, text: str) -> Listed:
+    """What a list shows of the request that :func:`text_of` wrote, filed under an id and a state.
+
+    Raises:
+        ValueError: the text is no request, or it has no such state.
+    """
+    try:
+        return Listed(request_id, _states[state], *_glance_of(_glance(text)))
+    except (TypeError, KeyError, ValueError, RecursionError, msgspec.MsgspecError) as error:
+        raise ValueError(f"this is no approval request: {error}") from error
+
+
+def _joined(plain: bytes, args: bytes, lineage: bytes) -> bytes:
+    return b'%b,"args":%b,"lineage":%b}' % (plain[:-1], args, lineage)
+
+
+def _bytes_of(raw: msgspec.Raw | msgspec.UnsetType) -> bytes:
+    return b"" if isinstance(raw, msgspec.UnsetType) else bytes(raw)
+
+
+def _read_by_name(text: str) -> ApprovalRequest:
+    """The same, of a text whose types are right, whoever wrote it; each name stands in it once."""
+    document = read_exact(text)
+    document["state"] = ApprovalState(document["state"])
+    document["demands"] = tuple(
+        ApprovalDemand(**{**each, "approvers": tuple(each["approvers"])})
+        for each in document["demands"]
+    )
+    document["escalation"] = tuple(Escalation(**each) for each in document.get("escalation", ()))
+    document["answers"] = tuple(
+        Answer(**{**each, **{name: frozenset(each[name]) for name in _SETS & each.keys()}})
+        for each in document.get("answers", ())
+    )
+    document["steps"] = tuple(ApprovalStep(**each) for each in document.get("steps", ()))
+    document["lineage"] = _terms(document.get("lineage", []))
+    return ApprovalRequest(**{**document, "args": _arguments(document["args"])})
+
+
+def _arguments(value: Any) -> dict[str, Any]:
+    if type(value) is not dict:
+        msg = "its arguments are no object"
+        raise ValueError(msg)
+    return value
+
+
+def _terms(value: Any) -> tuple[RunTerms, ...]:
+    if type(value) is not list:
+        msg = "its lineage is no array"
+        raise ValueError(msg)
+    return tuple(map(terms_of, value))
