@@ -41,7 +41,7 @@ class Database:
             file of an older version is brought up to date; one of a newer is refused.
 
     Raises:
-        StateUnavailable: it cannot be used; also from :meth:`transaction` and :meth:`read`.
+        StateUnavailable: it cannot be used; also from its other methods.
     """
 
     def __init__(self, path: str | Path, schema: Sequence[str]) -> None:
@@ -82,6 +82,15 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
         """A connection for queries; several of them may see different states."""
+        with self._lock, self._faults():
+            yield self._connect()
+
+    @contextmanager
+    def statement(self) -> Iterator[sqlite3.Connection]:
+        """A connection for one statement that changes something: it holds whole, or not at all.
+
+        Inside a transaction of the same thread it is a part of that, else one of its own.
+        """
         with self._lock, self._faults():
             yield self._connect()
 

@@ -8,7 +8,7 @@ from benchmarks.approvals import GATES, measure_approvals
 from guardrails.approvals import ApprovalService
 
 
-def test_both_gates_have_their_figures(monkeypatch):
+def test_each_gate_has_its_figure(monkeypatch):
     listed, used = [], []
 
     class Watched(ApprovalService):

@@ -129,7 +129,7 @@ class SqliteRequests:
 
     def put(self, request: ApprovalRequest) -> None:
         """Write the request: a new one, or one in the place of that with its id."""
-        with self._database.transaction() as connection:
+        with self._database.statement() as connection:
             connection.execute(
                 "INSERT INTO requests (id, call_key, run_id, state, due, request) "
                 "VALUES (?, ?, ?, ?, ?, ?) "
