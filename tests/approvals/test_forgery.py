@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from guardrails.approvals import ApprovalService
+from guardrails.approvals import ApprovalService, signing
 from guardrails.approvals.approvers import Approver, Approvers
 from guardrails.approvals.events import event_of
 from guardrails.approvals.requests import AnswerRefused
-from guardrails.approvals.signing import ApproverKey
+from guardrails.approvals.signing import ApproverKey, public_key
 from guardrails.approvals.stores.sqlite import SqliteRequests
+from guardrails.approvals.stores.text import request_of, text_of
 from guardrails.errors import (
     ApprovalExpired,
     ApprovalPending,
@@ -86,16 +87,20 @@ def give(service, request, answer):
     )
 
 
-def write(path, request, *, where=None, **changes):
-    """What a writer into the file does: changes values of the kept document."""
+def write(path, request, *, by_hand=True, **changes):
+    """What a writer into the file does: changes values of the kept document.
+
+    By hand the text is JSON of somebody else's, else the very text that a store would write.
+    """
     connection = sqlite3.connect(path)
     (text,) = connection.execute(
         "SELECT request FROM requests WHERE id = ?", (request.id,)
     ).fetchone()
     document = {**json.loads(text), **changes}
+    forged = json.dumps(document)
     connection.execute(
         "UPDATE requests SET request = ?, state = ? WHERE id = ?",
-        (json.dumps(document), document["state"], request.id),
+        (forged if by_hand else text_of(request_of(forged)), document["state"], request.id),
     )
     connection.commit()
     connection.close()
@@ -177,11 +182,15 @@ def test_a_forged_answer_is_refused_and_recorded_with_who_how_and_why(service, t
     assert service.get(request.id) == request, "nothing of it is kept"
 
 
+@pytest.mark.parametrize("by_hand", [True, False])
 @pytest.mark.parametrize("forge", FORGED[:-1])  # the last one's text cannot be kept
-def test_a_forged_answer_in_the_store_gives_no_approval_and_is_recorded(service, path, told, forge):
+def test_a_forged_answer_in_the_store_gives_no_approval_and_is_recorded(
+    service, path, told, forge, by_hand
+):
     request, other = ask(service), ask(service, 6)
     answer = forge(request, other)
-    write(path, request, state="approved", answers=[kept(answer)])
+    write(path, request, by_hand=by_hand, state="approved", answers=[kept(answer)])
+    assert service.find(request.call_key).state is ApprovalState.APPROVED
     with pytest.raises(ApprovalPending):
         service.consume(request.id, request.call_key, [FIN])
     if forge is not of_another_group:  # that one is a right answer of the wrong person
@@ -297,13 +306,51 @@ def test_the_time_of_an_answer_cannot_be_moved_past_an_escalation(path, clock):
     assert service.consume(request.id, request.call_key, [FIN]).state is ApprovalState.CONSUMED
 
 
+@pytest.mark.parametrize("by_hand", [True, False])
 @pytest.mark.parametrize("changed", CHANGES)
-def test_what_was_signed_holds_for_nothing_else(service, path, changed):
+def test_what_was_signed_holds_for_nothing_else(service, path, changed, by_hand):
+    """Also where the signature has just been found to be right, for what stood there."""
     request = ask(service)
     give(service, request, signed(ANN, request, "ann@acme.example"))
-    write(path, request, **CHANGES[changed])
+    service.find(request.call_key)
+    write(path, request, by_hand=by_hand, **CHANGES[changed])
     with pytest.raises((Refusal, StateUnavailable)):
         service.consume(request.id, request.call_key, [FIN])
+
+
+def test_a_signature_is_verified_once_and_never_within_a_transaction(path, clock, monkeypatch):
+    """Of the same bytes; the table is open to others meanwhile."""
+    table = SqliteRequests(path)
+    service = ApprovalService(table, clock, approvers=PEOPLE)
+    request = ask(service)
+    give(service, request, signed(ANN, request, "ann@acme.example"))
+    within = []
+
+    class Watched:
+        def __init__(self, text):
+            self.key = public_key(text)
+
+        def verify(self, signature, text):
+            within.append(table._database._connection.in_transaction)
+            self.key.verify(signature, text)
+
+    monkeypatch.setattr(signing, "_known_key", Watched)
+    signing._is_right.cache_clear()
+    assert service.find(request.call_key).state is ApprovalState.APPROVED
+    service.consume(request.id, request.call_key, [FIN])
+    assert within == [False]
+
+
+def test_who_is_taken_out_after_the_signature_was_found_right_does_not_count(path, clock):
+    service = ApprovalService(SqliteRequests(path), clock, approvers=PEOPLE)
+    request = ask(service)
+    give(service, request, signed(ANN, request, "ann@acme.example"))
+    service.find(request.call_key)
+    person = Approver("ann@acme.example", frozenset({"fin"}), EVE.public)  # has lost her key
+    for known in (Approvers([]), Approvers([person])):
+        service = ApprovalService(SqliteRequests(path), clock, approvers=known)
+        with pytest.raises(ApprovalPending):
+            service.consume(request.id, request.call_key, [FIN])
 
 
 def test_a_use_that_is_taken_back_in_the_store_is_no_second_one_here(service, path, told):
