@@ -88,7 +88,7 @@ def measure_approvals(
             _lists(service, table, pending), rounds=few, batch_ns=batch_ns, clock=clock
         )
         uses = _uses(service, table, key, few)
-    samples = {name: each.wall for name, each in listed.samples.items()} | uses
+    samples = {**{name: each.wall for name, each in listed.samples.items()}, **uses}
     return (
         tuple(
             judged(
@@ -136,7 +136,7 @@ def _lists(service: ApprovalService, table: SqliteRequests, pending: int) -> lis
 
 def _uses(
     service: ApprovalService, table: SqliteRequests, key: ApproverKey, rounds: int
-) -> dict[str, Sequence[float]]:
+) -> Mapping[str, Sequence[float]]:
     """Nanoseconds a use, round by round; each approval can be used but once."""
     first = _ask(service)
     approved = []
