@@ -285,6 +285,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "what it is about": {"about": "budget"},
     "whom it goes to": {"escalation": [{"group": "fin", "after": 0, "to": "interns"}]},
     "id": {"id": "ap-other"},
+    "by what the act is known": {"idempotency_key": "ap-other"},
     "before": {"previous": "ap-0", "previous_outcome": "ok"},
 }
 

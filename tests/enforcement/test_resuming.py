@@ -61,10 +61,10 @@ class Desk:
     def yes(self, request_id):
         return self.approvals.approve(request_id, by="kim", groups=["fin", "operations"])
 
-    def edit(self, request_id, amount):
+    def edit(self, request_id, amount, reason="half"):
         there = self.approvals.get(request_id)
         args = {**there.args, "amount": amount}
-        return self.approvals.edit(request_id, args, by="lee", groups=["fin"], reason="half")
+        return self.approvals.edit(request_id, args, by="lee", groups=["fin"], reason=reason)
 
     def events(self, kind):
         return [each for each in self.governor.record.events if each.kind == kind]
@@ -406,6 +406,17 @@ def test_what_was_stored_becomes_the_very_arguments_again(values, rest):
 
 
 # ------------------------------------------------------------------------------- edited arguments
+
+
+@pytest.mark.parametrize(("reason", "said"), [("half", "by lee: half ("), ("", "by lee (")])
+def test_a_reason_is_told_where_there_is_one(reason, said):
+    desk = Desk()
+    new = desk.edit(desk.asked().request_id, 2000, reason)
+    assert f"were changed {said}request" in str(desk.asked())
+    desk = Desk()
+    desk.approvals.reject(desk.asked().request_id, by="lee", groups=["fin"], reason=reason)
+    assert str(desk.asked()).startswith(f"`pay` was rejected {said.removesuffix(' (')}\n")
+    assert new.state == "pending"
 
 
 def test_who_calls_again_hears_what_was_changed():

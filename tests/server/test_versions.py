@@ -148,18 +148,18 @@ def test_what_is_no_edit_changes_nothing_and_is_recorded(project, ask, token, ch
 
 
 @pytest.mark.parametrize(
-    "body",
+    ("body", "why"),
     [
-        '"args":{"order":"A","amount":1,"amount":2}',
-        '"args":{"amount":NaN}',
-        '"args":{"amount":1e99999999999999999999}',
-        '"args":{},"time":1e999999999',
-        '"args":{},"time":-1',
-        '"args":{},"time":0.5',
-        '"args":',
+        ('"args":{"order":"A","amount":1,"amount":2}', "body: it says a thing twice"),
+        ('"args":{"amount":NaN}', "body: `NaN` is no number"),
+        ('"args":{"amount":1e99999999999999999999}', "body: a number is out of every range"),
+        ('"args":{},"time":1e999999999', "body.time: "),
+        ('"args":{},"time":-1', "body.time: "),
+        ('"args":{},"time":0.5', "body.time: "),
+        ('"args":', "body: Expecting value"),
     ],
 )
-def test_a_body_that_two_readers_read_in_two_ways_is_none(project, ask, body):
+def test_a_body_that_two_readers_read_in_two_ways_is_none(project, ask, body, why):
     request = ask()
     answer = project.call(
         "POST",
@@ -169,6 +169,8 @@ def test_a_body_that_two_readers_read_in_two_ways_is_none(project, ask, body):
         headers={"Content-Type": "application/json"},
     )
     assert answer.status_code == 422
+    (said,) = answer.json()["errors"]
+    assert said.startswith(why)
     assert stands(project, request.id) == request
 
 

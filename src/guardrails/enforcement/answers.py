@@ -8,7 +8,7 @@ from guardrails.errors import ApprovalEdited, ApprovalPending, ApprovalRejected,
 from guardrails.model.canonical import canonical
 
 if TYPE_CHECKING:
-    from guardrails.model.approval import ApprovalRequest
+    from guardrails.model.approval import Answer, ApprovalRequest
 
 _LONGEST_SHOWN: Final = 2_000
 """Characters of one changed argument that a model is shown."""
@@ -46,14 +46,14 @@ def pending(request: ApprovalRequest, why: str = "") -> ApprovalPending:
 def rejected(request: ApprovalRequest) -> ApprovalRejected:
     """The refusal of a call that somebody rejected."""
     said = next((answer for answer in request.answers if not answer.approved), None)
-    words = f" by {said.by}: {said.reason}" if said is not None else ""
+    words = "" if said is None else _words_of(said)
     return ApprovalRejected(f"`{request.tool}` was rejected{words}", reasons=demands_of(request))
 
 
 def edited(request: ApprovalRequest, version: ApprovalRequest) -> ApprovalEdited:
     """The refusal of a call whose arguments somebody changed to those of `version`."""
     said = next((answer for answer in request.answers if answer.edit), None)
-    words = f" by {said.by}: {said.reason}" if said is not None else ""
+    words = "" if said is None else _words_of(said)
     before = {name: canonical(value) for name, value in request.args.items()}
     changed = {
         name: _short(text.decode())
@@ -71,6 +71,10 @@ def edited(request: ApprovalRequest, version: ApprovalRequest) -> ApprovalEdited
         reasons=demands_of(request),
         hint="make the call with the new arguments; it is decided anew",
     )
+
+
+def _words_of(said: Answer) -> str:
+    return f" by {said.by}: {said.reason}" if said.reason.strip() else f" by {said.by}"
 
 
 def _short(text: str) -> str:

@@ -196,6 +196,7 @@ class ApprovalRequest:
         """What an approver is shown, as exact JSON."""
         return {
             "id": self.id,
+            "idempotency_key": self.idempotency_key,
             "about": self.about,
             "tool": self.tool,
             "args": dict(self.args),

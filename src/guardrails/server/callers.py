@@ -104,7 +104,7 @@ class Callers:
 
 def _bearer(authorization: str | None) -> str:
     if not authorization:
-        raise Unknown("the header `Authorization: Bearer …` is missing")
+        raise Unknown("the header `Authorization` is missing; it is `Bearer …`")
     kind, _, token = authorization.partition(" ")
     token = token.strip()
     if kind.lower() != "bearer" or not token or len(token) > _LONGEST or not token.isascii():

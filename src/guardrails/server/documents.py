@@ -215,7 +215,6 @@ def document_of(request: ApprovalRequest) -> dict[str, Any]:
         revision=request.revision,
         call_key=request.call_key,
         nonce=request.nonce,
-        idempotency_key=request.idempotency_key,
         outcome=request.outcome,
         successor=request.successor,
         told=request.told,

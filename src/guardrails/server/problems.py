@@ -84,7 +84,10 @@ def install(app: FastAPI) -> None:
     def _invalid(_: Request, error: RequestValidationError) -> Response:
         # Without the values: what came may be a secret in a wrong place.
         wrong = [
-            f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}"
+            # Of a body that is no JSON the message says nothing, and its cause no value either.
+            "body: {ctx[error]}".format_map(each)
+            if each["type"] == "json_invalid"
+            else f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}"
             for each in error.errors()
         ]
         return problem(422, "the request does not have the form that is described", errors=wrong)
