@@ -27,6 +27,7 @@ SCHEMA = json.loads(
     (policies_directory() / "schemas" / "input" / "schema.json").read_text(encoding="utf-8")
 )
 FITS = fits(shape_of_schema(SCHEMA))
+PARSED = fits(shape_of_schema(SCHEMA), parsed=True)
 
 DOCUMENT: dict[str, Any] = {
     "agent": {"id": "a", "version": "3", "owner": "o", "environment": "prod", "labels": ["x"]},
@@ -268,12 +269,23 @@ def test_it_tells_what_its_closures_tell(schema, data) -> None:
     assert fits(shape)(value) == shape_closures.fits(shape)(value)
 
 
+@given(schemas, st.data())
+def test_of_what_a_parser_made_it_tells_the_same_without_looking_through_it(schema, data) -> None:
+    shape = shape_of_schema(schema)
+    value = data.draw(documents.map(from_json)) if data.draw(st.booleans()) else None
+    value = fitting(schema, data.draw) if value is None else value
+    if is_document(value):  # which is all that a parser makes
+        assert fits(shape, parsed=True)(value) == fits(shape)(value)
+
+
 @pytest.mark.parametrize("path", [(), *places(DOCUMENT)], ids=str)
 def test_of_the_published_schema_it_tells_the_same(path) -> None:
     closures = shape_closures.fits(shape_of_schema(SCHEMA))
     for value in [*WRONG, *ANY, -1, 2**63 - 1, 2**63, Decimal(1), Decimal("Infinity")]:
         document = changed(path, value)
         assert FITS(document) == closures(document)
+        if is_document(document):
+            assert PARSED(document) == closures(document)
 
 
 def test_what_is_nested_deeper_than_loops_may_be_is_tested_too() -> None:
@@ -282,9 +294,10 @@ def test_what_is_nested_deeper_than_loops_may_be_is_tested_too() -> None:
     wrong: Any = 1
     for _ in range(40):
         schema, value, wrong = {"type": "array", "items": schema}, [value], [wrong]
-    test = fits(shape_of_schema(schema))
-    assert test(value)
-    assert not test(wrong)
+    for parsed in (False, True):
+        test = fits(shape_of_schema(schema), parsed=parsed)
+        assert test(value)
+        assert not test(wrong)
 
 
 def test_no_name_of_a_schema_stands_in_its_test() -> None:

@@ -29,6 +29,9 @@ _CHUNK: Final = 64
 _decode: Final = msgspec.json.Decoder(float_hook=Decimal).decode
 _encode: Final = msgspec.json.Encoder(decimal_format="number").encode_lines
 
+_NO_EVENT: Final = (ValueError, RecursionError, ArithmeticError)
+"""What is raised by a text that is no event; the last by a number beyond every range."""
+
 _BEYOND_ASCII: Final = re.compile("[^\n -~]+")
 
 _DOUBTS: Final = (b"null", b"NaN", b"Infinity")
@@ -52,11 +55,12 @@ def event_of_line(line: bytes) -> dict[str, Any] | None:
         return None
     try:
         event = _decode(line)
-    except (ValueError, RecursionError):
+    except _NO_EVENT:
         # Also what msgspec alone does not read: half of a surrogate pair, which a text may hold.
         try:
-            event = json.loads(line, parse_float=Decimal, parse_constant=_no_number)
-        except (ValueError, RecursionError):
+            # As text: of bytes it would guess the encoding.
+            event = json.loads(line.decode(), parse_float=Decimal, parse_constant=_no_number)
+        except _NO_EVENT:
             return None
     if not isinstance(event, dict) or not isinstance(event.get("kind"), str):
         return None

@@ -151,7 +151,7 @@ def _limit(option: str, text: str) -> tuple[str, Callable[[int, int], bool]]:
 def _object(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError, ArithmeticError) as error:
         raise ConfigError(f"--data: `{path}` cannot be read: {error}") from error
     if not isinstance(found, dict):
         raise ConfigError(f"--data: `{path}` holds no object")

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from guardrails.engines.source import PolicySource
     from guardrails.rego.builtins.base import EvaluationContext
     from guardrails.rego.compiled import Entrypoint
+    from guardrails.rego.emit.shapes import Shape
     from guardrails.rego.explain import RuleTrace
 
 RULES: Final = "data.guardrails.rules."
@@ -74,6 +75,7 @@ class Loaded:
 
     Attributes:
         decider: They, compiled for documents of the published shape.
+        shape: That shape.
         fits: Whether a document is one.
         reader: Reads what they answer.
         reference: They as the interpreter evaluates them, for all else.
@@ -85,6 +87,7 @@ class Loaded:
     """
 
     decider: Entrypoint | Interpreted
+    shape: Shape
     fits: Test
     reader: DecisionReader
     reference: Reference
@@ -93,20 +96,27 @@ class Loaded:
     data: Mapping[str, Any]
     plan: str | None = None
 
-    def result(self, document: Mapping[str, Any], context: EvaluationContext | None = None) -> Any:
-        """What they say about `document`, as evaluation makes it; nobody has looked what it is.
+    def result(
+        self,
+        document: Mapping[str, Any],
+        context: EvaluationContext | None = None,
+        *,
+        known: bool = False,
+    ) -> Any:
+        """What they say about `document`, as evaluation makes it.
 
         Its sets are still sets; :func:`guardrails.rego.values.to_json` makes JSON types of it.
 
         Args:
             document: The input; it is not copied nor changed.
             context: The time and the random source; None for those of the machine.
+            known: Somebody has looked, and `document` is of the shape.
 
         Raises:
             EvaluationError: the evaluation failed.
             MalformedDecision: they say nothing.
         """
-        if not _holds(self.fits, document):
+        if not known and not _holds(self.fits, document):
             result = self.reference.program.evaluate(
                 ENTRYPOINT, document, strict_builtin_errors=True, context=context
             )
@@ -312,9 +322,11 @@ class InProcessEngine:
         decider = load_entrypoint(request, self._cache)
         if policies.bundled:
             check_decides(decider.evaluate, ENTRYPOINT)
+        shape = request.shape()
         loaded = Loaded(
             decider,
-            fits(request.shape()),
+            shape,
+            fits(shape),
             DecisionReader(revision),
             Reference(request, decider),
             revision,

@@ -43,18 +43,24 @@ def is_document(value: Any) -> bool:
     return kind is Decimal and bool(value.is_finite())
 
 
-def fits(shape: Shape) -> Test:
+def _anything(_: Any) -> bool:
+    return True
+
+
+def fits(shape: Shape, *, parsed: bool = False) -> Test:
     """A test whether a document is a JSON document of `shape`.
 
     Args:
         shape: What holds of every document.
+        parsed: Documents come straight from a parser of JSON text, which makes nothing else:
+            what may be any JSON is not looked through.
 
     Raises:
         ValueError: The shape promises single values, which this test does not ask for.
     """
     if _is_any(shape):
-        return is_document
-    writer = _Writer()
+        return _anything if parsed else is_document
+    writer = _Writer(parsed=parsed)
     writer.value(shape, "v0", 1)
     text = "\n".join(["def F0(v0):", *writer.lines, " return True", ""])
     allowed.check("F0", text, writer.known.keys())
@@ -94,12 +100,16 @@ def _is_any(shape: Shape) -> bool:
 class _Writer:
     """Writes the lines of a test.
 
+    Args:
+        parsed: As :func:`fits` takes it.
+
     Attributes:
         lines: Those written.
         known: What stands under the names in them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, parsed: bool) -> None:
+        self._parsed = parsed
         self.lines: list[str] = []
         self.known: dict[str, Any] = dict(_TYPES)
         self._names = 0
@@ -129,10 +139,12 @@ class _Writer:
             msg = "a shape with single values cannot be tested"
             raise ValueError(msg)
         if _is_any(shape):
-            self.need(depth, f"type({name}) is str or is_document({name})")
+            if not self._parsed:
+                self.need(depth, f"type({name}) is str or is_document({name})")
             return
         if self._loops >= _DEEPEST and shape.may_be(Kind.ARRAY | Kind.OBJECT):
-            self.need(depth, f"{self.constant(fits(shape))}({name})")
+            test = fits(shape, parsed=self._parsed)
+            self.need(depth, f"{self.constant(test)}({name})")
             return
         plain = _scalars(self, shape, name)
         array, other = shape.may_be(Kind.ARRAY), shape.may_be(Kind.OBJECT)
@@ -148,12 +160,14 @@ class _Writer:
         """Test a value that may be a collection or something else."""
         self.line(depth, f"if type({name}) is list:")
         if shape.may_be(Kind.ARRAY):
+            self.line(depth + 1, "pass")  # there may be nothing to test
             self.array(shape, name, depth + 1)
         else:
             self.line(depth + 1, "return False")
         self.line(depth, "else:")
         self.line(depth + 1, f"if type({name}) is dict:")
         if shape.may_be(Kind.OBJECT):
+            self.line(depth + 2, "pass")
             self.object(shape, name, depth + 2)
         else:
             self.line(depth + 2, "return False")
@@ -162,6 +176,8 @@ class _Writer:
 
     def array(self, shape: Shape, name: str, depth: int) -> None:
         """Test the items of the list `name`."""
+        if self._needs_none(shape.item):
+            return
         item = self.name()
         self.line(depth, f"for {item} in {name}:")
         self._inside(shape.item, item, depth + 1)
@@ -186,6 +202,8 @@ class _Writer:
                 self._field(each.without(Kind.UNDEFINED), f"{name}[{key}]", depth + 1)
         if closed and len(sure) == len(shape.fields):
             return
+        if not closed and self._needs_none(shape.item):
+            return
         # With as many keys as names, its keys are those names.
         self.line(depth, f"if len({name}) != {many}:")
         if closed:
@@ -197,12 +215,17 @@ class _Writer:
         """Test what stands under names that `shape` does not list."""
         key, item = self.name(), self.name()
         self.line(depth, f"for {key}, {item} in {name}.items():")
-        self.need(depth + 1, f"type({key}) is str")
+        if not self._parsed:
+            self.need(depth + 1, f"type({key}) is str")
         depth += 1
         if shape.fields:
             self.line(depth, f"if {key} not in {self.constant(frozenset(shape.fields))}:")
             depth += 1
         self._inside(shape.item, item, depth)
+
+    def _needs_none(self, item: Shape | None) -> bool:
+        """Whether items, of which `item` holds, need no test."""
+        return self._parsed and (item is None or _is_any(item))
 
     def _inside(self, shape: Shape | None, name: str, depth: int) -> None:
         self._loops += 1

@@ -64,9 +64,9 @@ class ByName(Generic[S]):
 
     def of(self, name: str | None) -> S:
         """The sums of `name`, to be added to."""
-        name = "(none)" if name is None else name
-        found = self.rows.get(name)
+        found = self.rows.get(name)  # type: ignore[arg-type]  # no row has None for its name
         if found is None:
+            name = "(none)" if name is None else name
             name = name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"
             if name not in self.rows and len(self.rows) >= self.most:
                 name = OTHERS

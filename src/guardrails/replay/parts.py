@@ -47,22 +47,17 @@ class Part:
             StateUnavailable: the file cannot be read.
         """
         try:
-            with self.path.open("rb") as file:
+            with self.path.open("rb", buffering=_PIECE) as file:
                 place = self.begin
                 if place:
                     file.seek(place - 1)
                     place += len(file.readline()) - 1
-                while place < self.end:
-                    # By newlines alone: `splitlines` knows other ends, too.
-                    *whole, rest = file.read(min(_PIECE, self.end - place)).split(b"\n")
-                    for line in whole:
-                        yield place, line + b"\n"
-                        place += len(line) + 1
-                    if rest:
-                        rest += file.readline()
-                        yield place, rest
-                        place += len(rest)
-                    elif not whole:
+                if place >= self.end:
+                    return
+                for line in file:  # by newlines alone
+                    yield place, line
+                    place += len(line)
+                    if place >= self.end:
                         return
         except OSError as error:
             raise _unreadable(self.path, error) from error

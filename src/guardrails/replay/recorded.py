@@ -66,7 +66,10 @@ class Said(msgspec.Struct):
 
     def rules(self) -> frozenset[str]:
         """The ids of the rules."""
-        return frozenset(each.rule for each in (*self.reasons, *self.approvals))
+        found = [each.rule for each in self.reasons]
+        if self.approvals:
+            found += [each.rule for each in self.approvals]
+        return frozenset(found)
 
 
 class Detail(msgspec.Struct):
@@ -124,29 +127,38 @@ DECIDED: Final = frozenset({"call.started", "call.refused", "call.shadowed"})
 UNRECORDABLE: Final = b'"$unrecordable"'
 
 
-class LineReader:
-    """Reads lines of a record, numbers exact; not for several threads at once."""
-
-    def __init__(self) -> None:
-        self._decoder = msgspec.json.Decoder(Line, float_hook=Decimal)
-
-    def read(self, line: bytes) -> Line | None:
-        """The event of a line; None for a line that is no event."""
-        try:
-            found: Line | None = self._decoder.decode(line)
-        except (ValueError, RecursionError):
-            # Half of a surrogate pair is text in Python and in the record, and nowhere else.
-            found = _read_slowly(line)
-        return found if found is not None and found.kind else None
-
-
-def _read_slowly(line: bytes) -> Line | None:
+def line_of(raw: bytes) -> Line | None:
+    """The event of a line, numbers exact; None for a line that is no event, or has no end."""
+    if not raw.endswith(b"\n"):
+        return None
     try:
-        found = json.loads(line, parse_float=Decimal, parse_constant=_refuse)
+        if not raw.isascii():
+            raw.decode()  # all of it, also what is passed over
+        found: Line = _decode(raw)
+    except _NO_EVENT:
+        # Half of a surrogate pair is text in Python and in the record, and nowhere else.
+        slowly = _read_slowly(raw)
+        return slowly if slowly is not None and slowly.kind else None
+    return found if found.kind else None
+
+
+_NO_EVENT: Final = (ValueError, RecursionError, ArithmeticError)
+"""What is raised by a text that is no event; the last by a number beyond every range."""
+
+_decode: Final = msgspec.json.Decoder(Line, float_hook=Decimal).decode
+
+
+def _read_slowly(raw: bytes) -> Line | None:
+    try:
+        # As text: of bytes it would guess the encoding.
+        found = json.loads(raw.decode(), parse_float=Decimal, parse_constant=_refuse)
         return msgspec.convert(found, Line)
-    except (ValueError, RecursionError):
+    except _NO_EVENT:
         return None
 
 
 def _refuse(word: str) -> float:
     raise ValueError(word)
+
+
+__all__ = ["DECIDED", "ERROR", "STRICTNESS", "UNRECORDABLE", "Gap", "Line", "Said", "line_of"]

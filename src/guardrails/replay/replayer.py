@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from guardrails.audit.chain import MARK
 from guardrails.replay.hidden import Hidden
-from guardrails.replay.recorded import DECIDED, STRICTNESS, UNRECORDABLE, Gap, LineReader
+from guardrails.replay.recorded import DECIDED, STRICTNESS, UNRECORDABLE, Gap, line_of
 from guardrails.replay.tally import Tally
 from guardrails.replay.verdict import Judge, strictest
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from guardrails.candidates import Candidate
     from guardrails.replay.parts import Part
-from guardrails.replay.recorded import Line
+    from guardrails.replay.recorded import Line
+    from guardrails.replay.verdict import Verdict
 
 
 class Replayer:
@@ -37,7 +38,6 @@ class Replayer:
     def __init__(
         self, candidate: Candidate, agents: Mapping[str, Mapping[str, Any]] | None = None
     ) -> None:
-        self._reader = LineReader()
         loaded = candidate.engine().loaded
         self._judge = Judge(loaded)
         self._hidden = Hidden(loaded)
@@ -59,7 +59,7 @@ class Replayer:
         if raw == b"\n" or raw.startswith(MARK):
             return
         tally.events += 1
-        line = self._reader.read(raw) if raw.endswith(b"\n") else None
+        line = line_of(raw)
         if line is None:
             tally.torn += 1
         elif line.kind in DECIDED:
@@ -74,16 +74,18 @@ class Replayer:
         if gap is not None:
             tally.gaps[gap] += 1
             return
-        documents = [line.input]
-        if line.detail is not None and line.detail.narrowed_by is not None:
-            documents += [{**line.input, "agent": each} for each in line.detail.narrowed_by]
+        tally.note(line, was, self._verdict(line), place, len(raw))
+
+    def _verdict(self, line: Line) -> Verdict:
+        others = None if line.detail is None else line.detail.narrowed_by
+        if not others and self._agents is None:
+            return self._judge.verdict(line.input)
+        documents = [line.input, *({**line.input, "agent": each} for each in others or ())]
         if self._agents is not None:
             for document in documents:
                 agent = document["agent"]
                 document["agent"] = {**agent, **self._agents[agent["id"]]}
-        verdicts = [self._judge.verdict(document) for document in documents]
-        verdict = verdicts[0] if len(verdicts) == 1 else strictest(verdicts)
-        tally.note(line, was, verdict, place, len(raw))
+        return strictest([self._judge.verdict(document) for document in documents])
 
     def _gap(self, line: Line, was: str, raw: bytes, tally: Tally) -> Gap | None:
         if was not in STRICTNESS:
@@ -95,7 +97,7 @@ class Replayer:
             if pointer is not None:
                 tally.hide(pointer)
                 return Gap.HIDDEN
-        if UNRECORDABLE in raw and _is_unrecordable(line.input):
+        if b"$" in raw and UNRECORDABLE in raw and _is_unrecordable(line.input):
             return Gap.UNRECORDABLE
         others = () if line.detail is None else line.detail.narrowed_by or ()
         if others and not (type(others) is list and all(map(_id_of, others))):

@@ -157,17 +157,17 @@ class Tally:
         revision.decisions += 1
         time = line.time
         self.timeline.note(time, marked=was != becomes)
-        self.last = max(self.last, time)
+        if time > self.last:
+            self.last = time
         if time < self.first or not self.first:
             self.first = time
         if was == becomes:
-            said = line.said
+            said = line if line.policy is None else line.policy
             if verdict.rules or said.reasons or said.approvals:
                 self.reworded += said.rules() != verdict.rules
             return
-        sums = (tool, agent, revision)
         looser = _looser(was, becomes)
-        for each in sums:
+        for each in (tool, agent, revision):
             each.flips += 1
             each.loosened += looser
         self._flip(line, was, verdict, place, size)

@@ -32,8 +32,11 @@ class Timeline:
     def note(self, time: int, *, marked: bool) -> None:
         """Count one, and whether it is one of those that matter."""
         place = time // self.width
-        all_, some = self.spans.get(place, (0, 0))
-        self.spans[place] = (all_ + 1, some + marked)
+        counts = self.spans.get(place)
+        if counts is not None:
+            self.spans[place] = (counts[0] + 1, counts[1] + marked)
+            return
+        self.spans[place] = (1, int(marked))
         if len(self.spans) > self._most:
             self._widen(self.width * 2)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from guardrails.engines.input_shape import fits
 from guardrails.errors import EvaluationError
 from guardrails.model.decision import Decision, MalformedDecision
 from guardrails.rego.builtins.base import EvaluationContext
@@ -49,7 +50,8 @@ def strictest(verdicts: Sequence[Verdict]) -> Verdict:
 class Judge:
     """Gives the verdict of loaded policies about an input, at the time that it names.
 
-    It says what :meth:`InProcessEngine.decide` says, and makes less of it.
+    It says what :meth:`InProcessEngine.decide` says, and makes less of it. Not for several
+    threads at once.
 
     Args:
         loaded: The policies.
@@ -57,14 +59,21 @@ class Judge:
 
     def __init__(self, loaded: Loaded) -> None:
         self._result = loaded.result
+        # What is decoded from a line is JSON of exact types, so only its shape is in question.
+        self._fits = fits(loaded.shape, parsed=True)
         self._known: dict[tuple[str, ...], Verdict] = {}
+        self._now: Any = None
 
     def verdict(self, document: dict[str, Any]) -> Verdict:
-        """The verdict about `document`; whatever goes wrong in it refuses the call."""
-        now = document.get("time")
-        clock = EvaluationContext((lambda: now) if type(now) is int else _no_time)
+        """The verdict about `document`; whatever goes wrong in it refuses the call.
+
+        Args:
+            document: An input, as it was decoded; not changed.
+        """
+        self._now = document.get("time")
         try:
-            result = self._result(document, clock)
+            known = self._fits(document)
+            result = self._result(document, EvaluationContext(self._time), known=known)
             key = _key(result)
             if key is None:
                 return _verdict(to_json(result))
@@ -78,6 +87,11 @@ class Judge:
             return Verdict(ERROR, frozenset({_code(error)}))
         return found
 
+    def _time(self) -> int:
+        if type(self._now) is not int:
+            raise EvaluationError("no_time", "the input names no time")
+        return self._now
+
 
 def _code(error: Exception) -> str:
     match error:
@@ -87,10 +101,6 @@ def _code(error: Exception) -> str:
             return "malformed_decision"
         case _:
             return type(error).__name__
-
-
-def _no_time() -> int:
-    raise EvaluationError("no_time", "the input names no time")
 
 
 def _verdict(result: Any) -> Verdict:
@@ -115,14 +125,10 @@ def _key(result: Any) -> tuple[str, ...] | None:
         return None
     key = [effect]
     for reason in reasons:
-        if (
-            type(reason) is not dict
-            or len(reason) != _REASON
-            or type(reason.get("reason")) is not str
-        ):
+        if type(reason) is not dict or len(reason) != _REASON:
             return None
         rule = reason.get("rule")
-        if type(rule) is not str:
+        if type(rule) is not str or type(reason.get("reason")) is not str:
             return None
         key.append(rule)
     return tuple(key)

@@ -75,7 +75,7 @@ class Report:
         """Count one line."""
         try:
             event = self._decoder.decode(line)
-        except (ValueError, RecursionError):
+        except (ValueError, RecursionError, ArithmeticError):
             self.torn += 1
             return
         detail = event.detail if type(event.detail) is dict else {}
