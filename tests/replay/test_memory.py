@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from benchmarks.policies.reference import flat
@@ -21,6 +21,9 @@ from guardrails.audit.segments import SegmentRecord
 from guardrails.errors import Reason
 from guardrails.model.call import Event
 from guardrails.replay import replay
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SOAK = os.environ.get("GUARDRAILS_SOAK") == "1"
 

@@ -14,7 +14,7 @@ import guardrails as gr
 from guardrails.audit.exact_json import exact_json
 from guardrails.cli.root import app
 from guardrails.report import Report, report
-from guardrails.report.sums import AgentSums
+from guardrails.report.sums import AgentSums, Day
 from guardrails.report.told import csv_of, page_of
 
 SECOND = 1_000_000_000
@@ -161,16 +161,17 @@ def test_calls_and_refusals_are_told_by_day(tmp_path) -> None:
     one = {"agent": "billing", "run_id": "r1"}
     told = [{"kind": "call.started", "time": 20_000 * DAY + at, **one} for at in range(3)]
     told.append({"kind": "call.refused", "time": 20_002 * DAY + DAY - 1, **one, "detail": {}})
+    told += [{"kind": "call.shadowed", "time": 20_002 * DAY, **one, "detail": {}}] * 2
     _written(tmp_path / "r.jsonl", told)
     (sums,) = report(tmp_path / "r.jsonl").agents
     assert sums.document()["days"] == [
-        {"time": 20_000 * DAY, "calls": 3, "refused": 0},
-        {"time": 20_001 * DAY, "calls": 0, "refused": 0},
-        {"time": 20_002 * DAY, "calls": 0, "refused": 1},
+        {"time": 20_000 * DAY, "calls": 3, "refused": 0, "shadowed": 0},
+        {"time": 20_001 * DAY, "calls": 0, "refused": 0, "shadowed": 0},
+        {"time": 20_002 * DAY, "calls": 0, "refused": 1, "shadowed": 2},
     ]
     page = page_of([sums], since=0, title="x")
-    assert "2024-10-04: 3 ran, 0 refused" in page
-    assert "2024-10-06: 0 ran, 1 refused" in page
+    assert "2024-10-04 00:00:00Z: 3 ran, 0 withheld, 0 refused" in page
+    assert "2024-10-06 00:00:00Z: 0 ran, 2 withheld, 1 refused" in page
 
 
 @settings(max_examples=50)
@@ -178,11 +179,10 @@ def test_calls_and_refusals_are_told_by_day(tmp_path) -> None:
 def test_days_add_up_however_many_there_are(times, number) -> None:
     agents = [AgentSums(str(each), "1") for each in range(number)]
     for index, time in enumerate(times):
-        agents[index % number].days.note(time * DAY + index, marked=time % 3 == 0)
-    refused = sum(time % 3 == 0 for time in times)
+        agents[index % number].days.note(time * DAY + index, Day(time % 3))
     rows = [row for sums in agents for row in sums.document()["days"]]
-    assert sum(row["refused"] for row in rows) == refused
-    assert sum(row["calls"] for row in rows) == len(times) - refused
+    for name, kind in (("calls", Day.RAN), ("refused", Day.REFUSED), ("shadowed", Day.SHADOWED)):
+        assert sum(row[name] for row in rows) == sum(time % 3 == kind for time in times)
     assert all(len(sums.document()["days"]) <= 100 for sums in agents)
     page_of(agents, since=0, title="x")
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from guardrails.cli.audit_storage import record_plan
 from guardrails.cli.console import ExitCode, notices, output, plain, print_json
 from guardrails.cli.machine import JsonOption
+from guardrails.cli.progress import bar_of_progress
 from guardrails.config import Config
 from guardrails.errors import ConfigError
 from guardrails.register import Register
@@ -25,7 +24,7 @@ from guardrails.replay.replaying import findings_of
 from guardrails.replay.told import document_of, markdown_of, places_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from guardrails.replay import Replay
 
@@ -95,7 +94,7 @@ def command(  # noqa: PLR0913  # options, by name
         policy, base, agents=agents, data=None if data is None else _object(data), library=library
     )
     facts = None if agents is None else _facts(Register.load(agents))
-    with _progress() as tell:
+    with bar_of_progress("replaying") as tell:
         found = replay(record, candidate, agents=facts, workers=workers, progress=tell)
     findings = findings_of(found, candidate)
     if html is not None:
@@ -163,18 +162,6 @@ def _facts(register: Register) -> dict[str, dict[str, Any]]:
         name: {"version": entry.version, "owner": entry.owner, "labels": list(entry.labels)}
         for name, entry in register.entries.items()
     }
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int], None] | None]:
-    console = notices()
-    if not console.is_terminal:
-        yield None
-        return
-    columns = (TextColumn("replaying"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("replaying", total=None)
-        yield lambda done, whole: bar.update(task, completed=done, total=whole)
 
 
 def _print(found: Replay) -> None:

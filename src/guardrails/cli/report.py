@@ -12,6 +12,7 @@ from rich.table import Table
 from guardrails.cli.audit_storage import moment, record_plan
 from guardrails.cli.console import output, plain, print_json
 from guardrails.cli.machine import JsonOption
+from guardrails.cli.progress import bar_of_progress
 from guardrails.errors import ConfigError
 from guardrails.report import AgentSums, report
 from guardrails.report.told import csv_of, page_of
@@ -49,7 +50,8 @@ def command(  # noqa: PLR0913  # options, by name
     if (to is None) is not (out is None):
         raise ConfigError("`--to owner` and `--out DIR` belong together")
     record = record_plan(log).path
-    found = report(record, since=begin)
+    with bar_of_progress("reading") as tell:
+        found = report(record, since=begin, progress=tell)
     agents = found.agents
     if html is not None:
         html.write_text(page_of(agents, since=begin, title="Agents"), encoding="utf-8")

@@ -95,7 +95,7 @@ class Tally:
         agents: By agent.
         rules: By rule, among flips.
         revisions: By the revision that is recorded.
-        timeline: Decisions and flips by time.
+        timeline: Decisions of the same effect, and flips, by time.
         first: The time of the first decision, in UTC nanoseconds; 0 for none.
         last: The time of the last one.
         examples: Flips by the change and the rule.
@@ -113,7 +113,7 @@ class Tally:
     agents: ByName[Flips] = field(default_factory=lambda: ByName(Flips))
     rules: ByName[Speaking] = field(default_factory=lambda: ByName(Speaking))
     revisions: ByName[Flips] = field(default_factory=lambda: ByName(Flips))
-    timeline: Timeline = field(default_factory=Timeline)
+    timeline: Timeline = field(default_factory=lambda: Timeline(2))
     first: int = 0
     last: int = 0
     examples: dict[tuple[str, str, str], list[Example]] = field(default_factory=dict)
@@ -156,9 +156,8 @@ class Tally:
         agent.decisions += 1
         revision.decisions += 1
         time = line.time
-        self.timeline.note(time, marked=was != becomes)
-        if time > self.last:
-            self.last = time
+        self.timeline.note(time, was != becomes)
+        self.last = max(self.last, time)
         if time < self.first or not self.first:
             self.first = time
         if was == becomes:

@@ -11,32 +11,34 @@ _SHORTEST: Final = 60 * SECOND_NS
 
 
 class Timeline:
-    """Pairs of counts by spans of time; all spans have one length, which grows as needed.
+    """Counts of a few kinds by spans of time; all spans have one length, which grows as needed.
 
     Args:
+        kinds: How many kinds of things are counted apart.
         shortest: The length of a span at first, in nanoseconds; one for all that are added up.
         most: Spans that are kept; with more, two become one.
 
     Attributes:
         width: The length of a span, in nanoseconds.
-        spans: The counts by the number of the span since 1970.
+        spans: The counts of each kind by the number of the span since 1970.
     """
 
-    __slots__ = ("_most", "spans", "width")
+    __slots__ = ("_kinds", "_most", "spans", "width")
 
-    def __init__(self, shortest: int = _SHORTEST, most: int = _MOST) -> None:
+    def __init__(self, kinds: int, *, shortest: int = _SHORTEST, most: int = _MOST) -> None:
+        self._kinds = kinds
         self._most = most
         self.width = shortest
-        self.spans: dict[int, tuple[int, int]] = {}
+        self.spans: dict[int, list[int]] = {}
 
-    def note(self, time: int, *, marked: bool) -> None:
-        """Count one, and whether it is one of those that matter."""
+    def note(self, time: int, kind: int) -> None:
+        """Count one of the kind of this number."""
         place = time // self.width
         counts = self.spans.get(place)
         if counts is not None:
-            self.spans[place] = (counts[0] + 1, counts[1] + marked)
+            counts[kind] += 1
             return
-        self.spans[place] = (1, int(marked))
+        self._of(place)[kind] = 1
         if len(self.spans) > self._most:
             self._widen(self.width * 2)
 
@@ -49,21 +51,19 @@ class Timeline:
         while len(self.spans) > self._most:
             self._widen(self.width * 2)
 
-    def rows(self, most: int) -> list[tuple[int, int, int]]:
-        """At most `most` spans from the first to the last, empty ones too: start, all, marked."""
+    def rows(self, most: int) -> list[tuple[int, tuple[int, ...]]]:
+        """At most `most` spans from the first to the last, empty ones too: start, and counts."""
         if not self.spans:
             return []
         first, last = min(self.spans), max(self.spans)
         step = -(-(last - first + 1) // most)
-        rows = [
-            [(first + index * step) * self.width, 0, 0]
-            for index in range(-(-(last - first + 1) // step))
+        rows = [[0] * self._kinds for _ in range(-(-(last - first + 1) // step))]
+        for place, counts in self.spans.items():
+            _add(rows[(place - first) // step], counts)
+        return [
+            ((first + index * step) * self.width, tuple(counts))
+            for index, counts in enumerate(rows)
         ]
-        for place, (all_, some) in self.spans.items():
-            row = rows[(place - first) // step]
-            row[1] += all_
-            row[2] += some
-        return [(start, all_, some) for start, all_, some in rows]
 
     def _widen(self, width: int) -> None:
         spans, old = self.spans, self.width
@@ -71,6 +71,16 @@ class Timeline:
         for place, counts in spans.items():
             self._put(place * old // width, counts)
 
-    def _put(self, place: int, counts: tuple[int, int]) -> None:
-        all_, some = self.spans.get(place, (0, 0))
-        self.spans[place] = (all_ + counts[0], some + counts[1])
+    def _put(self, place: int, counts: list[int]) -> None:
+        _add(self._of(place), counts)
+
+    def _of(self, place: int) -> list[int]:
+        return self.spans.setdefault(place, [0] * self._kinds)
+
+
+def _add(counts: list[int], more: list[int]) -> None:
+    for kind, count in enumerate(more):
+        counts[kind] += count
+
+
+__all__ = ["DAY_NS", "Timeline"]

@@ -58,8 +58,8 @@ def document_of(
         "first": tally.first,
         "last": tally.last,
         "timeline": [
-            {"time": start, "decisions": all_, "flips": some}
-            for start, all_, some in tally.timeline.rows(200)
+            {"time": start, "decisions": same + flips, "flips": flips}
+            for start, (same, flips) in tally.timeline.rows(200)
         ],
         "examples": [
             _example(example, rule, (findings or {}).get(example.place, ()))

@@ -15,7 +15,7 @@ from guardrails.audit.chain import MARK
 from guardrails.audit.reading import batches
 from guardrails.errors import StateUnavailable
 from guardrails.replay.parts import files_of
-from guardrails.report.sums import AgentSums
+from guardrails.report.sums import AgentSums, Day
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,6 +26,9 @@ _OPEN: Final = 100_000
 
 _MOST: Final = 10_000
 """Agents and versions that are told apart."""
+
+_STEP: Final = 1 << 20
+"""Bytes after which one tells how far one is."""
 
 _NS: Final = 1_000_000_000
 
@@ -144,14 +147,17 @@ def report(
     except OSError as error:
         msg = f"the record `{log}` cannot be read: {error.strerror or type(error).__name__}"
         raise StateUnavailable(msg) from error
-    done = 0
+    done = told = 0
     for lines in batches(log):
         for line in lines:
             done += len(line)
             if line != b"\n" and not line.startswith(MARK):
                 found.read(line)
-        if progress is not None:
+        if progress is not None and done >= told + _STEP:
             progress(done, whole)
+            told = done
+    if progress is not None:
+        progress(whole, whole)
     return found
 
 
@@ -177,7 +183,7 @@ def _closed(sums: AgentSums, _: _Event, detail: dict[str, Any]) -> None:
 
 def _started(sums: AgentSums, event: _Event, _: dict[str, Any]) -> None:
     sums.calls += 1
-    sums.days.note(event.time, marked=False)
+    sums.days.note(event.time, Day.RAN)
 
 
 def _finished(sums: AgentSums, _: _Event, detail: dict[str, Any]) -> None:
@@ -186,14 +192,15 @@ def _finished(sums: AgentSums, _: _Event, detail: dict[str, Any]) -> None:
 
 def _refused(sums: AgentSums, event: _Event, detail: dict[str, Any]) -> None:
     sums.refused += 1
-    sums.days.note(event.time, marked=True)
+    sums.days.note(event.time, Day.REFUSED)
     sums.codes.of(str(detail.get("code"))).times += 1
     for rule in {each.rule for each in event.reasons}:
         sums.rules.of(rule).times += 1
 
 
-def _shadowed(sums: AgentSums, _: _Event, detail: dict[str, Any]) -> None:
+def _shadowed(sums: AgentSums, event: _Event, detail: dict[str, Any]) -> None:
     sums.shadowed += 1
+    sums.days.note(event.time, Day.SHADOWED)
     sums.would_run += detail.get("would") == "allow"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
@@ -14,9 +15,17 @@ def _counts() -> ByName[Times]:
     return ByName(Times, most=200)
 
 
+class Day(enum.IntEnum):
+    """What became of a call, of each of which a day has a count."""
+
+    RAN = 0
+    REFUSED = 1
+    SHADOWED = 2
+
+
 def days() -> Timeline:
-    """Calls, and the refused ones of them, by day in UTC; by more days where there are many."""
-    return Timeline(DAY_NS, most=100)
+    """Calls by what became of them, by day in UTC; by more days where there are many."""
+    return Timeline(len(Day), shortest=DAY_NS, most=100)
 
 
 @dataclass(slots=True)
@@ -50,7 +59,7 @@ class AgentSums:
         codes: Refusals by their code.
         rules: Refusals by rule.
         outcomes: Runs by what came of them.
-        days: Calls that started or were refused, and the refused ones of them, by day.
+        days: Calls by day: those that started, were refused, and were withheld.
     """
 
     agent: str
@@ -124,8 +133,8 @@ class AgentSums:
 def days_of(found: Timeline) -> list[dict[str, int]]:
     """The spans of a time line as JSON values: ``time`` is where one begins, in nanoseconds."""
     return [
-        {"time": start, "calls": all_ - some, "refused": some}
-        for start, all_, some in found.rows(_ROWS)
+        {"time": start, "calls": ran, "refused": refused, "shadowed": shadowed}
+        for start, (ran, refused, shadowed) in found.rows(_ROWS)
     ]
 
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from guardrails.replay.page import columns, moment, shown
-from guardrails.report.sums import days
+from guardrails.pages import columns, duration, number, rendered, shown
+from guardrails.report.sums import Day, days
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from decimal import Decimal
 
     from guardrails.replay.timeline import Timeline
     from guardrails.report.sums import AgentSums
@@ -54,48 +52,91 @@ def page_of(agents: Sequence[AgentSums], *, since: int, title: str) -> str:
         since: UTC nanoseconds from which on events count; 0 for all.
         title: The heading.
     """
-    environment = Environment(
-        loader=PackageLoader("guardrails.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["shown"] = shown
-    environment.filters["moment"] = moment
-    environment.filters["day"] = lambda ns: moment(ns)[:10]
-    environment.filters["number"] = _number
-    documents = [{**sums.document(), "plot": _plot(sums.days)} for sums in agents]
     together = days()
     for sums in agents:
         together.add(sums.days)
-    return environment.get_template("report.html").render(
-        agents=documents,
+    most = max((_calls(sums) for sums in agents), default=0) or 1
+    return rendered(
+        "guardrails.report",
+        "report.html",
+        agents=[_shown(sums, most) for sums in agents],
         since=since,
         title=title,
         plot=_plot(together),
-        most=max((each["calls"] + each["refused"] for each in documents), default=0) or 1,
     )
+
+
+def _shown(sums: AgentSums, most: int) -> dict[str, Any]:
+    """One agent on the page; `most` calls are a whole bar."""
+    document = sums.document()
+    parts = (("all", sums.calls), ("held", sums.shadowed), ("some", sums.refused))
+    return {
+        "name": f"{sums.agent}@{sums.version}",
+        "owner": sums.owner,
+        "calls": sums.calls,
+        "shadowed": sums.shadowed,
+        "refused": sums.refused,
+        "bar": [(style, 100 * count / most) for style, count in parts],
+        "plot": _plot(sums.days),
+        "facts": [
+            (label, words(document[name]))
+            for name, label, words in _FACTS
+            if document[name] or name in _ALWAYS
+        ],
+        "lists": [(label, document[name]) for name, label in _LISTS],
+    }
+
+
+def _calls(sums: AgentSums) -> int:
+    return sums.calls + sums.refused + sums.shadowed
 
 
 def _plot(found: Timeline) -> list[dict[str, Any]]:
     rows = found.rows(_SPANS)
-    return [
-        {**column, "total": all_, "calls": all_ - some, "refused": some}
-        for (_, all_, some), column in zip(rows, columns(rows), strict=True)
-    ]
+    return columns(
+        [(start, (row[Day.REFUSED], row[Day.SHADOWED], row[Day.RAN])) for start, row in rows],
+        ("some", "held", "all"),
+    )
+
+
+def _dollars(value: Decimal) -> str:
+    """Money to the cent; what is less than a dollar to four places."""
+    return f"${value:,.2f}" if value >= 1 else f"${number(round(value, 4))}"
 
 
 _SPANS: Final = 60
 """Columns of a plot over time."""
 
+_ALWAYS: Final = frozenset({"runs", "calls", "refused"})
 
-def _number(value: object) -> str:
-    """A number as people read it: thousands apart, no zeros behind."""
-    if not isinstance(value, Decimal):
-        return f"{value:,}"
-    text = f"{value:,f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+_FACTS: Final[tuple[tuple[str, str, Callable[[Any], str]], ...]] = (
+    ("runs", "runs", number),
+    ("calls", "calls that ran", number),
+    ("refused", "refused", number),
+    ("shadowed", "withheld", number),
+    ("would_run", "of them would have run", number),
+    ("errors", "errors", number),
+    ("approvals_asked", "approvals asked for", number),
+    ("approved", "approved", number),
+    ("rejected", "rejected", number),
+    ("expired", "expired", number),
+    ("seconds_waited", "mean wait for an answer", duration),
+    ("usd", "cost", _dollars),
+    ("usd_per_run", "cost of a run", _dollars),
+    ("usd_per_completed_task", "cost of a completed task", _dollars),
+    ("tokens", "tokens", number),
+    ("loops", "breakers spoke", number),
+    ("candidate_differs", "candidate decides otherwise", number),
+    ("feedback", "feedback", number),
+    ("score", "mean score", number),
+)
+"""What is told of an agent: the name of its number, what people call it, and how it is written."""
+
+_LISTS: Final = (
+    ("refusals_by_code", "Refusals by code"),
+    ("refusals_by_rule", "Refusals by rule"),
+    ("outcomes", "Outcomes"),
+)
 
 
 __all__ = ["csv_of", "page_of"]
