@@ -140,7 +140,7 @@ def _record(effort: Effort, **_: object) -> Result:
 def _replay(effort: Effort, *, only_gates: bool) -> Result:
     outcomes = replaying.measure_replay(rounds=effort.rounds)
     rates = {} if only_gates else replaying.rates()
-    return Result(outcomes, figures=_points(rates, "decisions/s"))
+    return Result(outcomes, figures=_points(rates, ""))
 
 
 def _load(effort: Effort, **_: object) -> Result:
