@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -286,6 +287,10 @@ CONDITIONS = (
     "t0.get(K0, None) is None or (t1 := t0.get(K0, U)) is not U and type(t1) is not str",
     "t0.get(K0, None) is None or type((t1 := t0.get(K0, U))) is not str",
     TWICE,
+    "t2 == K1 and (t1 := t0.get(K0, None)) is None or t2 is None",
+    "t2 == K1 and ((t1 := t0.get(K0, None)) is None or type(t1) is str)",
+    "(t1 := t0.get(K0, None)) is None or t1 == t2",
+    "not ((t1 := t0.get(K0, None)) is None or type(t1) is str and t1 == t2)",
     "t0.get(K0, None) is None or (t1 := t0.get(K2, U)) is not U and type(t1) is str",
 )
 VALUES: list[Any] = [UNDEFINED, None, True, 0, 1, Decimal("1.5"), "x", "", [], {}]
@@ -307,9 +312,87 @@ def test_what_is_read_elsewhere_keeps_its_own_look_up():
     text = TWICE
     uses = {name: names(text).count(name) + 1 for name in names(text)}
     assert shorter(text, uses).count(".get(") == 2
-    assert (
-        shorter(text, {name: names(text).count(name) for name in names(text)}).count(".get(") == 1
+    alone = shorter(text, {name: names(text).count(name) for name in names(text)})
+    assert (alone.count(".get("), alone.count("t0[K0]")) == (0, 1)
+
+
+LISTED = """package p
+
+import rego.v1
+import future.keywords.not
+
+main := {"effect": "deny", "why": sort(why)} if {
+	count(why) > 0
+} else := {"effect": "allow", "why": ["nothing"]}
+
+why contains "one" if input.a
+why contains "two" if not input.b
+why contains "three" if {
+	some left in input.left
+	left < 0
+}
+why contains "one" if input.c == 3
+why contains "four" if not every_one
+
+every_one if {
+	count(input.left) > 0
+	every left in input.left {
+		left <= 7
+	}
+}
+"""
+TWICE_ADDED = (
+    LISTED
+    + """
+why contains "two" if {
+	some left in input.left
+	left == 5
+}
+why contains "five" if {
+	some left in input.left
+	some right in input.left
+	left > right
+}
+"""
+)
+
+
+@functools.cache
+def _listed(source):
+    plan = plan_modules({"p.rego": source}, ["p/main"])
+    whole = {"a": {"type": "boolean"}, "b": {"type": "boolean"}, "c": {"type": "number"}}
+    left = {"type": "object", "additionalProperties": {"type": "number"}}
+    schema = {"type": "object", "properties": {**whole, "left": left}, "required": ["left", "c"]}
+    programs = [
+        Program.from_plan(plan.document, planner=plan.planner, data={}, compiled=compiled)
+        for compiled in (True, False)
+    ]
+    shaped = programs[0].compile("p/main", shape=shape_of_schema(schema))
+    return shaped, *(partial(each.evaluate, "p/main") for each in programs)
+
+
+@given(
+    st.fixed_dictionaries(
+        {"c": st.integers(0, 4), "left": st.dictionaries(NAMES, NUMBERS, max_size=4)},
+        optional={"a": st.booleans(), "b": st.booleans()},
     )
+)
+@pytest.mark.parametrize("source", [LISTED, TWICE_ADDED], ids=["once", "twice"])
+def test_texts_that_are_kept_in_a_tuple_are_those_of_the_set(source, document):
+    document = from_json(document)
+    shaped, *others = _listed(source)
+    answers = [evaluate(document) for evaluate in (shaped.evaluate, *others)]
+    assert answers[0] == answers[1] == answers[2]
+    answers[0]["why"].append("mine")  # nobody else's list
+    assert shaped.evaluate(document) == answers[1]
+
+
+def test_a_set_of_reasons_is_a_tuple_where_each_can_be_added_once():
+    texts = [
+        "".join(each.text for each in _listed(source)[0].compiled.linked.artefact.functions)
+        for source in (LISTED, TWICE_ADDED)
+    ]
+    assert [" = ()" in text for text in texts] == [True, False]
 
 
 DOCUMENTS = st.recursive(

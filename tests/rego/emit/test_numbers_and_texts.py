@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,13 +15,15 @@ from tests.rego.emit.both import answer
 from tests.rego.emit.one_call import plan_of_call
 
 from guardrails.errors import EvaluationError
+from guardrails.rego import Program
 from guardrails.rego.builtins import BUILTINS
 from guardrails.rego.builtins.base import BuiltinError
 from guardrails.rego.compiled import compile_policy
 from guardrails.rego.emit import runtime
 from guardrails.rego.emit.program import Settings
 from guardrails.rego.emit.schemas import shape_of_schema
-from guardrails.rego.values import UNDEFINED
+from guardrails.rego.planner import plan_modules
+from guardrails.rego.values import UNDEFINED, compare
 
 NEAR = st.sampled_from(
     [0, 1, -1, 2**31, -(2**31), 2**52, 2**53, -(2**53), 2**62, -(2**62), 2**63, 2**64, 10**30]
@@ -86,6 +90,67 @@ def test_the_gap_has_the_sign_of_the_difference(pair):
         return
     found = runtime.gap(*pair)
     assert (found > 0, found < 0) == (wanted > 0, wanted < 0)
+
+
+EXTREME = st.sampled_from(
+    [Decimal("1e-5000"), Decimal("-1e-5000"), Decimal("2." + "3" * 5000), Decimal("0e-6000")]
+    + [10**4400, -(10**4400), Decimal("1e300"), Decimal("-1e3999"), Decimal("1e5000")]
+)
+
+
+@given(pair=PAIRS | st.tuples(NUMBERS | EXTREME, NUMBERS | EXTREME))
+def test_what_is_told_without_the_difference_is_what_it_would_tell(pair):
+    try:
+        wanted = compare(BUILTINS["minus"].call(*pair), 0)
+    except BuiltinError as error:
+        for helper in (runtime.gap, runtime.covers):
+            with pytest.raises(type(error)):
+                helper(*pair)
+        return
+    found = runtime.gap(*pair)
+    assert (found > 0) - (found < 0) == wanted
+    assert runtime.covers(*pair) is (wanted >= 0)
+
+
+WEIGHED = """package p
+import rego.v1
+main contains "at least" if input.a - input.b >= 0
+main contains "below" if input.a - input.b < 0
+main contains "above" if input.a - input.b > 0
+main contains "within" if data.limit - input.b >= 0
+main contains "beyond" if data.limit - input.b < 0
+main contains "negative" if input.a < 0
+main contains "some" if {
+	some each in input.all
+	each >= 0
+}
+"""
+
+
+@functools.cache
+def weighed(limit):
+    number = {"type": "number"}
+    properties = {"a": number, "b": number, "all": {"type": "array", "items": number}}
+    schema = {"type": "object", "properties": properties, "required": list(properties)}
+    plan = plan_modules({"p.rego": WEIGHED}, ["p/main"])
+    programs = [
+        Program.from_plan(plan.document, planner="regopy", data={"limit": limit}, compiled=each)
+        for each in (True, False)
+    ]
+    shaped = programs[0].compile("p/main", shape=shape_of_schema(schema))
+    return shaped.evaluate, *(
+        partial(each.evaluate, "p/main", strict_builtin_errors=True) for each in programs
+    )
+
+
+@pytest.mark.parametrize(
+    "limit", [1000, Decimal("250.5"), 0, -3, 2**62 - 1, 2**62, 10**30, Decimal("1e-9")]
+)
+@given(pair=PAIRS | st.tuples(NUMBERS | EXTREME, NUMBERS | EXTREME), more=st.lists(NUMBERS))
+def test_numbers_are_weighed_as_the_interpreter_does(limit, pair, more):
+    document = {"a": pair[0], "b": pair[1], "all": more}
+    told = [answer(lambda: each(document)) for each in weighed(limit)]  # noqa: B023  # run at once
+    assert told[0] == told[1] == told[2]
 
 
 @given(number=NUMBERS)

@@ -23,6 +23,7 @@ PYTHON_NAMES: Final = frozenset(
         "dict",
         "enumerate",
         "frozenset",
+        "int",
         "len",
         "list",
         "map",

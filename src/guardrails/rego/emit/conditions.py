@@ -36,11 +36,17 @@ def shorter(text: Text, uses: Mapping[str, int]) -> Text:
     twice = _TWICE.search(text)
     # Behind the test it has the same value; nobody may read it elsewhere.
     if twice is not None and own.count(twice[2]) == uses[twice[2]]:
-        return _TWICE.sub(r"(\2 := \1None)) is None or type(\2)", text, count=1)
+        text = _TWICE.sub(r"(\2 := \1None)) is None or type(\2)", text, count=1)
+    asked = _ABSENT.search(text)
+    if asked is not None and own.count(asked[1]) == uses[asked[1]]:
+        # Mostly it is not there, and then nothing is taken out.
+        text = _ABSENT.sub(r"\3 not in \2 or (\1 := \2[\3]) is None or ", text, count=1)
     return text
 
 
 _TWICE: Final = re.compile(r"(\b\w+\.get\(\w+, )None\) is None or type\(\((t\d+) := \1U\)\)\)")
+
+_ABSENT: Final = re.compile(r"(?:^|(?<=\())\((t\d+) := (\w+)\.get\((K\d+), None\)\) is None or ")
 
 
 _VALUE: Final = r"(?:[^()]|\([^()]*\))*"

@@ -11,6 +11,7 @@ import builtins
 import hashlib
 import linecache
 import operator
+import sys
 import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, final
@@ -166,6 +167,9 @@ def _forget(entries: Iterable[tuple[str, Any]]) -> None:
 def bound(constant: Constant, data: Value) -> Any:
     """What stands under the name of a constant."""
     value = constant.value
+    if type(value) is str and len(value) <= _NAME:
+        # A look-up in an object need not compare texts where both are one.
+        value = sys.intern(value)
     if constant.origin is not None:
         value = data
         for name in constant.origin:
@@ -186,6 +190,10 @@ def bound(constant: Constant, data: Value) -> Any:
     if constant.form == "plain pattern":
         return _plain_search(value)
     return value
+
+
+_NAME: Final = 64
+"""Characters of the longest text that may be a name."""
 
 
 def _plain_search(pattern: str) -> Any:

@@ -39,9 +39,9 @@ def compared(operator: str) -> Form:
         if told is not None:
             return Known(told)
         if isinstance(b, Known) and b.value == 0 and isinstance(a, Variable):
-            gap = walk.facts.get(("difference", a.name))
-            if isinstance(gap, str):
-                return Test(f"{gap} {operator} 0")
+            weighed = walk.facts.get(("difference", a.name))
+            if isinstance(weighed, tuple):
+                return _weighed(walk, operator, *weighed)
             counted = walk.facts.get(("count", a.name))
             if isinstance(counted, str) and operator == ">":
                 return Test(f"not not {counted}")
@@ -145,5 +145,22 @@ def difference(walk: Walk, a: Abstract, b: Abstract) -> Abstract | None:
     found = walk.define(f"difference({one}, {two})", NUMBER)
     if isinstance(found, Variable):
         # Whether one is larger is told without working out by how much.
-        walk.facts["difference", found.name] = f"gap({one}, {two})"
+        walk.facts["difference", found.name] = (a, b)
     return found
+
+
+def _weighed(walk: Walk, operator: str, a: Abstract, b: Abstract) -> Test:
+    """How ``a - b`` compares with zero."""
+    one, two = walk.text(a), walk.text(b)
+    if operator not in (">=", "<"):
+        return Test(f"gap({one}, {two}) {operator} 0")
+    text = f"covers({one}, {two})"
+    if isinstance(b, Variable):
+        # Of whole numbers that are not large, and of amounts most are, Python tells it at once.
+        if isinstance(a, Known) and type(a.value) is int and 0 < a.value < _NEAR:
+            text = f"(type({two}) is int and 0 < {two} <= {one} or {text})"
+        elif isinstance(a, Variable):
+            near = walk.text(Known(_NEAR))
+            kinds = f"type({two}) is int and type({one}) is int"
+            text = f"({kinds} and 0 < {two} <= {one} < {near} or {text})"
+    return Test(text if operator == ">=" else f"not {text}")

@@ -23,7 +23,7 @@ Text: TypeAlias = str
 _LOCAL: Final = re.compile(r"\b[a-z][0-9]+\b")
 _GLOBAL: Final = re.compile(r"\b[A-Z][0-9]+\b")
 _FALLIBLE: Final = re.compile(
-    r"\b(?:[BFL][0-9]+|once|put_once|gap|difference|product|total|floor|date|number_in|concatenated|joined|substituted|shown|trim_space|lower|upper)\b"
+    r"\b(?:[BFL][0-9]+|once|put_once|gap|covers|difference|product|total|floor|date|number_in|concatenated|joined|substituted|shown|trim_space|lower|upper)\b"
 )
 
 
@@ -139,10 +139,17 @@ def children(node: Node) -> tuple[Body, ...]:
 
 def walk(nodes: Iterable[Node]) -> Iterator[Node]:
     """Every statement of `nodes`, at any depth."""
-    for node in nodes:
+    waiting = [*nodes][::-1]
+    while waiting:
+        node = waiting.pop()
         yield node
-        for body in children(node):
-            yield from walk(body)
+        kind = type(node)
+        if kind is If:
+            waiting += node.orelse[::-1]  # type: ignore[attr-defined]  # an If has one
+            waiting += node.body[::-1]  # type: ignore[attr-defined]  # and this
+        elif kind is Group or kind is Slot or kind is For:
+            (body,) = children(node)
+            waiting += body[::-1]
 
 
 def bodies(body: Body) -> Iterator[Body]:

@@ -7,7 +7,7 @@ locals, the constants, functions and builtins of its program, and a few of Pytho
 from __future__ import annotations
 
 import datetime as dt
-from decimal import Decimal
+from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow, Underflow
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -194,13 +194,36 @@ def gap(a: Value, b: Value) -> Value:
         return minus.call(a, b)
     if (type(a) is Decimal or type(a) is int) and (type(b) is Decimal or type(b) is int):
         try:
-            one, two = float(a), float(b)
-        except OverflowError:
+            one, two = float(_exact(a)), float(_exact(b))
+        except (ArithmeticError, ValueError):
             return minus.call(a, b)
         apart = one - two
         if abs(apart) > _FAR * (abs(one) + abs(two)) and abs(apart) > _TINY:
             return apart
     return minus.call(a, b)
+
+
+def covers(a: Value, b: Value) -> bool:
+    """Whether ``a - b`` is not negative, as the builtins say.
+
+    Rounded as the builtin rounds them, numbers keep their order, so that what is at least as
+    large is so still; what is less may turn out to be the same.
+    """
+    if type(a) is int and type(b) is int and -_NEAR < a < _NEAR and -_NEAR < b < _NEAR:
+        return a >= b
+    if (type(a) is Decimal or type(a) is int) and (type(b) is Decimal or type(b) is int):
+        try:
+            if _exact(a) >= _exact(b):
+                return True
+        except (ArithmeticError, ValueError):
+            pass  # the builtin says what is wrong with them
+    return compare(minus.call(a, b), 0) >= 0
+
+
+_exact: Final = Context(
+    prec=100, Emin=-999, Emax=999, traps=[Inexact, InvalidOperation, Overflow, Underflow]
+).plus
+"""A number as it is; an error of one that has more digits, or an exponent, than amounts have."""
 
 
 def product(a: Value, b: Value) -> Value:
@@ -336,6 +359,7 @@ HELPERS: Final = {
     "concatenated": concatenated,
     "copied": copied,
     "copies": copies,
+    "covers": covers,
     "date": date,
     "DAYS": DAYS,
     "difference": difference,

@@ -53,7 +53,20 @@ def simplified(unit: Unit, nodes: Body) -> Body:
     for node in residual.walk(nodes):
         if isinstance(node, If):
             node.condition = shorter(node.condition, uses)
+            node.condition = _WEIGHED.sub(lambda found: _by_type(unit, found), node.condition)
     return nodes
+
+
+_WEIGHED: Final = re.compile(r"\b(x\d+) (>=|<=|>|<) (K\d+)\b")
+
+
+def _by_type(unit: Unit, found: re.Match[str]) -> Text:
+    """A comparison of a number with a whole one, which Python makes a decimal of each time."""
+    name, operator, constant = found.groups()
+    decimal = unit.as_decimal(constant)
+    if decimal is None:
+        return found[0]
+    return f"({found[0]} if type({name}) is int else {name} {operator} {decimal})"
 
 
 def _fall_through(body: Body, group: Group) -> None:
@@ -219,12 +232,10 @@ _KEEPING: Final = 2
 
 def _is_weighed(node: Set, behind: Body) -> bool:
     """Whether the same difference is worked out right behind `node`, or what is needed of it."""
-    wanted = node.value.replace("difference(", "gap(", 1)
-    return (
-        node.value.startswith("difference(")
-        and bool(behind)
-        and any(wanted in text for text in residual.texts(behind[0]))
-    )
+    if not node.value.startswith("difference(") or not behind:
+        return False
+    wanted = [node.value.replace("difference(", helper, 1) for helper in ("gap(", "covers(")]
+    return any(each in text for text in residual.texts(behind[0]) for each in wanted)
 
 
 def _is_pure(text: Text) -> bool:
@@ -255,8 +266,15 @@ def _folded(unit: Unit, nodes: Body, uses: Counter[str]) -> Body:
 
 def _hand_on(before: Body, node: Node, uses: Counter[str]) -> None:
     """``a = b; c = … a …`` is ``c = … b …``, where nothing else reads a."""
-    last = before[-1] if before else None
+    place = len(before) - 1
+    passed = set()
+    while place > 0 and _begins(before[place]):
+        passed.update(residual.assigned(before[place]))
+        place -= 1
+    last = before[place] if before else None
     if not isinstance(last, Set) or uses[last.name] != 1 or last.hoisted:
+        return
+    if passed & {last.name, *residual.names(last.value)}:
         return
     if not isinstance(node, Set | Do | Return | If):
         return
@@ -279,7 +297,7 @@ def _hand_on(before: Body, node: Node, uses: Counter[str]) -> None:
         node.condition = given
     else:
         node.value = given
-    before.pop()
+    del before[place]
 
 
 def _is_otherwise(before: Body, node: If) -> bool:
@@ -415,9 +433,13 @@ def with_assignment(condition: Text, name: str, value: Text, uses: int) -> Text 
 
 
 def _operand(condition: Text) -> Text:
-    if re.search(r" (?:or|if) ", condition):
-        return f"({condition})"
-    return condition
+    outside = condition
+    while (inner := _IN_PARENTHESES.sub("", outside)) != outside:
+        outside = inner
+    return f"({condition})" if re.search(r" (?:or|if) ", outside) else condition
+
+
+_IN_PARENTHESES: Final = re.compile(r"\([^()]*\)")
 
 
 def _unflag(unit: Unit, before: Body, node: If, uses: Counter[str]) -> None:
@@ -465,7 +487,7 @@ def _setting(unit: Unit, before: Body, name: str) -> int | None:
             condition = node.condition
             if set(residual.names(condition)) & assigned or set(residual.assigned(node)) & read:
                 return None
-            moved = place < len(before) - 1
+            moved = not all(map(_begins, before[place + 1 :]))
             return None if moved and unit.may_raise(condition) else place
         for each in inside:
             assigned.update(residual.assigned(each))
@@ -473,6 +495,13 @@ def _setting(unit: Unit, before: Body, name: str) -> int | None:
                 read.update(residual.names(text))
     return None
 
+
+def _begins(node: Node) -> bool:
+    """Whether `node` gives a local its first value, which is always there."""
+    return isinstance(node, Set) and node.value in _FIRST
+
+
+_FIRST: Final = frozenset({"{}", "U", "True", "False"})
 
 _BY_FLAG: Final = {
     ("", "True", "False"): False,

@@ -170,6 +170,8 @@ class Texts:
 
     def settled(self, value: Abstract) -> Abstract:
         """A literal all of which is known, as what is known."""
+        if isinstance(value, Known):
+            return value  # with the place in the data where it stands
         found = known_value(value)
         return value if found is UNDEFINED else Known(found)
 

@@ -138,21 +138,22 @@ def _join_booleans(nodes: Body, booleans: Collection[str]) -> None:
     while place + 1 < len(nodes):
         first, second = nodes[place : place + 2]
         name = second.condition if isinstance(second, If) else ""
-        behind = list(residual.walk(nodes[place + 2 :]))
         if (
             isinstance(first, Set)
             and isinstance(second, If)
-            and {first.name, name} <= set(booleans)
             and first.value == "False"
+            and first.name in booleans
+            and name in booleans
             and not second.orelse
             and [_given(each) for each in second.body] == [(first.name, "True")]
-            and not any({first.name, name} & set(residual.assigned(each)) for each in behind)
         ):
-            for each in behind:
-                _replace(each, first.name, name)
-            del nodes[place : place + 2]
-        else:
-            place += 1
+            behind = list(residual.walk(nodes[place + 2 :]))
+            if not any({first.name, name} & set(residual.assigned(each)) for each in behind):
+                for each in behind:
+                    _replace(each, first.name, name)
+                del nodes[place : place + 2]
+                continue
+        place += 1
 
 
 def _given(node: Node) -> tuple[str, Text] | None:

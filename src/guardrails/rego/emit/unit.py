@@ -8,6 +8,7 @@ that place, with what was learnt, until nothing more is learnt.
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from guardrails.rego import ir
@@ -23,6 +24,7 @@ from guardrails.rego.emit.outline import outlined
 from guardrails.rego.emit.program import Constant, Emitted, Lookup, Program, Settings
 from guardrails.rego.emit.settled import always
 from guardrails.rego.emit.shapes import ANYTHING, Kind, Shape, Shapes, join
+from guardrails.rego.emit.tuples import tuples
 from guardrails.rego.emit.uses import cheap, missed, reached, uses
 from guardrails.rego.liveness import Liveness
 from guardrails.rego.values import UNDEFINED, RegoSet, from_key, to_key
@@ -65,6 +67,7 @@ class Unit:
     def restart(self) -> None:
         """Begin to write anew."""
         self.constants: dict[object, Constant] = {}
+        self._numbered: list[Constant] = []
         self.builtins: dict[str, str] = {}
         self.functions: dict[tuple[str, bool], Emitted] = {}
         self.tables: dict[str, dict[str, str]] = {}
@@ -240,6 +243,7 @@ class Unit:
         if found is None:
             name = f"K{len(self.constants)}"
             found = self.constants[key] = Constant(name, form, value, origin)
+            self._numbered.append(found)
         return found.name
 
     def builtin(self, name: str) -> Text:
@@ -341,6 +345,7 @@ class Unit:
         """The program with its large functions cut up."""
         for each in (*program.functions, *program.entries.values()):
             each.body = outlined(self, each.body)
+            tuples(self, each.body)
         return self._program(program.entries)
 
     def outline(self, params: tuple[str, ...], body: Body) -> Text:
@@ -355,12 +360,23 @@ class Unit:
         self.tables[name] = dict(entries)
         return name
 
+    def is_text(self, name: str) -> bool:
+        """Whether the constant `name` is a text."""
+        constant = self._numbered[int(name[1:])]
+        return constant.form == "value" and type(constant.value) is str
+
+    def as_decimal(self, name: str) -> Text | None:
+        """The constant for the whole number `name` as a decimal; None if it is something else."""
+        constant = self._numbered[int(name[1:])]
+        if constant.form != "value" or type(constant.value) is not int:
+            return None
+        return self.constant(Known(Decimal(constant.value)))
+
     def text_keys(self, name: str, *, several: bool) -> list[str] | None:
         """The constants of the texts that the constant `name` is, or has; None if it has others."""
-        constant = next(each for each in self.constants.values() if each.name == name)
         if not several:
-            is_text = constant.form == "value" and type(constant.value) is str
-            return [self.constant(Known(constant.value))] if is_text else None
+            return [name] if self.is_text(name) else None
+        constant = self._numbered[int(name[1:])]
         if constant.form != "keys" or constant.origin is not None:
             return None
         held = constant.value.keys if type(constant.value) is RegoSet else constant.value
