@@ -331,7 +331,7 @@ why contains "three" if {
 	some left in input.left
 	left < 0
 }
-why contains "one" if input.c == 3
+why contains "six" if input.c == 3
 why contains "four" if not every_one
 
 every_one if {
@@ -344,6 +344,7 @@ every_one if {
 TWICE_ADDED = (
     LISTED
     + """
+why contains "one" if input.c == 3
 why contains "two" if {
 	some left in input.left
 	left == 5
