@@ -69,6 +69,22 @@ def test_without_a_server_nothing_is_asked(project):
     assert "sidecar" not in found
 
 
+def test_what_is_interpreted_is_told_with_the_reason(project):
+    loops = "\n\t".join(f"some x{place} in input.args.items" for place in range(14))
+    (project / "policies" / "slow.rego").write_text(
+        f"package guardrails.slow\n\nimport rego.v1\n\nseen if {{\n\t{loops}\n}}\n"
+    )
+    (project / "policies" / "main.rego").write_text(
+        MAIN.replace("decision :=", "import rego.v1\n\ndefault decision :=")
+        + 'decision := {"effect": "allow", "reasons": [], "approvals": [], "obligations": []} if'
+        " data.guardrails.slow.seen\n"
+    )
+    found, code = doctor(project)
+    assert code == 0
+    assert found["compiled"]["status"] == "warn"
+    assert "loops" in found["compiled"]["found"]
+
+
 @pytest.mark.opa
 def test_where_decisions_are_sent_is_told_and_whether_they_are(project):
     (project / "opa.yaml").write_text(

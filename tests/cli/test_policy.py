@@ -199,10 +199,35 @@ def test_a_projects_stricter_rule_does_not_fail_the_librarys_own_tests(project):
     change(
         project, "policies: policies", "policies: policies\npresets: [read_only]", "guardrails.yaml"
     )
-    result = run("test", "-r", "narrows|orders|main")
-    assert result.exit_code == 0, result.output
-    suites = [line.partition(":")[0] for line in result.stdout.splitlines()]
-    assert suites == ["library", "preset read_only", "policies", "PASS"]
+    words = ["test", "-r", "narrows|orders|main"]
+    for more, wanted in (
+        (["--library"], ["library", "preset read_only", "policies", "PASS"]),
+        ([], ["policies", "PASS"]),
+    ):
+        result = run(*words, *more)
+        assert result.exit_code == 0, result.output
+        assert [line.partition(":")[0] for line in result.stdout.splitlines()] == wanted
+
+
+@pytest.mark.slow
+def test_without_policies_of_its_own_a_project_has_the_librarys_tests(project):
+    change(project, "policies: policies", "policies: []", "guardrails.yaml")
+    result = run("test", "-r", "main.*effect")
+    assert result.stdout.startswith("library: "), result.output
+
+
+def test_whole_layers_are_not_tested_with_paths(folder):
+    result = run("test", "policies", "--library")
+    assert result.exit_code == 2
+    assert "goes without paths" in result.stderr
+
+
+@pytest.mark.slow
+def test_what_the_projects_tests_reach_is_counted_of_its_own_files(project):
+    result = run("test", "--coverage", "--json")
+    files = json.loads(result.stdout)["coverage"]["files"]
+    assert files
+    assert all(name.startswith("policies/") for name in files)
 
 
 @pytest.mark.slow

@@ -227,6 +227,34 @@ def test_without_a_compiler_the_interpreter_decides(tmp_path, monkeypatch, caplo
     assert its.decide(other, "d").effect is Effect.DENY
 
 
+NESTED = "\n\t".join(f"some x{place} in input.args.items" for place in range(14))
+"""Loops within one another, for which there is no compiled form."""
+
+
+def test_what_has_no_compiled_form_decides_and_a_warning_says_why(tmp_path, caplog) -> None:
+    its = engine(tmp_path, NESTED)
+    assert isinstance(its.loaded.decider, Interpreted)
+    assert "loops" in its.loaded.decider.reason
+    warned = [each for each in caplog.records if "interpreted" in each.getMessage()]
+    assert [each.levelname for each in warned] == ["WARNING"]
+    assert its.loaded.decider.reason in warned[0].getMessage()
+    document = {**DOCUMENT, "args": {"items": [1]}}
+    assert its.decide(document, "d").effect is Effect.ALLOW
+    assert its.decide(DOCUMENT, "d").effect is Effect.DENY
+
+
+@pytest.mark.parametrize("count", [100_001, 250_000])
+def test_large_data_are_carried_beside_the_code(tmp_path, count) -> None:
+    (tmp_path / "policies").mkdir()
+    limits = {f"t{place}": place for place in range(count)} | {"t": 2}
+    (tmp_path / "policies" / "data.json").write_text(json.dumps({"limits": limits}))
+    its = engine(tmp_path, "object.get(data.limits, input.tool.name, 0) >= input.args.amount")
+    assert not isinstance(its.loaded.decider, Interpreted)
+    assert its.decide(DOCUMENT, "d").effect is Effect.ALLOW
+    above = {**DOCUMENT, "args": {"amount": 3}}
+    assert its.decide(above, "d").effect is Effect.DENY
+
+
 def test_a_second_start_takes_the_compiled_policy_from_the_cache(tmp_path, monkeypatch) -> None:
     cache = CompileCache(tmp_path / "cache")
     first = engine(tmp_path, 'input.agent.id == "a"', cache=cache)

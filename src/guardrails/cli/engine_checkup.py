@@ -51,6 +51,13 @@ def engine_findings(config: Config) -> Iterator[Finding]:
         )
     if facts.policies:
         yield _policies(config, facts, milliseconds)
+    if facts.interpreted is not None:
+        yield Finding(
+            "compiled",
+            Status.WARN,
+            f"the policies are interpreted, which takes longer: {facts.interpreted}",
+            "decisions are the same; docs/rego.md says what has no compiled form",
+        )
     yield from _bundles(facts)
     yield from _sidecar(config, facts)
     if facts.record_problem is not None:

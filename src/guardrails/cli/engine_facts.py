@@ -30,6 +30,7 @@ from guardrails.opa.bundles.service import BundleService
 from guardrails.opa.version import objection
 from guardrails.register import Register
 from guardrails.register.source import printable
+from guardrails.rego.program import Interpreted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -56,6 +57,7 @@ class EngineFacts:
         revision: Their revision; None where they were not loaded.
         problem: Why they cannot be used; None if they can, or were not loaded.
         modules: How many modules they have; None where they were not loaded.
+        interpreted: Why they are interpreted and not compiled; None if they are, or not loaded.
         bundles: How each bundle of a service is.
         kept_ns: When each bundle was last kept on disk.
         processes: What running processes say of their bundles; None where that cannot be seen.
@@ -77,6 +79,7 @@ class EngineFacts:
     revision: str | None = None
     problem: str | None = None
     modules: int | None = None
+    interpreted: str | None = None
     bundles: tuple[BundleStatus, ...] = ()
     kept_ns: Mapping[str, int] | None = None
     processes: tuple[Posted, ...] | None = None
@@ -296,7 +299,12 @@ def _loaded(config: Config, opa: OpaConfig | None) -> dict[str, Any]:
     except GuardrailsError as error:
         found: dict[str, Any] = {"problem": str(error).partition("\n")[0]}
     else:
-        found = {"revision": engine.revision, "modules": len(engine.loaded.modules)}
+        decider = engine.loaded.decider
+        found = {
+            "revision": engine.revision,
+            "modules": len(engine.loaded.modules),
+            "interpreted": decider.reason if isinstance(decider, Interpreted) else None,
+        }
     finally:
         if service is not None:
             service.stop()

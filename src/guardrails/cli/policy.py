@@ -103,23 +103,34 @@ def run_suites(  # noqa: PLR0913  # OPA's flags, each by its name
             "--threshold", metavar="PERCENT", help="Fail below this coverage; implies --coverage."
         ),
     ] = None,
+    library: Annotated[
+        bool,
+        typer.Option("--library", help="The tests of the library and its presets, too."),
+    ] = False,
     planner: _Planner = None,
     form: Annotated[Form, typer.Option("--format", help="How results are printed.")] = Form.PRETTY,
     as_json: _Json = False,
 ) -> None:
     """Run the tests of policies: rules `test_…` in files `*_test.rego`.
 
-    Without paths each layer's tests run with the layers below it: the
-    library's alone, yours on top of the library. Where there is an OPA binary,
+    Without paths your own tests run, on top of the library; with --library
+    each layer's, with the layers below it. Where there is an OPA binary,
     `opa test` runs the same tests, and both must pass.
     """
+    if library and paths:
+        raise ConfigError("--library goes without paths: they are all that is tested")
     _check_pattern(run)
     check_threshold(threshold)
     config = None if paths else Config.find()
-    suites = suites_of(config) if config else [Suite(_named(paths or []), tuple(paths or ()))]
+    suites = (
+        suites_of(config, library=library)
+        if config
+        else [Suite(_named(paths or []), tuple(paths or ()))]
+    )
     chosen = _chosen(planner, config)
     opa = needed_opa(chosen, str(config.opa) if config and config.opa else None)
-    reached = Coverage() if coverage or threshold is not None else None
+    beside = frozenset().union(*(suite.beside for suite in suites))
+    reached = Coverage(beside) if coverage or threshold is not None else None
     as_json = as_json or form is Form.JSON
     report = SuiteReport(
         verbose=verbose, as_json=as_json, given=paths or (), coverage=reached, threshold=threshold

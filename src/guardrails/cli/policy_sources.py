@@ -47,10 +47,17 @@ class Policies:
 
 
 class Suite(NamedTuple):
-    """Tests that run together: those in `paths`, which hold all that they need."""
+    """Tests that run together.
+
+    Attributes:
+        name: What its line begins with.
+        paths: Where they are, and all that they need.
+        beside: The files among these whose own tests do not run.
+    """
 
     name: str
     paths: tuple[Path, ...]
+    beside: frozenset[str] = frozenset()
 
 
 def from_paths(paths: Sequence[Path]) -> Policies:
@@ -89,11 +96,16 @@ def from_config(config: Config) -> Policies:
     return Policies(found.modules, found.tests, found.data, files.planner, files.opa)
 
 
-def suites_of(config: Config) -> list[Suite]:
+def suites_of(config: Config, *, library: bool) -> list[Suite]:
     """The suites of a configuration: each layer's tests, run with the layers that it stands on.
 
     The library's tests say what the library does alone; a project's rule that denies
     more must not fail them.
+
+    Args:
+        config: The configuration.
+        library: The tests of the library and its presets run, too. They do anyway where the
+            configuration names no other policies.
     """
     shipped = policies_directory()
     suites: list[Suite] = []
@@ -108,7 +120,9 @@ def suites_of(config: Config) -> list[Suite]:
     below += _without_tests(shipped / "presets" / preset for preset in config.presets)
     if config.policies:
         named = ", ".join(str(nearby(path)) for path in config.policies)
-        suites.append(Suite(named, _nearby([*below, *config.policies])))
+        beside = frozenset() if library else frozenset(map(str, _nearby(below)))
+        own_suite = Suite(named, _nearby([*below, *config.policies]), beside)
+        return [*suites, own_suite] if library else [own_suite]
     return suites
 
 

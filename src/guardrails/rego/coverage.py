@@ -21,7 +21,7 @@ from guardrails.rego.source_parts import Held, SourceParts
 from guardrails.rego.values import UNDEFINED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from guardrails.rego.evaluation import Action, Frame, Signal
     from guardrails.rego.linking import Observer
@@ -110,9 +110,14 @@ class CoverageReport:
 
 
 class Coverage:
-    """Collects what evaluations reach, of any number of programs with the same sources."""
+    """Collects what evaluations reach, of any number of programs with the same sources.
 
-    def __init__(self) -> None:
+    Args:
+        beside: The names of files that do not count.
+    """
+
+    def __init__(self, beside: Collection[str] = ()) -> None:
+        self._beside = frozenset(beside)
         self._files: dict[str, SourceParts] = {}
         self._observers: dict[int, _Observer] = {}
         self.planned: set[ir.Location] = set()
@@ -122,7 +127,7 @@ class Coverage:
     def add_modules(self, modules: Iterable[Module]) -> None:
         """Count the heads and expressions of `modules`; those that are known stay as they are."""
         for module in modules:
-            if module.file not in self._files:
+            if module.file not in self._files and module.file not in self._beside:
                 self._files[module.file] = SourceParts(module)
 
     def evaluate(self, program: Program, entrypoint: str) -> Value:

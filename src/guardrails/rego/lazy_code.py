@@ -68,7 +68,8 @@ def _compiled(policy: ir.Policy, data: Value, settings: Settings) -> Compiled | 
     try:
         return compile_policy(policy, data, settings)
     except (CannotEmit, RecursionError) as error:
-        _log.debug("a policy is interpreted: %s", str(error) or "it is nested too deeply")
+        reason = str(error) or "it is nested too deeply"
+        _log.warning("a policy is interpreted, which takes longer: %s", reason)
     except Exception:  # noqa: BLE001  # the boundary of a phase, ended by the interpreter
         # The interpreter is the meaning of a policy; a fault of the compiler costs time alone.
         _log.warning("the compiler failed; the policy is interpreted", exc_info=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from guardrails.errors import EvaluationError
@@ -11,14 +12,13 @@ from guardrails.rego.compile_process import CompilerCrash, NoForm, compile_apart
 from guardrails.rego.compiled import Compiled
 from guardrails.rego.emit.frames import CannotEmit
 from guardrails.rego.emit.linking import link
-from guardrails.rego.program import Program
+from guardrails.rego.program import Interpreted, Program
 
 if TYPE_CHECKING:
     from guardrails.rego.compile_cache import CompileCache
     from guardrails.rego.compile_request import CompileRequest
     from guardrails.rego.compiled import Entrypoint
     from guardrails.rego.emit.artefact import Artefact
-    from guardrails.rego.program import Interpreted
 
 _log: Final = logging.getLogger("guardrails")
 
@@ -47,14 +47,14 @@ def load_entrypoint(
     try:
         made = compile_apart(request)
     except CompilerCrash as crash:
-        _log.warning("the policy is interpreted: %s", crash)
-        return _interpreted(request)
+        _log.warning("the policy is interpreted, which takes longer: %s", crash)
+        return _interpreted(request, None, str(crash))
     if isinstance(made, NoForm):
-        _log.info("the policy is interpreted: %s", made.reason)
-        return _interpreted(request, made.plan)
+        _log.warning("the policy is interpreted, which takes longer: %s", made.reason)
+        return _interpreted(request, made.plan, made.reason)
     found = _linked(request, made)
     if found is None:
-        return _interpreted(request)
+        return _interpreted(request, None, "what was compiled cannot be used by this process")
     if cache is not None and key is not None:
         cache.put(key, made)
     return found.entrypoint(entrypoint)
@@ -104,7 +104,8 @@ def interpreted_program(request: CompileRequest, plan: object = None) -> Program
     return Program.from_plan(plan, data=data, planner=planner, checked=checked, compiled=False)
 
 
-def _interpreted(request: CompileRequest, plan: object = None) -> Entrypoint | Interpreted:
+def _interpreted(request: CompileRequest, plan: object, reason: str) -> Entrypoint | Interpreted:
     """The interpreter, with the plan where there is one already."""
     program = interpreted_program(request, plan)
-    return program.compile(request.entrypoints[0], strict=request.strict)
+    found = program.compile(request.entrypoints[0], strict=request.strict)
+    return replace(found, reason=reason) if isinstance(found, Interpreted) else found

@@ -366,12 +366,21 @@ class Program:
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Interpreted:
-    """One entrypoint with its data, interpreted; used as the compiled one. Threads may share it."""
+    """One entrypoint with its data, interpreted; used as the compiled one. Threads may share it.
+
+    Attributes:
+        interpreter: Of its policy.
+        plan: Its plan.
+        data: The base documents.
+        strict: Errors of builtins are errors of the evaluation.
+        reason: Why it is not compiled, where that is known.
+    """
 
     interpreter: Interpreter
     plan: ir.Plan
     data: Value
     strict: bool
+    reason: str = ""
 
     def evaluate(self, document: Value, context: EvaluationContext | None = None) -> Value:
         """The value for one input, or UNDEFINED; see :meth:`.compiled.Entrypoint.evaluate`."""
