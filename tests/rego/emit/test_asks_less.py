@@ -290,6 +290,7 @@ CONDITIONS = (
     "t2 == K1 and (t1 := t0.get(K0, None)) is None or t2 is None",
     "t2 == K1 and ((t1 := t0.get(K0, None)) is None or type(t1) is str)",
     "(t1 := t0.get(K0, None)) is None or t1 == t2",
+    "((t1 := t0.get(K0, None)) is None or t1 == t2) and type(t1) is not str",
     "not ((t1 := t0.get(K0, None)) is None or type(t1) is str and t1 == t2)",
     "t0.get(K0, None) is None or (t1 := t0.get(K2, U)) is not U and type(t1) is str",
 )

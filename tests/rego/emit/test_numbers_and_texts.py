@@ -122,6 +122,15 @@ main contains "above" if input.a - input.b > 0
 main contains "within" if data.limit - input.b >= 0
 main contains "beyond" if data.limit - input.b < 0
 main contains "negative" if input.a < 0
+main contains "each" if {
+	some each in input.all
+	data.limit - each >= 0
+}
+main contains "beside" if {
+	some each in input.all
+	input.a - each >= 0
+	input.a > each
+}
 main contains "some" if {
 	some each in input.all
 	each >= 0

@@ -38,10 +38,22 @@ def shorter(text: Text, uses: Mapping[str, int]) -> Text:
     if twice is not None and own.count(twice[2]) == uses[twice[2]]:
         text = _TWICE.sub(r"(\2 := \1None)) is None or type(\2)", text, count=1)
     asked = _ABSENT.search(text)
-    if asked is not None and own.count(asked[1]) == uses[asked[1]]:
+    if asked is not None and _is_read_behind(text, asked, uses):
         # Mostly it is not there, and then nothing is taken out.
         text = _ABSENT.sub(r"\3 not in \2 or (\1 := \2[\3]) is None or ", text, count=1)
     return text
+
+
+def _is_read_behind(text: Text, asked: re.Match[str], uses: Mapping[str, int]) -> bool:
+    """Whether what `asked` takes out is read nowhere but behind, where it is there."""
+    depth = 0
+    place = asked.end()
+    while place < len(text) and depth >= 0:
+        depth += (text[place] in "([{") - (text[place] in ")]}")
+        place += 1
+    behind = text[asked.end() : place]
+    own = re.findall(rf"\b{asked[1]}\b", behind)
+    return len(own) + 1 == uses[asked[1]] and " if " not in behind
 
 
 _TWICE: Final = re.compile(r"(\b\w+\.get\(\w+, )None\) is None or type\(\((t\d+) := \1U\)\)\)")

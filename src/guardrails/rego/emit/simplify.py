@@ -57,7 +57,7 @@ def simplified(unit: Unit, nodes: Body) -> Body:
     return nodes
 
 
-_WEIGHED: Final = re.compile(r"\b(x\d+) (>=|<=|>|<) (K\d+)\b")
+_WEIGHED: Final = re.compile(r"(?<![<>=] )\b(x\d+) (>=|<=|>|<) (K\d+)\b(?! [<>=])")
 
 
 def _by_type(unit: Unit, found: re.Match[str]) -> Text:

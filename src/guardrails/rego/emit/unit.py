@@ -377,8 +377,10 @@ class Unit:
         if not several:
             return [name] if self.is_text(name) else None
         constant = self._numbered[int(name[1:])]
-        if constant.form != "keys" or constant.origin is not None:
+        if constant.form != "keys":
             return None
+        if constant.origin is not None and not self.is_small(constant.value):
+            return None  # what grows with the data is looked up there
         held = constant.value.keys if type(constant.value) is RegoSet else constant.value
         if type(held) not in (set, list) or not all(type(key) is str for key in held):
             return None
