@@ -78,7 +78,7 @@ parity: $(VENV)/.stamp ## 20,400 generated calls: this engine decides what a rea
 	$(BIN)/python -m tests.parity.campaign $(ARGS)
 
 .PHONY: test-adapters
-test-adapters: $(ADAPTERS:%=$(ADAPTER_VENVS)/%/.stamp) ## the adapters inside their real hosts, as a matrix (ADAPTERS="mcp")
+test-adapters: $(ADAPTERS:%=$(ADAPTER_VENVS)/%/.stamp) $(if $(filter temporal,$(ADAPTERS)),.tools/temporal) ## the adapters inside their real hosts, as a matrix (ADAPTERS="mcp")
 	@scripts/test-adapters.sh "$(ADAPTER_VENVS)" "$(ADAPTERS)" $(ARGS)
 
 # ---------------------------------------------------------------------------------------- measure it
@@ -116,6 +116,9 @@ format: $(VENV)/.stamp ## rewrite the code in its one format
 .PHONY: opa
 opa: ## the reference OPA at .tools/opa (from $OPA, PATH, Go or its release)
 	@scripts/opa.sh .tools/opa
+
+.tools/temporal:
+	@scripts/temporal.sh $@
 
 .PHONY: outside
 outside: $(OUTSIDE_VENV)/.pins ## programs of others that some tests run: pre-commit, schemas of manifests

@@ -1,4 +1,4 @@
-"""Inside Temporal's activity worker; its server is not needed, and not started."""
+"""Inside Temporal's activity worker, which needs no server; ``test_server.py`` has one."""
 
 import asyncio
 import contextlib
