@@ -401,7 +401,7 @@ class Governor:
         )
         run.telemetry = self.telemetry.for_run(run.id, run.agent, run.mode, trace=claims.trace)
         self._runs[run.id] = run
-        return RunScope(run)
+        return RunScope(run, None if self.directory is None else self.directory.join(run.id))
 
     def reset_breakers(self, run_id: str, *, reason: str, by: str = "operator") -> None:
         """Let a run of this process that a breaker stopped go on; its breakers begin anew.
@@ -421,6 +421,16 @@ class Governor:
             raise ConfigError(msg)
         self._write("breaker.reset", run=run_id, reason=reason, by=by)
         run.breakers.reset()
+
+    def last_breaker_reset(self, run_id: str) -> int:
+        """The number of the last reset by an operator elsewhere; 0 for none, or none to be read."""
+        if self.directory is None:
+            return 0
+        try:
+            found = self.directory.last_reset(run_id)
+        except StateUnavailable:  # the run stays stopped
+            return 0
+        return 0 if found is None else found.n
 
     def claim(self, name: str, tool: Tool) -> None:
         """Note that `tool` goes by `name` here.

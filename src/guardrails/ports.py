@@ -658,6 +658,10 @@ class Enforcer(Protocol):
     @property
     def prices(self) -> Prices: ...  # noqa: D102  # named by its type
 
+    def last_breaker_reset(self, run_id: str) -> int:
+        """The number of the last time that somebody let a stopped run go on; 0 for never."""
+        ...
+
     def notify(  # noqa: PLR0913  # what a notice states, each by its name
         self,
         kind: NoticeKind,

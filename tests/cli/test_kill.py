@@ -17,6 +17,7 @@ from guardrails import testing
 from guardrails.audit.jsonl import JsonLinesRecord
 from guardrails.audit.reading import read
 from guardrails.cli import app
+from guardrails.model.breakers import Breaker, Breakers
 from guardrails.model.kill import Scope
 from guardrails.runs.directory import RunDirectory
 from guardrails.runs.kill_shared import SharedKillSwitch
@@ -323,3 +324,99 @@ def test_reasons_cannot_steer_the_terminal(project, its):
     said = run("status").stdout
     assert "\x1b" not in said
     assert "\\x1b[2Jgone" in said
+
+
+JOINS = """
+import sys
+import guardrails as gr
+
+its = gr.load_governor("guardrails.yaml")
+with its.join_run(sys.argv[1]):
+    print("joined", flush=True)
+    sys.stdin.readline()
+its.close()
+"""
+
+
+def test_workers_that_joined_a_run_in_other_processes_are_told_of(project):
+    with closing(gr.load_governor("guardrails.yaml")) as its, its.run("billing") as opened:
+        command = [sys.executable, "-c", JOINS, its.run_token()]
+        pipe = subprocess.PIPE
+        workers = [
+            subprocess.Popen(command, cwd=project, stdin=pipe, stdout=pipe, text=True)
+            for _ in range(2)
+        ]
+        try:
+            for worker in workers:
+                assert worker.stdout is not None
+                assert worker.stdout.readline() == "joined\n"
+            pids = sorted(worker.pid for worker in workers)
+            (told,) = json.loads(run("runs", "list", "--json").stdout)
+            assert sorted(told["workers"]) == pids
+            said = run("kill", f"run/{opened.id}", "--reason", "r", "--dry-run").stdout
+            assert "stops      1 open run in 3 processes" in said
+            workers[0].kill()  # it says nothing any more, and is not told of
+            workers[0].wait()
+            workers[1].communicate("\n", timeout=60)
+            said = run("kill", f"run/{opened.id}", "--reason", "r").stdout
+            assert "stopped    1 open run in 1 process\n" in said
+            assert "joined by" not in said
+        finally:
+            for worker in workers:
+                worker.kill()
+                worker.communicate()
+
+
+def test_a_run_whose_opener_died_is_open_while_a_worker_lives(project, its):
+    state = project / ".guardrails"
+    opens = (
+        "import sys, os\n"
+        "from guardrails import testing\n"
+        "from guardrails.runs.directory import RunDirectory\n"
+        "its = testing.governor(directory=RunDirectory(sys.argv[1]))\n"
+        "with its.run('billing', id='orphan'):\n"
+        "    os._exit(0)\n"
+    )
+    subprocess.run([sys.executable, "-c", opens, str(state)], check=True)
+    joining = its.directory.join("orphan")
+    assert its.directory.find("orphan").state == "lost"
+    joining.open()
+    said = run("kill", "agent/billing", "--reason", "r").stdout
+    assert f"joined by pid {os.getpid()}" in said
+    joining.close(None)
+    assert its.directory.find("orphan").state == "lost"
+
+
+def test_an_operator_lets_a_run_go_on_that_a_breaker_stopped(project):
+    state = project / ".guardrails"
+    with (
+        closing(RunDirectory(state)) as directory,
+        closing(JsonLinesRecord(state / "record.jsonl")) as record,
+        testing.governor(
+            directory=directory,
+            record=record,
+            breakers=Breakers(repeat=Breaker(stop=3, of=10)),
+        ).run("billing") as opened,
+    ):
+        run("runs", "reset-breaker", opened.id, "--reason", "too early")
+        for _ in range(2):
+            assert refund() == "refunded"
+        for _ in range(2):
+            with pytest.raises(gr.BreakerTripped, match="reset-breaker"):
+                refund()
+        said = run("runs", "reset-breaker", opened.id[:13], "--reason", "the provider is back")
+        assert f"run {opened.id} goes on with its next call" in said.stdout
+        assert refund() == "refunded"
+        assert refund() == "refunded"
+        assert refund() == "refunded"
+        with pytest.raises(gr.BreakerTripped):
+            refund()
+        (one, two) = [
+            event
+            for event in read(project / ".guardrails" / "record.jsonl")
+            if event["kind"] == "breaker.reset"
+        ]
+        assert two["detail"] == {"run": opened.id, "reason": "the provider is back", "by": ME}
+        assert one["detail"]["reason"] == "too early"
+    ended = run("runs", "reset-breaker", opened.id, "--reason", "r", code=2).stderr
+    assert "makes no further call" in ended

@@ -169,7 +169,7 @@ def _silent(
 ) -> Counter[tuple[str, str]]:
     """The calls at work in the covered runs of processes that gave no answer."""
     answered = {answer.pid for answer in answers if answer.reach is not None}
-    ids = {run.id for run in covered if run.process.pid not in answered}
+    ids = {run.id for run in covered if any(each.pid not in answered for each in run.processes)}
     if machine.record_path is None or not ids:
         return Counter()
     try:
@@ -197,15 +197,17 @@ def _print(done: _Done) -> None:
 
 
 def _tell_runs(done: _Done) -> None:
-    processes = len({run.process for run in done.covered})
+    processes = len({each for run in done.covered for each in run.processes})
     words = f"{counted(len(done.covered), 'open run')} in {counted(processes, 'process')}"
     _line("stops" if done.is_dry else "stopped", words)
     for run in done.covered[:_SHOWN]:
         on_behalf = f", for {run.principal}" if run.principal else ""
+        pids = ", ".join(str(each.pid) for each in run.workers)
+        joined = f", joined by pid {pids}" if pids else ""
         _line(
             "",
-            f"{run.id}  {run.agent}@{run.version}  {run.environment}  pid {run.process.pid}, "
-            f"opened {ago(run.opened)} ago{on_behalf}",
+            f"{run.id}  {run.agent}@{run.version}  {run.environment}  pid {run.process.pid}"
+            f"{joined}, opened {ago(run.opened)} ago{on_behalf}",
         )
     if len(done.covered) > _SHOWN:
         _line("", f"and {len(done.covered) - _SHOWN} more: guardrails runs list")
@@ -250,7 +252,13 @@ def _document(done: _Done) -> dict[str, Any]:
         "dry_run": done.is_dry,
         "warnings": list(done.warnings),
         "runs": [
-            {"id": run.id, "agent": run.agent, "version": run.version, "pid": run.process.pid}
+            {
+                "id": run.id,
+                "agent": run.agent,
+                "version": run.version,
+                "pid": run.process.pid,
+                "workers": [each.pid for each in run.workers],
+            }
             for run in done.covered
         ],
         "processes": [

@@ -1,4 +1,4 @@
-"""``guardrails runs``: the runs of this machine; one run; its lines in the record as they come."""
+"""``guardrails runs``: the runs of this machine; one run; its lines in the record; its breakers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ import typer
 from rich.table import Table
 
 from guardrails.cli.console import notices, output, plain, print_json
-from guardrails.cli.machine import JsonOption, Machine, StateOption
+from guardrails.cli.machine import (
+    ByOption,
+    JsonOption,
+    Machine,
+    ReasonOption,
+    StateOption,
+    operator,
+    write_act,
+)
 from guardrails.cli.moments import ago, clock
 from guardrails.cli.record_lines import at_work, lines_of
 from guardrails.errors import ConfigError
@@ -108,6 +116,7 @@ def show(run_id: _Id, *, state: StateOption = None, as_json: JsonOption = False)
         ("state", _state(run)),
         ("killed", f"by {kill.by}: {kill.reason} ({kill.scope})" if kill is not None else ""),
         ("process", f"{run.process.pid}, {run.life}"),
+        ("workers", ", ".join(str(each.pid) for each in run.workers)),
         ("opened", f"{clock(run.opened)}, {ago(run.opened)} ago"),
         ("ended", clock(run.closed) if run.closed is not None else ""),
         ("policy", run.revision),
@@ -153,6 +162,40 @@ def tail(
                 output().print(plain(_line(event)), soft_wrap=True)
     except KeyboardInterrupt:
         notices().print(plain("the run goes on"))
+
+
+@app.command("reset-breaker")
+def reset_breaker(
+    run_id: _Id,
+    *,
+    reason: ReasonOption,
+    by: ByOption = None,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let a run go on that a breaker stopped: with its next call its breakers begin anew.
+
+    It holds for the run in every process that has joined it. A run that was killed stays so.
+    """
+    machine = Machine.find(state)
+    directory = _directory(machine)
+    run = directory.find(run_id)
+    if not run.is_open:
+        raise ConfigError(f"the run `{run.id}` is {run.state}: it makes no further call")
+    who = operator(by)
+    # Before the act: what cannot be recorded stays stopped.
+    write_act(machine.record(), "breaker.reset", run=run.id, reason=reason, by=who)
+    directory.reset_breakers(run.id, reason=reason, by=who)
+    if as_json:
+        print_json({"run": run.id, "reason": reason, "by": who})
+        return
+    output().print(
+        plain(
+            f"run {run.id} goes on with its next call, if a breaker has stopped it "
+            f"(by {who}: {reason})"
+        ),
+        soft_wrap=True,
+    )
 
 
 def _directory(machine: Machine) -> RunDirectory:
@@ -218,6 +261,7 @@ def _document(run: ListedRun) -> dict[str, Any]:
         "parent": run.parent,
         "state": run.state.value,
         "pid": run.process.pid,
+        "workers": [each.pid for each in run.workers],
         "life": run.life.value,
         "opened": run.opened,
         "closed": run.closed,

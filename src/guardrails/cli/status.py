@@ -113,7 +113,9 @@ def _print_runs(runs: Sequence[ListedRun], lost: Sequence[ListedRun]) -> None:
     if by_agent:
         table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
         for name, its in sorted(by_agent.items()):
-            processes = ", ".join(str(pid) for pid in sorted({run.process.pid for run in its}))
+            processes = ", ".join(
+                str(pid) for pid in sorted({one.pid for run in its for one in run.processes})
+            )
             table.add_row(
                 plain("       "),
                 plain(name),

@@ -47,7 +47,11 @@ def look(call: Call) -> None:
                     breakers.retell(each)
                     raise
     call.breakers = tuple(reached)
-    _stop(call)
+    if _goes_on(call):
+        # What those say which were not reset, or stop the call in their turn.
+        peek(call)
+    else:
+        _stop(call)
 
 
 def peek(call: Call) -> None:
@@ -133,6 +137,17 @@ def _tell(call: Call, reached: Reached) -> None:
     )
 
 
+def _goes_on(call: Call) -> bool:
+    """Whether an operator lets one of the stopped runs go on, whose breakers begin anew."""
+    stopped = {each.run_id for each in call.breakers if each.action is Action.STOP}
+    heard = [
+        breakers.hear_of_reset(call.run.governor.last_breaker_reset(breakers.run_id))
+        for breakers in _chain(call)
+        if breakers.run_id in stopped
+    ]
+    return any(heard)
+
+
 def _stop(call: Call) -> None:
     for each in call.breakers:
         if each.action is Action.STOP:
@@ -145,7 +160,7 @@ def _stop(call: Call) -> None:
                 breaker=each.breaker,
                 reasons=(Reason(each.rule, each.text),),
                 hint="look at what the run did; to let it go on: "
-                f"governor.reset_breakers({each.run_id!r}, reason=…)",
+                f'guardrails runs reset-breaker {each.run_id} --reason "…"',
             )
 
 

@@ -114,6 +114,7 @@ class RunBreakers:
         "_failures",
         "_lock",
         "_monotonic",
+        "_resets",
         "_seconds",
         "_spent",
         "_told",
@@ -144,6 +145,8 @@ class RunBreakers:
         self._seconds: deque[tuple[int, int]] = deque()
         self._spent = 0
         self._tripped: Reached | None = None
+        # The last reset that was known when the stop was first met; None before.
+        self._resets: int | None = None
 
     @property
     def needs_arguments(self) -> bool:
@@ -222,6 +225,23 @@ class RunBreakers:
         """Have this level told again: it could not be recorded."""
         with self._lock:
             self._told -= {(reached.breaker, reached.action)}
+
+    def hear_of_reset(self, last: int) -> bool:
+        """Begin anew where somebody lets the stopped run go on; whether it does.
+
+        Args:
+            last: The number of the last reset that anybody made; 0 for none. What was there when
+                the stop was first met, was for an earlier one.
+        """
+        with self._lock:
+            if self._tripped is None:
+                return True
+            if self._resets is None:
+                self._resets = last
+            if last <= self._resets:
+                return False
+            self.reset()
+            return True
 
     def reset(self) -> None:
         """Begin anew: nothing was seen, nothing is stopped, and all will be told again."""

@@ -7,7 +7,10 @@ with the system when they are written: they outlive the process, but not a power
 which no run is open anyway.
 
 Nobody has to report that a run lives: its process does, or does not
-(:mod:`guardrails.processes`).
+(:mod:`guardrails.processes`); so do the processes that have joined it by its token.
+
+One thing goes the other way: that an operator lets a run go on which a breaker stopped. The
+stopped run looks for it here, when it would refuse a call.
 """
 
 from __future__ import annotations
@@ -65,6 +68,25 @@ SCHEMA: Final = (
     CREATE INDEX runs_by_end ON runs (closed);
     CREATE TABLE tools (name TEXT PRIMARY KEY, seen INTEGER NOT NULL)
     """,
+    """
+    CREATE TABLE joined (
+        n INTEGER PRIMARY KEY,
+        id TEXT NOT NULL,
+        pid INTEGER NOT NULL,
+        started TEXT NOT NULL,
+        boot TEXT NOT NULL,
+        namespace TEXT NOT NULL
+    );
+    CREATE INDEX joined_by_id ON joined (id);
+    CREATE TABLE breaker_resets (
+        n INTEGER PRIMARY KEY,
+        id TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        by TEXT NOT NULL,
+        reason TEXT NOT NULL
+    );
+    CREATE INDEX breaker_resets_by_id ON breaker_resets (id)
+    """,
 )
 
 
@@ -72,7 +94,7 @@ class State(StrEnum):
     """Where a listed run stands."""
 
     OPEN = "open"
-    """Its process lives, or cannot be seen from here."""
+    """Its process lives, or one that has joined it, or cannot be seen from here."""
     CLOSED = "closed"
     """It was left."""
     STOPPED = "stopped"
@@ -101,6 +123,7 @@ class ListedRun(NamedTuple):
         closed: When it ended; None where it did not.
         state: Where it stands.
         life: Whether its process lives.
+        workers: The processes that have joined it by its token, and are not known to be gone.
     """
 
     id: str
@@ -117,11 +140,17 @@ class ListedRun(NamedTuple):
     closed: int | None
     state: State
     life: Life
+    workers: tuple[Process, ...] = ()
 
     @property
     def is_open(self) -> bool:
         """Whether it can still make calls, as far as that can be seen."""
         return self.state is State.OPEN
+
+    @property
+    def processes(self) -> tuple[Process, ...]:
+        """Where its calls are made: in its own process, and in those that have joined it."""
+        return (self.process, *self.workers)
 
     @property
     def parent(self) -> str | None:
@@ -143,6 +172,20 @@ class ListedRun(NamedTuple):
     @property
     def _ids(self) -> tuple[str, ...]:
         return (*(id for id, _ in self.ancestors), self.id)
+
+
+class BreakerReset(NamedTuple):
+    """That somebody lets a run go on which a breaker stopped.
+
+    Attributes:
+        n: Its number; later ones have larger ones.
+        reason: Why.
+        by: Who.
+    """
+
+    n: int
+    reason: str
+    by: str
 
 
 class RunDirectory:
@@ -186,6 +229,14 @@ class RunDirectory:
         """
         return Listing(self, run, revision, tools)
 
+    def join(self, run_id: str) -> Joining:
+        """The listing of this process as one that joins a run, to be opened and closed with that.
+
+        Args:
+            run_id: The run.
+        """
+        return Joining(self, run_id)
+
     def runs(self, *, ended: bool = False) -> tuple[ListedRun, ...]:
         """The open runs, with `ended` those too that have ended; the newest first."""
         where = "" if ended else "WHERE closed IS NULL"
@@ -215,8 +266,26 @@ class RunDirectory:
 
     def is_lost(self, id: str) -> bool:
         """Whether the newest run with exactly this id was never left, and its process is gone."""
-        newest = self._listed("WHERE id = ? ORDER BY n DESC LIMIT 1", (id,))
-        return bool(newest) and newest[0].state is State.LOST
+        for run in self._listed("WHERE id = ? ORDER BY n DESC LIMIT 1", (id,)):
+            return run.closed is None and run.life is Life.GONE
+        return False
+
+    def reset_breakers(self, id: str, *, reason: str, by: str) -> None:
+        """Let a run go on that a breaker stopped: it hears of it with its next call."""
+        with self._brief() as connection:
+            connection.execute(
+                "INSERT INTO breaker_resets VALUES (NULL, ?, ?, ?, ?)",
+                (id, self._now_ns(), by, reason),
+            )
+
+    def last_reset(self, id: str) -> BreakerReset | None:
+        """The last time that somebody let the run go on; None where nobody did."""
+        with self._lock, self._database.read() as connection:
+            row = connection.execute(
+                "SELECT n, reason, by FROM breaker_resets WHERE id = ? ORDER BY n DESC LIMIT 1",
+                (id,),
+            ).fetchone()
+        return None if row is None else BreakerReset(*row)
 
     def tools(self) -> tuple[str, ...]:
         """The names of the tools that runs have called, sorted."""
@@ -239,8 +308,16 @@ class RunDirectory:
     def _listed(self, rest: str, values: tuple[object, ...]) -> list[ListedRun]:
         with self._lock, self._database.read() as connection:
             rows = connection.execute(f"SELECT * FROM runs {rest}", values).fetchall()  # noqa: S608  # our own words
+            joined = connection.execute(
+                "SELECT id, pid, started, boot, namespace FROM joined ORDER BY n"
+            ).fetchall()
         lives: dict[Process, Life] = {}
-        return [_run_of(row, lives) for row in rows]
+        workers: dict[str, dict[Process, None]] = {}
+        for run_id, *words in joined:
+            process = Process(*words)
+            if _life_of(process, lives) is not Life.GONE:
+                workers.setdefault(run_id, {})[process] = None
+        return [_run_of(row, lives, tuple(workers.get(row[1], ()))) for row in rows]
 
     def _add(self, run: Run, revision: str) -> int:
         ancestors = [(step["run"], step["agent"]) for step in run.ancestry]
@@ -280,9 +357,26 @@ class RunDirectory:
             self._prune(connection, now)
         self._seen |= new
 
+    def _join(self, run_id: str) -> int:
+        with self._brief() as connection:
+            cursor = connection.execute(
+                "INSERT INTO joined VALUES (NULL, ?, ?, ?, ?, ?)", (run_id, *Process.current())
+            )
+            for row in connection.execute(
+                "SELECT n, pid, started, boot, namespace FROM joined ORDER BY n LIMIT 100"
+            ).fetchall():
+                if Process(*row[1:]).life() is Life.GONE:
+                    connection.execute("DELETE FROM joined WHERE n = ?", (row[0],))
+        return int(cursor.lastrowid or 0)
+
+    def _leave(self, row: int) -> None:
+        with self._brief() as connection:
+            connection.execute("DELETE FROM joined WHERE n = ?", (row,))
+
     def _prune(self, connection: sqlite3.Connection, now: int) -> None:
         oldest = now - round(self._keep * _NS)
         connection.execute("DELETE FROM runs WHERE closed < ?", (oldest,))
+        connection.execute("DELETE FROM breaker_resets WHERE at < ?", (oldest,))
         # Also what was never left, once it is as old and its process is gone.
         rows = connection.execute(
             "SELECT n, pid, started, boot, namespace FROM runs "
@@ -341,17 +435,52 @@ class Listing:
             self._directory._end(row, ended, self._tools)  # noqa: SLF001  # of the same module
 
 
-def _run_of(row: tuple[object, ...], lives: dict[Process, Life]) -> ListedRun:
+class Joining:
+    """This process's place beside a run that it joins. It is opened once, and closed once."""
+
+    __slots__ = ("_directory", "_row", "_run_id")
+
+    def __init__(self, directory: RunDirectory, run_id: str) -> None:
+        self._directory = directory
+        self._run_id = run_id
+        self._row: int | None = None
+
+    def open(self) -> None:
+        """List this process.
+
+        Raises:
+            StateUnavailable: it cannot be listed.
+        """
+        self._row = self._directory._join(self._run_id)  # noqa: SLF001  # of the same module
+
+    def close(self, ended: State) -> None:  # noqa: ARG002  # how the run ended says its own row
+        """List this process no more; does nothing where it was not listed.
+
+        Raises:
+            StateUnavailable: it cannot be written.
+        """
+        row, self._row = self._row, None
+        if row is not None:
+            self._directory._leave(row)  # noqa: SLF001  # of the same module
+
+
+def _life_of(process: Process, lives: dict[Process, Life]) -> Life:
+    if process not in lives:
+        lives[process] = process.life()
+    return lives[process]
+
+
+def _run_of(
+    row: tuple[object, ...], lives: dict[Process, Life], workers: tuple[Process, ...]
+) -> ListedRun:
     _, id, ancestors, agent, version, environment, owner, mode, principal, revision, *rest = row
     *process_words, opened, closed, ended = rest
     process = Process(*process_words)  # type: ignore[arg-type]  # the columns in their order
-    if process not in lives:
-        lives[process] = process.life()
-    life = lives[process]
+    life = _life_of(process, lives)
     if ended is not None:
-        state = State(str(ended))
+        state, workers = State(str(ended)), ()
     else:
-        state = State.LOST if life is Life.GONE else State.OPEN
+        state = State.LOST if life is Life.GONE and not workers else State.OPEN
     return ListedRun(
         id=str(id),
         ancestors=tuple((one, other) for one, other in json.loads(str(ancestors))),
@@ -367,6 +496,7 @@ def _run_of(row: tuple[object, ...], lives: dict[Process, Life]) -> ListedRun:
         closed=None if closed is None else int(str(closed)),
         state=state,
         life=life,
+        workers=workers,
     )
 
 
@@ -374,6 +504,8 @@ __all__ = [
     "FILE",
     "KEPT_RUNS",
     "KEPT_SECONDS",
+    "BreakerReset",
+    "Joining",
     "ListedRun",
     "Listing",
     "RunDirectory",

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from contextvars import Token
     from types import TracebackType
 
-    from guardrails.runs.directory import Listing
+    from guardrails.runs.directory import Joining, Listing
     from guardrails.runs.run import Run
 
 
@@ -32,7 +32,7 @@ class RunScope:
 
     __slots__ = ("_listing", "_run", "_token")
 
-    def __init__(self, run: Run, listing: Listing | None = None) -> None:
+    def __init__(self, run: Run, listing: Listing | Joining | None = None) -> None:
         self._run = run
         self._listing = listing
         self._token: Token[Frame | None] | None = None
