@@ -66,7 +66,7 @@ def show(target: _Target = "all", *, as_json: _Json = False) -> None:
             if limit is not None:
                 taken = each.taken[index] + each.crashed[index]
                 table.add_row(
-                    plain(each.account),
+                    plain(each.account + ("" if each.crashed_at is None else " (crashed)")),
                     plain(_window(each, calendar)),
                     plain(words(index, limit) + (" (set)" if _is_set(each, index) else "")),
                     plain(number(index, each.spent[index])),
@@ -74,6 +74,15 @@ def show(target: _Target = "all", *, as_json: _Json = False) -> None:
                     plain(number(index, each.left[index] or 0)),
                 )
     output().print(table)
+    differing = sorted({each.account for each in stands if each.differs})
+    if differing:
+        output().print(
+            plain(
+                "processes here are configured differently, and the lowest limits hold: "
+                + ", ".join(differing)
+            ),
+            soft_wrap=True,
+        )
 
 
 @app.command("set")
@@ -231,6 +240,8 @@ def _document(stand: Stand, calendar: Calendar) -> dict[str, Any]:
         "crashed": shown(stand.crashed),
         "left": shown(stand.left),
         "set": list(stand.is_set),
+        "configured_differently": stand.differs,
+        "crashed_at": None if stand.crashed_at is None else calendar.moment(stand.crashed_at),
     }
 
 

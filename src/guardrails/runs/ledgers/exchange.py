@@ -190,8 +190,7 @@ class Exchange:
         """Say that this process takes nothing any more; what it had is given back by then."""
         if self._is_registered:
             with self.database.transaction() as connection:
-                connection.execute("DELETE FROM lease WHERE holder = ?", (self.holder,))
-                connection.execute("DELETE FROM holder WHERE id = ?", (self.holder,))
+                lines.forget_holder(connection, self.holder)
             self._is_registered = False
 
     def alive(self, connection: Connection, holder: str) -> bool:
@@ -221,8 +220,8 @@ class Exchange:
             if known is None:
                 return None
         row = lines.made(connection, key, report.wanted, report.thresholds, report.alerted)
-        if report.is_new and key.period != lines.RUN_PERIOD:
-            lines.configure(connection, row.id, report.wanted)
+        if (report.is_new or self.lost) and key.period != lines.RUN_PERIOD:
+            lines.configure(connection, row.id, self.holder, report.wanted)
             row = lines.get(connection, row.id)
         if any(report.spent) or any(report.back):
             mine, _, _ = lines.taken(connection, row.id, self.holder)
@@ -334,5 +333,4 @@ class Exchange:
                     },
                 )
             )
-        connection.execute("DELETE FROM lease WHERE holder = ?", (holder,))
-        connection.execute("DELETE FROM holder WHERE id = ?", (holder,))
+        lines.forget_holder(connection, holder)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from guardrails.database import Database
 from guardrails.errors import StateUnavailable
-from guardrails.runs.ledgers import lines
+from guardrails.runs.ledgers import lines, run_rows
 from guardrails.runs.ledgers.accounts import Lease, Line, ToolAccount
 from guardrails.runs.ledgers.amounts import NO_LIMITS, NOTHING, Amount, limits_of
 from guardrails.runs.ledgers.exchange import Exchange, Report
@@ -265,6 +265,8 @@ class LeasingLedger(LocalLedger, ABC):
         if now >= self._next_sweep:
             self._next_sweep = now + _SWEEP
             self._exchange.sweep()
+            with self._exchange.database.transaction() as connection:
+                run_rows.sweep(connection, self._now())
         self.tell()
 
     def _say_all(self, now: float, *, everything: bool) -> None:

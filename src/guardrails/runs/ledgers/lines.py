@@ -124,8 +124,37 @@ def made(
     return made(connection, key, wanted, thresholds)
 
 
-def configure(connection: Connection, line: int, wanted: Limits) -> None:
-    """Let the configured limits be these."""
+def configure(connection: Connection, line: int, holder: str, wanted: Limits) -> None:
+    """Note what the configuration of `holder` says; see :func:`agree`."""
+    connection.execute(
+        "INSERT OR REPLACE INTO wanted VALUES (?, ?, ?, ?, ?)", (line, holder, *wanted)
+    )
+    agree(connection, line)
+
+
+def forget_holder(connection: Connection, holder: str) -> None:
+    """Let nothing that `holder` has taken or configured count any more."""
+    connection.execute("DELETE FROM lease WHERE holder = ?", (holder,))
+    concerned = connection.execute("SELECT line FROM wanted WHERE holder = ?", (holder,)).fetchall()
+    connection.execute("DELETE FROM wanted WHERE holder = ?", (holder,))
+    connection.execute("DELETE FROM holder WHERE id = ?", (holder,))
+    for (line,) in concerned:
+        agree(connection, line)
+
+
+def agree(connection: Connection, line: int) -> None:
+    """Let the configured limits be the lowest that any process here has.
+
+    Whichever spoke last, the outcome is the same. While processes with an older configuration
+    run beside newer ones, a limit that was lowered holds at once, and one that was raised holds
+    when the last of the old ones has ended.
+    """
+    count, *lowest = connection.execute(
+        "SELECT count(*), min(usd), min(tokens), min(calls) FROM wanted WHERE line = ?", (line,)
+    ).fetchone()
+    if not count:  # the next process says what holds
+        return
+    wanted = tuple(lowest)
     different = connection.execute(
         "UPDATE line SET usd_limit = ?, tokens_limit = ?, calls_limit = ? WHERE id = ? AND"
         " (usd_limit IS NOT ? OR tokens_limit IS NOT ? OR calls_limit IS NOT ?)",

@@ -41,6 +41,8 @@ class Stand(NamedTuple):
         taken: What living processes have taken besides, and may spend or give back.
         crashed: The same of processes that are gone; it is resolved by the next that lives.
         is_set: The dimensions in which somebody has set the limit.
+        differs: Whether processes are configured differently: the lowest limits hold.
+        crashed_at: Of a run whose process is gone when that was found; None for others.
     """
 
     account: str
@@ -52,6 +54,8 @@ class Stand(NamedTuple):
     taken: Amount
     crashed: Amount
     is_set: tuple[str, ...]
+    differs: bool = False
+    crashed_at: int | None = None
 
     @property
     def left(self) -> Limits:
@@ -257,18 +261,24 @@ class Overview:
             (taken[0], taken[1], taken[2]),
             (crashed[0], crashed[1], crashed[2]),
             tuple(self._set(connection, row.key.account, row.key.period)),
+            differs=connection.execute(
+                "SELECT count(*) FROM (SELECT DISTINCT usd, tokens, calls FROM wanted"
+                " WHERE line = ?)",
+                (row.id,),
+            ).fetchone()[0]
+            > 1,
         )
 
     def _runs(self, connection: Connection) -> Iterator[Stand]:
         nothing = (0, 0, 0)
-        for run_id, usd, tokens, calls, *rest in connection.execute(
-            "SELECT id, usd_limit, tokens_limit, calls_limit, usd, tokens, calls FROM run"
+        for run_id, crashed, usd, tokens, calls, *rest in connection.execute(
+            "SELECT id, crashed, usd_limit, tokens_limit, calls_limit, usd, tokens, calls FROM run"
             " ORDER BY id"
         ).fetchall():
             account = f"run/{run_id}"
             row = lines.find(connection, account, RUN_PERIOD, 0)
             if row is not None:
-                yield self._stand(connection, row)
+                yield self._stand(connection, row)._replace(crashed_at=crashed)
                 continue
             is_set = self._set(connection, account, RUN_PERIOD)
             limits = [
@@ -285,6 +295,7 @@ class Overview:
                 nothing,
                 nothing,
                 tuple(is_set),
+                crashed_at=crashed,
             )
 
     def _set(self, connection: Connection, account: str, period: str) -> dict[str, int]:

@@ -50,6 +50,7 @@ class RunAccount(Account):
             holds for calls like it were made.
         fresh: The last hold that was counted, if nobody has seen its snapshot.
         nonce: What this opening has and no other of the same id, once others can join it.
+        named: Whether somebody chose the run's id.
         written: What of its spending is written down for after a crash.
     """
 
@@ -64,6 +65,7 @@ class RunAccount(Account):
         "lines",
         "log",
         "moved",
+        "named",
         "nonce",
         "parent",
         "pursed_idle",
@@ -108,6 +110,7 @@ class RunAccount(Account):
         self.history: dict[str, int] = {}
         self.tools: dict[str, ToolAccount] = {}
         self.nonce = ""
+        self.named = False
         self.written = [0, 0, 0]
         self.steps: deque[dict[str, str]] = deque(maxlen=STEPS_KEPT)
         super().__init__(account_name(run_id, None), budget)

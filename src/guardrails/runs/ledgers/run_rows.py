@@ -23,14 +23,19 @@ if TYPE_CHECKING:
 _PUT: Final = """
     INSERT INTO run (
         id, parent, holder, terms, usd_limit, tokens_limit, calls_limit, usd, tokens, calls, shared,
-        nonce
-    ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET
+        nonce, named
+    ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET
         parent = excluded.parent, holder = excluded.holder, terms = excluded.terms,
         usd_limit = excluded.usd_limit, tokens_limit = excluded.tokens_limit,
         calls_limit = excluded.calls_limit, usd = excluded.usd, tokens = excluded.tokens,
-        calls = excluded.calls, shared = excluded.shared, nonce = excluded.nonce
+        calls = excluded.calls, shared = excluded.shared, nonce = excluded.nonce,
+        named = excluded.named, crashed = NULL
     WHERE excluded.shared >= run.shared
 """
+
+
+KEPT_NS: Final = 7 * 24 * 3600 * 10**9
+"""For how long a run is shown whose process crashed, and which cannot go on."""
 
 
 class RunRow(NamedTuple):
@@ -44,6 +49,7 @@ class RunRow(NamedTuple):
         taken: What was spent and held; of a shared run nothing, which its account says.
         is_shared: Whether its account is in the database.
         nonce: What this opening has and no other of the same id; empty where it is not shared.
+        is_named: Whether somebody chose its id, so that it may go on after a crash.
     """
 
     id: str
@@ -53,6 +59,7 @@ class RunRow(NamedTuple):
     taken: Amount
     is_shared: bool
     nonce: str = ""
+    is_named: bool = False
 
     @property
     def budget(self) -> Budget:
@@ -76,6 +83,7 @@ def row_of(account: RunAccount, *, is_shared: bool) -> RunRow:
         (usd, tokens, calls),
         is_shared,
         account.nonce,
+        account.named,
     )
 
 
@@ -92,6 +100,7 @@ def put(connection: Connection, holder: str, row: RunRow) -> None:
             *row.taken,
             int(row.is_shared),
             row.nonce,
+            int(row.is_named),
         ),
     )
 
@@ -125,6 +134,32 @@ def delete(connection: Connection, holder: str, run_id: str) -> None:
     connection.execute(
         "DELETE FROM setting WHERE period = ? AND account = ?", (RUN_PERIOD, account)
     )
+
+
+def sweep(connection: Connection, now_ns: int) -> None:
+    """Mark the runs whose process is gone; forget, a week later, those that cannot go on.
+
+    A run goes on after a crash where somebody chose its id: only then can it be opened again.
+    """
+    connection.execute(
+        "UPDATE run SET crashed = ? WHERE crashed IS NULL"
+        " AND holder NOT IN (SELECT id FROM holder)",
+        (now_ns,),
+    )
+    connection.execute(
+        "UPDATE run SET crashed = NULL WHERE crashed IS NOT NULL"
+        " AND holder IN (SELECT id FROM holder)"
+    )
+    for run_id, holder in connection.execute(
+        "SELECT id, holder FROM run WHERE named = 0 AND crashed < ?", (now_ns - KEPT_NS,)
+    ).fetchall():
+        # Processes that have joined it may still be at work.
+        if not connection.execute(
+            "SELECT 1 FROM lease JOIN line ON line.id = lease.line"
+            " WHERE line.period = ? AND line.account = ?",
+            (RUN_PERIOD, f"run/{run_id}"),
+        ).fetchone():
+            delete(connection, holder, run_id)
 
 
 def take_over(connection: Connection, exchange: Exchange, account: RunAccount) -> None:

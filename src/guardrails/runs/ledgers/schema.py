@@ -51,5 +51,17 @@ SCHEMA: Final = (
     )
     """,
     "ALTER TABLE run ADD COLUMN nonce TEXT NOT NULL DEFAULT ''",
+    # Of rows from before nobody knows whether somebody chose the id: they are kept.
+    """
+    ALTER TABLE run ADD COLUMN named INTEGER NOT NULL DEFAULT 1;
+    ALTER TABLE run ADD COLUMN crashed INTEGER;
+    CREATE TABLE wanted (
+        line INTEGER NOT NULL REFERENCES line (id) ON DELETE CASCADE,
+        holder TEXT NOT NULL,
+        usd INTEGER, tokens INTEGER, calls INTEGER,
+        PRIMARY KEY (line, holder)
+    );
+    CREATE INDEX wanted_of_holder ON wanted (holder)
+    """,
 )
 """A version each; only ever added to."""

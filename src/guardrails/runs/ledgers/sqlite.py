@@ -87,6 +87,7 @@ class SqliteLedger(LeasingLedger):
             self._forget_closed(run_id)
             purses = super().open_run(run_id, parent_id=parent_id, budget=budget, terms=terms)
             account = self._open[run_id]
+            account.named = named
             try:
                 if named:
                     self._keep(account)
