@@ -21,6 +21,7 @@ from guardrails.model.breakers import Breaker, Breakers
 from guardrails.model.kill import Scope
 from guardrails.runs.directory import RunDirectory
 from guardrails.runs.kill_shared import SharedKillSwitch
+from guardrails.runs.ledgers.sqlite import SqliteLedger
 
 ME = pwd.getpwuid(os.getuid()).pw_name
 
@@ -132,6 +133,7 @@ import sys
 import guardrails as gr
 from guardrails import testing
 from guardrails.runs.kill_shared import SharedKillSwitch
+from guardrails.runs.ledgers.sqlite import SqliteLedger
 its = testing.governor(kill_switch=SharedKillSwitch(".guardrails"))
 @gr.governed_tool(name="work")
 def work():
@@ -253,6 +255,11 @@ def test_the_configured_sinks_are_told(project, its):
     assert told["data"]["agent"] == "billing"
     assert told["data"]["facts"]["reason"] == "it loops"
     assert told["data"]["notify"]["owner"] == "dana.ruiz@acme.example"
+    with its.run("support", id="r-two"):
+        run("kill", "run/r-two", "--reason", "it loops")
+    told = json.loads((project / "notice.json").read_text())
+    assert (told["data"]["agent"], told["data"]["run_id"]) == ("support", "r-two")
+    assert told["data"]["notify"]["owner"] == "mia.wolf@acme.example"
 
 
 def test_runs_are_listed_shown_and_followed_by_their_short_ids(project, its):
@@ -355,6 +362,10 @@ def test_workers_that_joined_a_run_in_other_processes_are_told_of(project):
             assert sorted(told["workers"]) == pids
             said = run("kill", f"run/{opened.id}", "--reason", "r", "--dry-run").stdout
             assert "stops      1 open run in 3 processes" in said
+            opened.charge(usd="0.25", tokens=7)
+            assert isinstance(its.ledger, SqliteLedger)
+            its.ledger.renew(1e9)
+            assert "spent    $0.25, 7 tokens" in run("runs", "show", opened.id).stdout
             workers[0].kill()  # it says nothing any more, and is not told of
             workers[0].wait()
             workers[1].communicate("\n", timeout=60)
@@ -365,6 +376,7 @@ def test_workers_that_joined_a_run_in_other_processes_are_told_of(project):
             for worker in workers:
                 worker.kill()
                 worker.communicate()
+    assert "spent    $0.25, 7 tokens" in run("runs", "show", opened.id).stdout
 
 
 def test_a_run_whose_opener_died_is_open_while_a_worker_lives(project, its):

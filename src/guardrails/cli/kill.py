@@ -130,7 +130,8 @@ def kill(  # noqa: PLR0913  # a target and its options, each by its name
     # Last, since a sink may take its time.
     told: list[dict[str, Any]] = []
     if machine.config is not None:
-        told = send(machine.config, register, scope, reason=reason, by=who)
+        agent = _agent_of(scope, covered)
+        told = send(machine.config, register, scope, reason=reason, by=who, agent=agent)
     if as_json:
         print_json({**_document(done), "sinks": told})
     for notice in [] if as_json else told:
@@ -140,6 +141,15 @@ def kill(  # noqa: PLR0913  # a target and its options, each by its name
         raise typer.Exit(ExitCode.OUT_OF_REACH)
     if any(answer.reach is None for answer in answers):
         raise typer.Exit(ExitCode.FINDING)
+
+
+def _agent_of(scope: Scope, covered: Sequence[ListedRun]) -> str | None:
+    """The one agent whom the kill concerns: the killed one, or that of the killed run."""
+    if scope.kind == "agent":
+        return scope.name.partition("@")[0]
+    if scope.kind == "run":
+        return next((run.agent for run in covered if run.id == scope.name), None)
+    return None
 
 
 def _ask(scope: Scope, covered: Sequence[ListedRun]) -> None:

@@ -19,8 +19,14 @@ if TYPE_CHECKING:
     from guardrails.register import Register
 
 
-def send(
-    config: Config, register: Register | None, scope: Scope, *, reason: str, by: str
+def send(  # noqa: PLR0913  # what is told, each by its name
+    config: Config,
+    register: Register | None,
+    scope: Scope,
+    *,
+    reason: str,
+    by: str,
+    agent: str | None = None,
 ) -> list[dict[str, Any]]:
     """Tell the sinks, and wait a bounded time; which of them took it.
 
@@ -30,11 +36,11 @@ def send(
         scope: What was killed.
         reason: Why.
         by: Who did it.
+        agent: Whose kill it is, where that is one agent's.
     """
     if not config.alerts:
         return []
     clock = SystemClock()
-    agent = scope.name.partition("@")[0] if scope.kind == "agent" else None
     try:
         whom = {} if agent is None or register is None else register.agent(agent).whom
     except ConfigError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,17 +18,24 @@ from guardrails.cli.machine import (
     ReasonOption,
     StateOption,
     operator,
+    say,
     write_act,
 )
 from guardrails.cli.moments import ago, clock
 from guardrails.cli.record_lines import at_work, lines_of
-from guardrails.errors import ConfigError
+from guardrails.errors import ConfigError, StateUnavailable
 from guardrails.model.kill import Subject
+from guardrails.model.money import micro_usd
+from guardrails.runs.ledgers.amounts import DIMENSIONS, in_units, words
+from guardrails.runs.ledgers.overview import Overview
+from guardrails.runs.ledgers.sqlite import FILE_NAME
+from guardrails.runs.windows import Calendar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from guardrails.runs.directory import ListedRun, RunDirectory
+    from guardrails.runs.ledgers.amounts import Amount
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="List, show and follow the runs of a machine."
@@ -94,8 +102,11 @@ def show(run_id: _Id, *, state: StateOption = None, as_json: JsonOption = False)
     there = record is not None and record.exists()
     calls: Counter[tuple[str, str]] = Counter()
     working: Counter[tuple[str, str]] = Counter()
+    spent = _spent_now(machine, run) if run.is_open else None
     if record is not None and there:
-        calls = _calls(lines_of(record, run.id))
+        events = list(lines_of(record, run.id))
+        calls = _calls(events)
+        spent = spent or _spent_at_end(events)
         working = at_work(record, {run.id}) if run.is_open else working
     if as_json:
         document = _document(run)
@@ -104,10 +115,15 @@ def show(run_id: _Id, *, state: StateOption = None, as_json: JsonOption = False)
             {"tool": tool, "outcome": outcome, "calls": number}
             for (tool, outcome), number in sorted(calls.items())
         ]
+        document["spent"] = (
+            None
+            if spent is None
+            else {name: in_units(index, spent[index]) for index, name in enumerate(DIMENSIONS)}
+        )
         document["at_work"] = {tool: number for (_, tool), number in sorted(working.items())}
         print_json(document)
         return
-    words = [
+    shown = [
         ("run", run.id),
         ("agent", f"{run.agent}@{run.version}, {run.environment}, owner {run.owner}"),
         ("mode", run.mode),
@@ -120,13 +136,14 @@ def show(run_id: _Id, *, state: StateOption = None, as_json: JsonOption = False)
         ("opened", f"{clock(run.opened)}, {ago(run.opened)} ago"),
         ("ended", clock(run.closed) if run.closed is not None else ""),
         ("policy", run.revision),
+        ("spent", _amount(spent)),
         ("calls", _counts(calls) if there else "not known: there is no record to read"),
         (
             "at work",
             ", ".join(f"{number} × {tool}" for (_, tool), number in sorted(working.items())),
         ),
     ]
-    for word, text in words:
+    for word, text in shown:
         if text:
             output().print(plain(f"{word:<9}"), plain(text), sep="", soft_wrap=True)
 
@@ -234,6 +251,35 @@ def _calls(events: Iterable[dict[str, Any]]) -> Counter[tuple[str, str]]:
             case _:
                 pass
     return found
+
+
+def _spent_now(machine: Machine, run: ListedRun) -> Amount | None:
+    """What an open run has spent, as reported a second ago at most; None where nobody knows."""
+    path = machine.state / FILE_NAME
+    if not path.exists():
+        return None
+    try:
+        with closing(Overview(path, (), Calendar())) as overview:
+            stand = overview.run(run.id)
+    except StateUnavailable as error:
+        say(f"warning: {error}")
+        return None
+    return None if stand is None else stand.spent
+
+
+def _spent_at_end(events: Iterable[dict[str, Any]]) -> Amount | None:
+    """What a run had spent when it was closed, by the record."""
+    for event in events:
+        if event["kind"] == "run.closed":
+            sums = event["detail"]["spent"]
+            return micro_usd(sums["usd"]), sums["tokens"], sums["calls"]
+    return None
+
+
+def _amount(spent: Amount | None) -> str:
+    if spent is None:
+        return ""
+    return ", ".join(words(index, part) for index, part in enumerate(spent) if part) or "nothing"
 
 
 def _counts(calls: Counter[tuple[str, str]]) -> str:

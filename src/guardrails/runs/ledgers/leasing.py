@@ -265,8 +265,7 @@ class LeasingLedger(LocalLedger, ABC):
         if now >= self._next_sweep:
             self._next_sweep = now + _SWEEP
             self._exchange.sweep()
-            with self._exchange.database.transaction() as connection:
-                run_rows.sweep(connection, self._now())
+            run_rows.sweep(self._exchange.database, self._now())
         self.tell()
 
     def _say_all(self, now: float, *, everything: bool) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from sqlite3 import Connection
 
+    from guardrails.database import Database
     from guardrails.runs.ledgers.exchange import Exchange
     from guardrails.runs.ledgers.run_account import RunAccount
 
@@ -136,30 +137,36 @@ def delete(connection: Connection, holder: str, run_id: str) -> None:
     )
 
 
-def sweep(connection: Connection, now_ns: int) -> None:
+def sweep(database: Database, now_ns: int) -> None:
     """Mark the runs whose process is gone; forget, a week later, those that cannot go on.
 
     A run goes on after a crash where somebody chose its id: only then can it be opened again.
     """
-    connection.execute(
-        "UPDATE run SET crashed = ? WHERE crashed IS NULL"
-        " AND holder NOT IN (SELECT id FROM holder)",
-        (now_ns,),
-    )
-    connection.execute(
-        "UPDATE run SET crashed = NULL WHERE crashed IS NOT NULL"
-        " AND holder IN (SELECT id FROM holder)"
-    )
-    for run_id, holder in connection.execute(
-        "SELECT id, holder FROM run WHERE named = 0 AND crashed < ?", (now_ns - KEPT_NS,)
-    ).fetchall():
-        # Processes that have joined it may still be at work.
-        if not connection.execute(
-            "SELECT 1 FROM lease JOIN line ON line.id = lease.line"
-            " WHERE line.period = ? AND line.account = ?",
-            (RUN_PERIOD, f"run/{run_id}"),
-        ).fetchone():
+    with database.read() as connection:  # mostly nothing is to be written
+        if not any(connection.execute(each, (now_ns - KEPT_NS,)).fetchone() for each in _SWEPT):
+            return
+    with database.transaction() as connection:
+        connection.execute(f"UPDATE run SET crashed = ? WHERE {_IS_ORPHAN}", (now_ns,))  # noqa: S608  # our own words
+        connection.execute(f"UPDATE run SET crashed = NULL WHERE {_IS_BACK}")  # noqa: S608  # as above
+        for run_id, holder in connection.execute(
+            f"SELECT id, holder FROM run WHERE {_IS_OVER}",  # noqa: S608  # as above
+            (now_ns - KEPT_NS,),
+        ).fetchall():
             delete(connection, holder, run_id)
+
+
+_IS_ORPHAN: Final = "crashed IS NULL AND holder NOT IN (SELECT id FROM holder)"
+_IS_BACK: Final = "crashed IS NOT NULL AND holder IN (SELECT id FROM holder)"
+# Processes that have joined it may still be at work.
+_IS_OVER: Final = (
+    "named = 0 AND crashed < ? AND NOT EXISTS (SELECT 1 FROM lease JOIN line"
+    " ON line.id = lease.line WHERE line.period = 'run' AND line.account = 'run/' || run.id)"
+)
+_SWEPT: Final = (
+    f"SELECT 1 FROM run WHERE {_IS_ORPHAN} AND ? LIMIT 1",  # noqa: S608  # our own words
+    f"SELECT 1 FROM run WHERE {_IS_BACK} AND ? LIMIT 1",  # noqa: S608  # as above
+    f"SELECT 1 FROM run WHERE {_IS_OVER} LIMIT 1",  # noqa: S608  # as above
+)
 
 
 def take_over(connection: Connection, exchange: Exchange, account: RunAccount) -> None:
