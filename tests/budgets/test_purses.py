@@ -244,9 +244,10 @@ def test_signals_at_any_moment_never_let_a_limit_be_passed(raises, tmp_path):  #
         ran, fired, armed = [0], [0], [False]
         held: list[Any] = []
 
-        def handler(*_):
+        def handler(_, frame):
             fired[0] += 1
-            if raises and armed[0]:
+            # Not in what others have collected objects do, which may not raise.
+            if raises and armed[0] and "guardrails" in frame.f_code.co_filename:
                 armed[0] = False
                 raise Stop
             if not raises:
