@@ -23,7 +23,7 @@ from guardrails import testing
 from guardrails.clock import SystemClock
 from guardrails.errors import BudgetExceeded, StateUnavailable
 from guardrails.model.account import Allowance, Window
-from guardrails.model.budget import Budget, Usage
+from guardrails.model.budget import Budget, Charge, Usage
 from guardrails.model.budget_plan import BudgetPlan
 from guardrails.model.call import Step
 from guardrails.runs.context import enter
@@ -319,3 +319,23 @@ def test_a_run_that_has_ended_gives_nothing_out_of_its_purses(tmp_path):
     spent = run.spent.calls
     run.settle(held, STEP)
     assert run.spent.calls == spent + 1, "what was in flight at its end counts"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_reported_amid_the_ledger_s_work_is_counted_after_it(kind, tmp_path):
+    """As by a generator that is collected there, or by a signal handler: it waits for its turn."""
+    with opened(kind, tmp_path) as run:
+        ledger: Any = run.governor.ledger
+        holds = [run.reserve("t", Usage(number, 0, 1), None) for number in range(4)]
+        with ledger._lock:
+            run.settle(holds[0], STEP)
+            run.release(holds[1])
+            run.charge_call(holds[2], Charge(micro_usd=100))
+            run.spend(Usage(7, 0, 0))
+            with pytest.raises(StateUnavailable, match="a signal handler cannot"):
+                run.reserve("t", Usage(9, 0, 1), None)
+        assert run.spent == Usage(7, 0, 1)
+        assert run.reserved == Usage(103, 0, 2)
+        with ledger._lock:
+            run.settle(holds[2], STEP)
+    assert run.spent == Usage(107, 0, 2), "the end of the run counts what was put off"

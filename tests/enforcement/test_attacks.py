@@ -622,6 +622,9 @@ class Interrupting:
     def __exit__(self, *raised: object) -> None:
         self.lock.__exit__(*raised)
 
+    def _is_owned(self) -> bool:
+        return self.lock._is_owned()
+
 
 def within(seconds: float, work: Callable[[], None]) -> bool:
     """Whether `work` ends in time: a thread that waits for itself never does."""

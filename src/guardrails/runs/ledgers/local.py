@@ -77,6 +77,7 @@ class LocalLedger(Books):
 
     def close_run(self, run_id: str) -> None:
         """Close the account: no new hold is given, holds in flight may still settle."""
+        self._make_up()
         with self._lock:
             account = self._open.pop(run_id, None)
             if account is not None:
@@ -243,6 +244,7 @@ class LocalLedger(Books):
         Raises:
             RunClosed: the run has ended and nothing of it is in flight.
         """
+        self._make_up()
         with self._lock:
             return Usage(*self._counted(run_id).settled())
 
@@ -252,6 +254,7 @@ class LocalLedger(Books):
         Raises:
             RunClosed: the run has ended and nothing of it is in flight.
         """
+        self._make_up()
         with self._lock:
             return Usage(*self._counted(run_id).in_flight())
 
@@ -261,6 +264,7 @@ class LocalLedger(Books):
         Raises:
             RunClosed: the run has ended and nothing of it is in flight.
         """
+        self._make_up()
         with self._lock:
             account = self._counted(run_id)
             for level in account.chain():

@@ -105,6 +105,7 @@ class SqliteLedger(LeasingLedger):
 
         Of a run that is shared others hear at once: what was spent here, or that it has ended.
         """
+        self._make_up()
         with self._lock:
             account = self._open.get(run_id)
             super().close_run(run_id)
@@ -131,6 +132,7 @@ class SqliteLedger(LeasingLedger):
             RunClosed: the run has ended and nothing of it is in flight.
             StateUnavailable: it is shared, and the database cannot be used.
         """
+        self._make_up()
         with self._lock:
             usage = super().spent(run_id)
             account = self._known.get(run_id)
@@ -339,6 +341,7 @@ class SqliteLedger(LeasingLedger):
 
     def close(self) -> None:
         """Report what was spent and give back what was taken; later calls refuse."""
+        self._make_up()
         with self._lock:
             if self._closed:
                 return
