@@ -3,6 +3,7 @@
 ``python spender.py`` reads a line of JSON a time: settings, for which it forks a spender and
 says its number, or the number of one, for whose end it waits and says how it was.
 
+Its calls go by a run, as every governed call does: most of them take their hold without a lock.
 A spender appends one byte to its log before each call that it was allowed, as the call's effect,
 and writes what it did beside its log. The settings: ``path``, ``log``, ``go`` (a file to wait
 for), ``run``, ``calls`` (how many it tries), ``cost`` (micro-dollars), ``limits``, ``lease``,
@@ -18,11 +19,15 @@ import sys
 import time
 import traceback
 
+from guardrails import testing
+from guardrails.clock import SystemClock
 from guardrails.errors import BudgetExceeded
 from guardrails.model.account import Terms, Window
 from guardrails.model.budget import Budget, Charge, Usage
 from guardrails.model.call import Step
+from guardrails.model.facts import AgentFacts, Mode
 from guardrails.runs.ledgers.sqlite import SqliteLedger
+from guardrails.runs.run import Run
 
 STEP = Step("t", "write", "allow", "ok")
 
@@ -37,7 +42,15 @@ def main(said):
     ledger = SqliteLedger(
         said["path"], lease=said.get("lease", 100), on_crash=said.get("on_crash", "charge")
     )
-    ledger.open_run(said["run"], parent_id=None, budget=Budget(), terms=terms(said["limits"]))
+    run = Run(
+        id=said["run"],
+        agent=AgentFacts("a", "1", "owner@example.com", "test"),
+        governor=testing.governor(clock=SystemClock(), ledger=lambda _: ledger),
+        budget=Budget(),
+        mode=Mode.ENFORCE,
+        terms=terms(said["limits"]),
+    )
+    run.open()
     while not os.path.exists(said["go"]):  # noqa: PTH110  # not a path's: a poll
         time.sleep(0.005)
     log = os.open(said["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
@@ -47,7 +60,7 @@ def main(said):
     for number in range(said["calls"]):
         while True:
             try:
-                hold = ledger.reserve(said["run"], "t", Usage(cost, 0, 1), None)
+                hold = run.reserve("t", Usage(cost, 0, 1), None)
             except BudgetExceeded:
                 if time.monotonic() < until:
                     time.sleep(0.02)
@@ -62,8 +75,8 @@ def main(said):
             time.sleep(said["pause"])
         if said.get("overrun") and number % 4 == 3:
             os.write(log, b"o")
-            ledger.charge(hold, Charge(micro_usd=cost + said["overrun"]))
-        ledger.settle(hold, STEP)
+            run.charge_call(hold, Charge(micro_usd=cost + said["overrun"]))
+        run.settle(hold, STEP)
         done += 1
     if said.get("stays"):
         time.sleep(60)

@@ -7,10 +7,12 @@ what is counted was executed, but for what an interrupt has lost, which stays he
 from __future__ import annotations
 
 import contextlib
+import gc
 import signal
 import sys
 import threading
 import time
+import tracemalloc
 from collections import Counter
 from typing import Any
 
@@ -339,3 +341,27 @@ def test_what_is_reported_amid_the_ledger_s_work_is_counted_after_it(kind, tmp_p
         with ledger._lock:
             run.settle(holds[2], STEP)
     assert run.spent == Usage(107, 0, 2), "the end of the run counts what was put off"
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_million_calls_keep_no_memory(kind, tmp_path):
+    calls = 1_000_000 if SOAK else 20_000
+    with opened(kind, tmp_path, agent=Budget(usd=10**6), run=Budget(usd=10**6)) as run:
+
+        def work(number):
+            for index in range(number):
+                hold = run.reserve("t", CALL, None)
+                if index % 7 == 0:
+                    assert hold.snapshot.calls >= 0
+                run.settle(hold, STEP)
+
+        work(2_000)
+        gc.collect()
+        tracemalloc.start()
+        work(calls)
+        gc.collect()
+        kept, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert run.spent.calls == calls + 2_000
+    assert kept < 200_000
