@@ -346,7 +346,7 @@ def test_what_is_reported_amid_the_ledger_s_work_is_counted_after_it(kind, tmp_p
 @pytest.mark.soak
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_million_calls_keep_no_memory(kind, tmp_path):
-    calls = 1_000_000 if SOAK else 20_000
+    calls = 998_000 if SOAK else 20_000  # and 2,000 before: what the register of tests grants
     with opened(kind, tmp_path, agent=Budget(usd=10**6), run=Budget(usd=10**6)) as run:
 
         def work(number):
