@@ -5,13 +5,15 @@ Nothing in it can be chosen by an agent but the arguments.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from guardrails.model.budget import NO_USAGE
 from guardrails.model.money import dollars
 from guardrails.runs.ledgers.books import Books
 
 if TYPE_CHECKING:
     from guardrails.enforcement.definition import Tool
+    from guardrails.model.budget import Usage
     from guardrails.model.call import Snapshot
     from guardrails.model.facts import AgentFacts
     from guardrails.runs.run import Run
@@ -67,6 +69,15 @@ def constants_of(run: Run, tool: Tool) -> tuple[Constants, ...]:
     return known
 
 
+def _amounts(usage: Usage) -> dict[str, Any]:
+    usd, tokens, calls = usage
+    return {"usd": dollars(usd), "tokens": tokens, "calls": calls}
+
+
+_NOTHING: Final = _amounts(NO_USAGE)
+"""What most calls find reserved: shared by all documents, as the constants are."""
+
+
 def input_document(  # noqa: PLR0913, PLR0917  # its parts; by name they would cost
     constants: Constants,
     args: dict[str, Any],
@@ -93,7 +104,6 @@ def input_document(  # noqa: PLR0913, PLR0917  # its parts; by name they would c
     if seconds_left is not None:
         left["seconds"] = int(seconds_left)
     spent_usd, spent_tokens, spent_calls = spent
-    held_usd, held_tokens, held_calls = reserved
     return {
         "agent": constants.agent,
         "principal": constants.principal,
@@ -110,7 +120,7 @@ def input_document(  # noqa: PLR0913, PLR0917  # its parts; by name they would c
             "steps": steps,
             "signals": signals,
             "spent": {"usd": dollars(spent_usd), "tokens": spent_tokens, "calls": spent_calls},
-            "reserved": {"usd": dollars(held_usd), "tokens": held_tokens, "calls": held_calls},
+            "reserved": _NOTHING if reserved is NO_USAGE else _amounts(reserved),
             "remaining": left,
         },
         "time": now_ns,

@@ -155,6 +155,10 @@ class Usage(NamedTuple):
         )
 
 
+NO_USAGE: Final = Usage()
+"""Nothing; what calls in flight hold is mostly this very one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Charge:
     """What a call reports that it cost; None reports nothing, and 0 reports that it was free."""
