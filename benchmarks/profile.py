@@ -75,10 +75,11 @@ def profile(rounds: int = _ROUNDS) -> dict[str, float]:
         run = governed.opened(stack, governor, workload)
         stack.callback(leave, enter(Frame(run)))
         calls = governed.tool_calls(workload)
+        # Before the first call of the run, which keeps how its engine decides.
+        _instrument(stack, watch, governor.engine)
         for _ in range(_WARM):
             for tool, arguments in calls:
                 tool(**arguments)
-        _instrument(stack, watch, governor.engine)
         cost, around = _cost_of_a_look()
         for _ in range(rounds):
             for tool, arguments in calls:

@@ -34,8 +34,8 @@ async def execute_async(call: Call) -> Outcome:
             body = tool.function(*arguments.args, **arguments.kwargs)
         else:
             body = workers.run_async(call)
-        value = await cancellable(body, run=run, tool=tool.facts.name, in_flight=in_flight)
-        return Outcome("ok", value)
+        value = await cancellable(body, run, tool.facts.name, in_flight)
+        return tuple.__new__(Outcome, ("ok", value, None))  # as `Outcome(…)`, in half the time
     except BaseException as error:  # noqa: BLE001  # handed to the caller unchanged, once it is settled
         return raised(call, error)
     finally:
@@ -44,9 +44,7 @@ async def execute_async(call: Call) -> Outcome:
 
 async def _killable(call: Call, awaitable: Any) -> Any:
     run = call.run
-    return await cancellable(
-        awaitable, run=run, tool=call.tool.facts.name, in_flight=run.governor.in_flight
-    )
+    return await cancellable(awaitable, run, call.tool.facts.name, run.governor.in_flight)
 
 
 class Items:

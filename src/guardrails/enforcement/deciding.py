@@ -7,14 +7,14 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, Final
 
 from guardrails.enforcement import breaking, obligations
-from guardrails.enforcement.document import constants_of, input_document
+from guardrails.enforcement.document import constants_of, decide_made_of, input_document
 from guardrails.enforcement.events import DECORATOR
 from guardrails.enforcement.phases import caused
 from guardrails.errors import PolicyError
 from guardrails.model.decision import ApprovalDemand, Decision, Effect
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable, Sequence
+    from collections.abc import Awaitable, Iterable, Iterator, Sequence
 
     from guardrails.enforcement.call import Call
     from guardrails.enforcement.document import Constants
@@ -24,28 +24,35 @@ _STRICTEST_FIRST: Final = (Effect.DENY, Effect.SHADOW, Effect.REQUIRE_APPROVAL, 
 
 def decide(call: Call) -> None:
     """Put the decision about `call` on it."""
-    engine: Any = call.run.governor.engine
+    run = call.run
+    engine: Any = run.governor.engine
     started = perf_counter_ns()
-    # Of its class: one that stands before another, and hands on what it has not, has none.
-    decide_made = getattr(type(engine), "decide_made", None)
-    decisions = []
-    for document, constants in _documents(call):
-        # Ledger and clock are services that a program may bring itself; all else is ours.
-        if (
-            decide_made is not None
-            and constants.are_exact
-            and type(now_ns := document["time"]) is int
-            and 0 <= now_ns <= _LATEST
-        ):
-            decisions.append(decide_made(engine, document, constants))
-        else:
-            decisions.append(engine.decide(document, call.decision_id))
-    _conclude(call, decisions, started)
+    known = run.constants.get(call.tool) or constants_of(run, call.tool)
+    constants = known[0]
+    document = input_document(call, constants)
+    decide_made = constants.decide_made
+    # The clock is a service that a program may bring itself; all else here is ours.
+    now_ns = document["time"]
+    if type(now_ns) is not int or not 0 <= now_ns <= _LATEST:
+        decide_made = None
+    if decide_made is None:
+        decision = engine.decide(document, call.decision_id)
+    else:
+        decision = decide_made(engine, document, constants)
+    if len(known) > 1:
+        others = [
+            engine.decide(other, call.decision_id)
+            if decide_made is None
+            else decide_made(engine, other, its)
+            for its, other in _for_others(document, known)
+        ]
+        decision = combine([decision, *others])
+    _conclude(call, decision, started)
 
 
 def decide_async(call: Call) -> Awaitable[None] | None:
     """The same, without blocking the event loop; what is to be awaited for it, if anything is."""
-    if getattr(type(call.run.governor.engine), "decide_made", None) is None:
+    if decide_made_of(call.run.governor.engine) is None:
         return _ask(call)
     decide(call)  # it waits for nothing
     return None
@@ -54,38 +61,32 @@ def decide_async(call: Call) -> Awaitable[None] | None:
 async def _ask(call: Call) -> None:
     engine = call.run.governor.engine
     started = perf_counter_ns()
-    decisions = [
-        await engine.decide_async(document, call.decision_id) for document, _ in _documents(call)
-    ]
-    _conclude(call, decisions, started)
+    known = constants_of(call.run, call.tool)
+    document = input_document(call, known[0])
+    decision = await engine.decide_async(document, call.decision_id)
+    if len(known) > 1:
+        others = [
+            await engine.decide_async(other, call.decision_id)
+            for _, other in _for_others(document, known)
+        ]
+        decision = combine([decision, *others])
+    _conclude(call, decision, started)
 
 
 _LATEST: Final = 2**63 - 1
 """The last nanosecond that policy can be asked about."""
 
 
-def _documents(call: Call) -> list[tuple[dict[str, Any], Constants]]:
-    run = call.run
-    hold = call.hold
-    if hold is None:
-        message = "a call is decided with its reservation"
-        raise PolicyError(message)
-    args = call.arguments.document
-    call_id = call.decision_id if call.host is None else call.shown_id
-    snapshot = hold.snapshot
-    signals = breaking.signals(call) if call.breakers else []
-    now_ns = run.governor.clock.now_ns()
-    documents = []
-    for constants in constants_of(run, call.tool):
-        document = input_document(constants, args, call_id, snapshot, signals, now_ns)
-        documents.append((document, constants))
-    call.document = documents[0][0]
-    return documents
+def _for_others(
+    document: dict[str, Any], known: Sequence[Constants]
+) -> Iterator[tuple[Constants, dict[str, Any]]]:
+    """The document as it is for each agent but the first: nothing else differs."""
+    for constants in known[1:]:
+        yield constants, {**document, "agent": constants.agent}
 
 
-def _conclude(call: Call, decisions: Sequence[Decision], started: int) -> None:
+def _conclude(call: Call, decision: Decision, started: int) -> None:
     call.decision_ns = perf_counter_ns() - started
-    decision = decisions[0] if len(decisions) == 1 else combine(decisions)
     if decision.obligations:
         obligations.check(decision.obligations, call.arguments.document)
     call.policy, call.decided = decision, call.document

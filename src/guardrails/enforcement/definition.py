@@ -64,15 +64,16 @@ class Price:
     Attributes:
         cost: Micro-dollars, or a function of the arguments that gives dollars.
         limits: The tool's limits in one run; None where it has none.
+        fixed: What every call reserves; None where that depends on the arguments.
     """
 
     cost: int | Callable[[Arguments], Any] = 0
     limits: Budget | None = None
-    _constant: Usage = field(init=False, repr=False, compare=False)
+    fixed: Usage | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        fixed = self.cost if isinstance(self.cost, int) else 0
-        object.__setattr__(self, "_constant", Usage(fixed, 0, 1))
+        fixed = Usage(self.cost, 0, 1) if isinstance(self.cost, int) else None
+        object.__setattr__(self, "fixed", fixed)
 
     def of(self, arguments: Arguments) -> Usage:
         """What one call with these arguments reserves.
@@ -82,7 +83,7 @@ class Price:
             TypeError: it is no amount of money.
         """
         if isinstance(self.cost, int):
-            return self._constant
+            return Usage(self.cost, 0, 1)
         return Usage(micro_usd(self.cost(arguments)), 0, 1)
 
 

@@ -7,14 +7,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from guardrails.enforcement import breaking
+from guardrails.errors import PolicyError
 from guardrails.model.budget import NO_USAGE
 from guardrails.model.money import dollars
 from guardrails.runs.ledgers.books import Books
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from guardrails.enforcement.call import Call
     from guardrails.enforcement.definition import Tool
     from guardrails.model.budget import Usage
-    from guardrails.model.call import Snapshot
+    from guardrails.model.decision import Decision
     from guardrails.model.facts import AgentFacts
     from guardrails.runs.run import Run
 
@@ -32,14 +37,16 @@ class Constants:
         ancestry: The run's ancestors, outermost first.
         labels: The run's labels.
         mode: The run's mode.
-        are_exact: Whether the run's ledger gives snapshots of exact types, as ours do.
+        decide_made: How the engine decides about documents whose types need no check; None where
+            it has no such way, or where the run's ledger is not ours, whose snapshots are of exact
+            types.
         vouched: For the engine that decides: for what it has found these parts to fit, if so.
     """
 
     __slots__ = (
         "agent",
         "ancestry",
-        "are_exact",
+        "decide_made",
         "labels",
         "mode",
         "principal",
@@ -56,8 +63,17 @@ class Constants:
         self.ancestry = [dict(each) for each in run.ancestry]
         self.labels = list(run.labels)
         self.mode = run.mode.value
-        self.are_exact = isinstance(run.governor.ledger, Books)
+        is_exact = isinstance(run.governor.ledger, Books)
+        self.decide_made = decide_made_of(run.governor.engine) if is_exact else None
         self.vouched: object = None
+
+
+def decide_made_of(engine: object) -> Callable[..., Decision] | None:
+    """The engine's ``decide_made``, as a function of the engine and its arguments, if it has one.
+
+    Of its class: one that stands before another, and hands on what it has not, has none.
+    """
+    return getattr(type(engine), "decide_made", None)
 
 
 def constants_of(run: Run, tool: Tool) -> tuple[Constants, ...]:
@@ -78,20 +94,20 @@ _NOTHING: Final = _amounts(NO_USAGE)
 """What most calls find reserved: shared by all documents, as the constants are."""
 
 
-def input_document(  # noqa: PLR0913, PLR0917  # its parts; by name they would cost
-    constants: Constants,
-    args: dict[str, Any],
-    call_id: str,
-    snapshot: Snapshot,
-    signals: list[str],
-    now_ns: int,
-) -> dict[str, Any]:
-    """The document about one call of the tool, in the run and for the agent of `constants`.
+def input_document(call: Call, constants: Constants) -> dict[str, Any]:
+    """The document about `call`, with the parts that it shares with other calls; also put on it.
 
     INVARIANT: Of exact arguments and an exact snapshot it is of the published shape
     (``tests/engines/test_made_documents.py``); nothing is copied, and nobody may change it.
+
+    Raises:
+        PolicyError: the call holds no reservation.
     """
-    calls, history, spent, reserved, remaining, steps = snapshot
+    hold = call.hold
+    if hold is None:
+        message = "a call is decided with its reservation"
+        raise PolicyError(message)
+    calls, history, spent, reserved, remaining, steps = hold.snapshot
     # A dimension without a limit is absent, so that no rule takes it for a number.
     left: dict[str, Any] = {}
     usd_left, tokens_left, calls_left, seconds_left = remaining
@@ -104,12 +120,12 @@ def input_document(  # noqa: PLR0913, PLR0917  # its parts; by name they would c
     if seconds_left is not None:
         left["seconds"] = int(seconds_left)
     spent_usd, spent_tokens, spent_calls = spent
-    return {
+    document = call.document = {
         "agent": constants.agent,
         "principal": constants.principal,
         "tool": constants.tool,
-        "args": args,
-        "call": {"id": call_id},
+        "args": call.arguments.document,
+        "call": {"id": call.decision_id if call.host is None else call.shown_id},
         "run": {
             "id": constants.run_id,
             "ancestry": constants.ancestry,
@@ -118,10 +134,11 @@ def input_document(  # noqa: PLR0913, PLR0917  # its parts; by name they would c
             "calls": calls,
             "history": history,
             "steps": steps,
-            "signals": signals,
+            "signals": breaking.signals(call) if call.breakers else [],
             "spent": {"usd": dollars(spent_usd), "tokens": spent_tokens, "calls": spent_calls},
             "reserved": _NOTHING if reserved is NO_USAGE else _amounts(reserved),
             "remaining": left,
         },
-        "time": now_ns,
+        "time": call.run.governor.clock.now_ns(),
     }
+    return document

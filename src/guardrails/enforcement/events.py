@@ -34,8 +34,7 @@ def write(call: Call, kind: str, detail: dict[str, Any]) -> None:
         kind: What happened.
         detail: What belongs to this kind alone; it is the event's from here on.
     """
-    governor = call.run.governor
-    governor.record.write(_plain(call, kind, governor.clock.now_ns(), detail))
+    call.run.governor.record.write(_plain(call, kind, detail))
 
 
 def write_decided(call: Call, kind: str, detail: dict[str, Any]) -> None:
@@ -79,8 +78,9 @@ _tuple: Final = tuple.__new__
 ``Event(…)`` takes twice as long."""
 
 
-def _plain(call: Call, kind: str, now: int, detail: dict[str, Any]) -> Event:
+def _plain(call: Call, kind: str, detail: dict[str, Any]) -> Event:
     run = call.run
+    now = run.governor.clock.now_ns()
     if call.span is not None:
         detail.update(call.span.ids)
     return _tuple(
@@ -109,11 +109,11 @@ def _plain(call: Call, kind: str, now: int, detail: dict[str, Any]) -> Event:
 
 def _decided(call: Call, kind: str, detail: dict[str, Any]) -> Event:
     run = call.run
-    now = run.governor.clock.now_ns()
     document, policy = call.decided, call.policy
     if document is None or policy is None:
         # Nobody has said what must be hidden: the record leaves the arguments out.
-        return _plain(call, kind, now, detail)._replace(input=call.document)
+        return _plain(call, kind, detail)._replace(input=call.document)
+    now = run.governor.clock.now_ns()
     decision = call.decision
     if decision.obligations:
         marks = labels(decision.obligations)

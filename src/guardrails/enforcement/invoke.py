@@ -15,7 +15,7 @@ import uuid_utils
 
 from guardrails.enforcement import deciding, perform, tracing
 from guardrails.enforcement.bodies import AsyncItems, Items, execute_async
-from guardrails.enforcement.call import Call
+from guardrails.enforcement.call import IS_ASYNC, Call
 from guardrails.enforcement.perform import PERFORM
 from guardrails.enforcement.phases import (
     STRAIGHT,
@@ -64,7 +64,7 @@ def wrapper_for(holder: Holder) -> Callable[..., Any]:
     if inspect.iscoroutinefunction(function):
 
         async def wrapper(*args: Any, **kwargs: Any) -> Any:
-            return await make_async(Call(holder.tool, args, kwargs, new_id(), is_async=True))
+            return await make_async(Call(holder.tool, args, kwargs, new_id(), IS_ASYNC))
 
     elif inspect.isgeneratorfunction(function):
 
@@ -191,8 +191,9 @@ def _require_room(frames: int = 14) -> None:
         _require_room(frames - 1)
 
 
-_OPEN, _READ, _KILL, _BREAKERS, _RESERVE, _DECIDE, _, _INTENT, _EXECUTE, _SETTLE, _OUTCOME = STRAIGHT
-"""The phases of the straight way, each once: a look into the enumeration takes as long as three."""
+# As names of this module: a look into the enumeration takes as long as three of these.
+_OPEN, _READ, _KILL, _BREAKERS, _RESERVE, _DECIDE, *_REST = STRAIGHT
+_, _INTENT, _EXECUTE, _SETTLE, _OUTCOME = _REST
 
 
 def _resumed(call: Call, done: int, fault: BaseException | None) -> Steps:
@@ -251,15 +252,16 @@ def make(call: Call) -> Any:
         if outcome is not None:
             if call.span is not None:
                 tracing.ended(call, outcome)
-            if outcome.error is not None:
-                raise outcome.error
-            return outcome.value
+            _, value, error = outcome
+            if error is not None:
+                raise error
+            return value
         steps = _resumed(call, done, None)
     steps.perform()
     return steps.result()
 
 
-async def make_async(call: Call) -> Any:  # noqa: C901  # the straight way, step by step
+async def make_async(call: Call) -> Any:
     """Make a call of a coroutine function."""
     _require_room()
     perform, perform_async = PERFORM, _AWAIT
@@ -297,9 +299,10 @@ async def make_async(call: Call) -> Any:  # noqa: C901  # the straight way, step
         if outcome is not None:
             if call.span is not None:
                 tracing.ended(call, outcome)
-            if outcome.error is not None:
-                raise outcome.error
-            return outcome.value
+            _, value, error = outcome
+            if error is not None:
+                raise error
+            return value
         steps = _resumed(call, done, None)
     await steps.perform_async()
     value = steps.result()
@@ -336,7 +339,7 @@ def _async_generator_function(holder: Holder) -> Callable[..., Any]:
     # The shell has to be the async generator function itself: those cannot delegate.
     async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         _require_room()
-        call = Call(holder.tool, args, kwargs, new_id(), is_async=True)
+        call = Call(holder.tool, args, kwargs, new_id(), IS_ASYNC)
         steps = Steps(call)
         await steps.perform_async(until=Phase.EXECUTE)
         if call.span is not None:

@@ -17,12 +17,6 @@ _MOST: Final = 256
 _LONGEST: Final = 512
 """Characters of an answer that is kept."""
 
-_FIELDS: Final = 4
-"""Of an answer: effect, reasons, approvals, obligations; with `would` it has one more."""
-
-_OF_REASON: Final = 2
-"""Fields of a reason: rule, reason."""
-
 
 class DecisionReader:
     """Reads the answers of one revision of policies. Threads may share it.
@@ -35,39 +29,41 @@ class DecisionReader:
 
     def __init__(self, revision: str) -> None:
         self.revision = revision
-        # Those without approvals and obligations, by effect, rule and text of their one reason.
-        self._known: dict[tuple[str, str, str], Decision] = {}
+        # Those without approvals and obligations, by effect, rule and text of their one reason:
+        # what was answered, and the decision that it states.
+        self._known: dict[tuple[str, str, str], tuple[dict[str, Any], Decision]] = {}
 
     def read(self, document: dict[str, Any]) -> Decision:
         """The decision that `document`, an object, states; it bears no call's id.
+
+        Args:
+            document: Nobody may change it from here on.
 
         Raises:
             MalformedDecision: it is no decision.
         """
         try:
-            (reason,) = reasons = document["reasons"]
+            (reason,) = document["reasons"]
             key = document["effect"], reason["rule"], reason["reason"]
-            known = self._known.get(key)
-        except (KeyError, TypeError, ValueError):  # with more to it, or no decision
-            return Decision.from_document(document, revision=self.revision)
-        # What equals a string is one; the rest of what was read before was empty, as it is here.
-        if (
-            known is not None
-            and len(document) == _FIELDS
-            and document["approvals"] == []
-            and document["obligations"] == []
-            and len(reason) == _OF_REASON
-            and type(reasons) is list
-            and type(reason) is dict
-        ):
-            return known
+            known, decision = self._known[key]
+        except (KeyError, TypeError, ValueError):  # not known, with more to it, or no decision
+            pass
+        else:
+            # It was read strictly, and is of strings, arrays and objects alone: of all that
+            # policies give, only the very same equals it.
+            if document == known:
+                return decision
         decision = Decision.from_document(document, revision=self.revision)
         if not decision.approvals and not decision.obligations and decision.would is None:
-            self._keep(key, decision)
+            self._keep(document, decision)
         return decision
 
-    def _keep(self, key: tuple[str, str, str], decision: Decision) -> None:
+    def _keep(self, document: dict[str, Any], decision: Decision) -> None:
+        if len(document["reasons"]) != 1:
+            return
+        (reason,) = document["reasons"]
+        key = document["effect"], reason["rule"], reason["reason"]
         if sum(map(len, key)) <= _LONGEST:
             if len(self._known) >= _MOST:
                 self._known.clear()
-            self._known[key] = decision
+            self._known[key] = document, decision

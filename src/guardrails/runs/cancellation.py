@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-async def cancellable(awaitable: Awaitable[T], *, run: Run, tool: str, in_flight: InFlight) -> T:
+async def cancellable(awaitable: Awaitable[T], run: Run, tool: str, in_flight: InFlight) -> T:
     """The result of `awaitable`, run in the current task; a kill from any thread cancels it.
 
     Outside of asyncio nothing is cancelled; the kill is seen when the body has ended.
@@ -40,46 +40,40 @@ async def cancellable(awaitable: Awaitable[T], *, run: Run, tool: str, in_flight
             error of the body, is discarded; the error is chained.
         asyncio.CancelledError: somebody else cancelled the task, also if a kill came too.
     """
+    # One coroutine does it all: another between the caller and the body would cost every call.
     level = _Level()
-    watch = in_flight.watch(run.subjects(tool), level.on_kill, owner=level.task)
     begun = False
     try:
-        with watch:
+        with in_flight.watch(run.subjects(tool), level.on_kill, owner=level.task):
+            if level.kill is not None:
+                raise run.killed_by(level.kill, tool)
             begun = True
-            return await _told(awaitable, level, run, tool)
+            try:
+                result = await awaitable
+            except BaseException as error:
+                kill = _kill_behind(error, level, run, tool)
+                if kill is None:
+                    raise
+                raise run.killed_by(kill, tool) from error
+            level.end()
+            kill = level.kill or _known(run, tool)
+            if kill is not None:
+                raise run.killed_by(kill, tool)
+            return result
     finally:
-        if not begun:  # no kill could be heard of
+        if not begun:  # no kill could be heard of, or one was heard of before
+            level.end()
             _discard(awaitable)
 
 
-async def _told(awaitable: Awaitable[T], level: _Level, run: Run, tool: str) -> T:
-    """The result of `awaitable`, while `level` hears of kills."""
-    kill = level.told()
-    if kill is not None:
-        level.end()
-        _discard(awaitable)
-        raise run.killed_by(kill, tool)
-    try:
-        result = await awaitable
-    except asyncio.CancelledError as cancelled:
-        kill = level.told()
-        if level.end() and kill is not None:
-            raise run.killed_by(kill, tool) from cancelled
-        raise
-    except (KeyboardInterrupt, SystemExit, GeneratorExit):
-        level.end()
-        raise
-    except BaseException as error:
-        level.end()
-        kill = level.told() or _known(run, tool)
-        if kill is None:
-            raise
-        raise run.killed_by(kill, tool) from error
-    level.end()
-    kill = level.told() or _known(run, tool)
-    if kill is not None:
-        raise run.killed_by(kill, tool)
-    return result
+def _kill_behind(error: BaseException, level: _Level, run: Run, tool: str) -> Kill | None:
+    """The kill that the body's end by `error` means; None where it means the error itself."""
+    alone = level.end()
+    if isinstance(error, asyncio.CancelledError):
+        return level.kill if alone else None
+    if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit):
+        return None
+    return level.kill or _known(run, tool)
 
 
 def _known(run: Run, tool: str) -> Kill | None:
@@ -90,39 +84,39 @@ def _known(run: Run, tool: str) -> Kill | None:
 
 
 class _Level:
-    """One body at work in a task. But for :meth:`on_kill`, only the task's loop touches it."""
+    """One body at work in a task. But for :meth:`on_kill`, only the task's loop touches it.
 
-    __slots__ = ("_asked", "_before", "_ended", "_generation", "_kill", "_loop", "task")
+    Attributes:
+        task: The task; None outside of asyncio.
+        kill: The kill that it was told of.
+    """
+
+    __slots__ = ("_asked", "_before", "_ended", "_generation", "kill", "task")
 
     def __init__(self) -> None:
-        self._kill: Kill | None = None
+        self.kill: Kill | None = None
         self.task: asyncio.Task[Any] | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._asked = 0
         self._generation = -1
         self._ended = False
         try:
-            self.task = asyncio.current_task()
+            self.task = task = asyncio.current_task()
         except RuntimeError:  # no asyncio here
             return
-        if self.task is not None:
-            self._loop = self.task.get_loop()
+        if task is not None:
             # Requests that were there before are not ours to answer.
-            self._before = self.task.cancelling()
+            self._before = task.cancelling()
 
     def on_kill(self, kill: Kill) -> None:
         """Note the kill and ask the task to cancel, from any thread."""
-        if self._kill is None:
-            self._kill = kill
-        if self._loop is not None:
+        if self.kill is None:
+            self.kill = kill
+        if self.task is not None:
             try:
-                self._loop.call_soon_threadsafe(self._cancel, kill.generation)
+                loop = self.task.get_loop()
+                loop.call_soon_threadsafe(self._cancel, kill.generation)
             except RuntimeError:  # the loop is closed, and the task with it
                 return
-
-    def told(self) -> Kill | None:
-        """The kill that it was told of."""
-        return self._kill
 
     def _cancel(self, generation: int) -> None:
         # In a callback the task stands at an await of the body, unless the body has ended:

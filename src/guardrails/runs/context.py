@@ -81,25 +81,19 @@ class _Current(ContextVarsRegistry):  # type: ignore[misc]  # untyped base class
 
 
 # The descriptor's raw methods are the built-in ones of the variable: no Python call between.
-_get: Callable[[], Frame | None] = _Current.frame.get_raw
-_set: Callable[[Frame | None], Token[Frame | None]] = _Current.frame.set
+current_frame: Callable[[], Frame | None] = _Current.frame.get_raw
+"""Where the caller runs, or None outside of every run."""
+
+enter: Callable[[Frame | None], Token[Frame | None]] = _Current.frame.set
+"""Makes a frame the current one; the token leads back."""
+
 _reset: Callable[[Token[Frame | None]], None] = _Current.frame.reset
-
-
-def current_frame() -> Frame | None:
-    """Where the caller runs, or None outside of every run."""
-    return _get()
 
 
 def current_run() -> Run | None:
     """The run that the caller is in, or None outside of every run."""
-    frame = _get()
+    frame = current_frame()
     return None if frame is None else frame.run
-
-
-def enter(frame: Frame | None) -> Token[Frame | None]:
-    """Make `frame` the current one; the token leads back."""
-    return _set(frame)
 
 
 def leave(token: Token[Frame | None]) -> None:
@@ -122,7 +116,7 @@ def raise_if_killed() -> None:
     Raises:
         RunKilled: the run, one that it is part of, its agent, its tool or everything was killed.
     """
-    frame = _get()
+    frame = current_frame()
     if frame is not None:
         frame.run.check_kill(frame.tool)
 
@@ -156,7 +150,7 @@ def charge(
         TypeError: an amount is of another type, none is given, or both forms are.
         ValueError: an amount is negative or no amount.
     """
-    frame = _get()
+    frame = current_frame()
     if frame is None:
         raise NoActiveRun("there is no run to charge; open one with `guardrails.run(...)`")
     reported = charge_of(frame.run, usd, tokens, usage, model, provider)
@@ -175,7 +169,7 @@ def idempotency_key() -> str:
     Raises:
         NoActiveRun: no governed call is at work here.
     """
-    frame = _get()
+    frame = current_frame()
     if frame is None or frame.key is None:
         raise NoActiveRun("there is no governed call at work; ask for its key inside its tool")
     return frame.key
