@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from guardrails.enforcement.call import Call
+from guardrails.enforcement.call import new_call
 from guardrails.enforcement.phases import Outcome, Phase, Verdict, judge, phases, refusal_for
 from guardrails.errors import (
     ApprovalExpired,
@@ -74,7 +74,7 @@ class Shell:
         run: Any = SimpleNamespace(
             id="r-1", mode=mode, agent=SimpleNamespace(id="agent", runbook=None), wait=1.0
         )
-        self.call: Any = Call(tool, (), {}, "d-1")
+        self.call: Any = new_call(tool, (), {}, "d-1")
         self.call.run = run
         self.call.may_wait = may_wait
         self.decisions = iter(decisions)

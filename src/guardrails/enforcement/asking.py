@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 from guardrails.enforcement import breaking, deciding, perform
 from guardrails.enforcement.answers import pending
-from guardrails.enforcement.call import Call
+from guardrails.enforcement.call import new_call
 from guardrails.enforcement.invoke import Steps, new_id
 from guardrails.enforcement.phases import Phase, Verdict, judge
 from guardrails.errors import ApprovalPending, BudgetExceeded, Refusal
 from guardrails.model.approval import ApprovalState
 
 if TYPE_CHECKING:
+    from guardrails.enforcement.call import Call
     from guardrails.model.approval import ApprovalRequest
 
 _ANSWERED: Final = frozenset({ApprovalState.APPROVED, ApprovalState.REJECTED, ApprovalState.EDITED})
@@ -91,6 +92,6 @@ def _ask(call: Call) -> ApprovalPending | None:
 
 def _again(call: Call) -> Call:
     """The same call, not begun."""
-    again = Call(call.tool, *call.given, new_id(), is_async=call.is_async)
+    again = new_call(call.tool, *call.given, new_id(), is_async=call.is_async)
     again.run = call.run
     return again

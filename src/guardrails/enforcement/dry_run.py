@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from guardrails.enforcement import breaking, deciding, perform, secret_arguments
-from guardrails.enforcement.call import Call
+from guardrails.enforcement.call import new_call
 from guardrails.enforcement.invoke import new_id
 from guardrails.enforcement.phases import Phase, refusal_for, second_transform, transforms
 from guardrails.errors import NoActiveRun, Refusal
@@ -14,6 +14,7 @@ from guardrails.errors import NoActiveRun, Refusal
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from guardrails.enforcement.call import Call
     from guardrails.enforcement.definition import Tool
     from guardrails.model.decision import Decision
     from guardrails.runs.run import Run
@@ -46,7 +47,7 @@ def examine(tool: Tool, args: Mapping[str, Any], run: Run | None, *, as_json: bo
         Refusal: there is no decision.
         RunKilled: the run was killed.
     """
-    call = Call(tool, (), dict(args), new_id())
+    call = new_call(tool, (), dict(args), new_id())
     if run is None:
         message = f"`{tool.facts.name}` is decided in a run, and none is open"
         raise NoActiveRun(message, tool=tool.facts.name)

@@ -15,7 +15,7 @@ import uuid_utils
 
 from guardrails.enforcement import deciding, perform, tracing
 from guardrails.enforcement.bodies import AsyncItems, Items, execute_async
-from guardrails.enforcement.call import IS_ASYNC, Call
+from guardrails.enforcement.call import IS_ASYNC, new_call
 from guardrails.enforcement.perform import PERFORM
 from guardrails.enforcement.phases import (
     STRAIGHT,
@@ -29,6 +29,7 @@ from guardrails.enforcement.phases import (
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 
+    from guardrails.enforcement.call import Call
     from guardrails.enforcement.definition import Tool
 
 _AWAIT: Final[dict[Phase, Callable[[Call], Any]]] = {
@@ -64,12 +65,12 @@ def wrapper_for(holder: Holder) -> Callable[..., Any]:
     if inspect.iscoroutinefunction(function):
 
         async def wrapper(*args: Any, **kwargs: Any) -> Any:
-            return await make_async(Call(holder.tool, args, kwargs, new_id(), IS_ASYNC))
+            return await make_async(new_call(holder.tool, args, kwargs, new_id(), IS_ASYNC))
 
     elif inspect.isgeneratorfunction(function):
 
         def wrapper(*args: Any, **kwargs: Any) -> Any:
-            return (yield from _run_generator(Call(holder.tool, args, kwargs, new_id())))
+            return (yield from _run_generator(new_call(holder.tool, args, kwargs, new_id())))
 
     elif inspect.isasyncgenfunction(function):
         wrapper = _async_generator_function(holder)
@@ -77,7 +78,7 @@ def wrapper_for(holder: Holder) -> Callable[..., Any]:
     else:
 
         def wrapper(*args: Any, **kwargs: Any) -> Any:
-            return make(Call(holder.tool, args, kwargs, new_id()))
+            return make(new_call(holder.tool, args, kwargs, new_id()))
 
     functools.update_wrapper(wrapper, function)
     if isinstance(function, functools.partial):
@@ -339,7 +340,7 @@ def _async_generator_function(holder: Holder) -> Callable[..., Any]:
     # The shell has to be the async generator function itself: those cannot delegate.
     async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         _require_room()
-        call = Call(holder.tool, args, kwargs, new_id(), IS_ASYNC)
+        call = new_call(holder.tool, args, kwargs, new_id(), IS_ASYNC)
         steps = Steps(call)
         await steps.perform_async(until=Phase.EXECUTE)
         if call.span is not None:

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import inspect
 from decimal import Decimal
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from guardrails.enforcement.call_arguments import Arguments
+from guardrails.enforcement.call_arguments import CANNOT_CHANGE, Arguments
 from guardrails.enforcement.json_form import NoJsonForm, number_form
 from guardrails.enforcement.parameter import EMPTY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from guardrails.enforcement.parameter import Parameter
     from guardrails.model.limits import Limits
@@ -41,14 +40,13 @@ class PlainParameters:
         validate: Whether values have to be of the types that the annotations name.
     """
 
-    __slots__ = ("_by_name", "_checks", "_each", "_many", "_names", "_positional", "_skip", "_text")
+    __slots__ = ("_checks", "_each", "_hidden", "_many", "_named", "_positional", "_skip", "_text")
 
     def __init__(
         self, parameters: Iterable[Parameter], *, skip_first: bool, validate: bool
     ) -> None:
         self._each = each = tuple(parameters)
         self._many = len(each)
-        self._names = names = tuple(parameter.name for parameter in each)
         self._checks: tuple[_Check, ...] = tuple(
             (
                 parameter.name,
@@ -57,14 +55,13 @@ class PlainParameters:
             )
             for parameter in each
         )
-        # Those that come by name alone are the last ones of every signature.
+        self._hidden = tuple(parameter.name for parameter in each if parameter.hidden)
+        # How many may come by position: those that come by name alone are the last ones.
         self._positional = sum(parameter.kind is not _KEYWORD_ONLY for parameter in each)
-        # Takes all of them out of what is given by name, as most calls of agents are.
-        self._by_name: Callable[[Mapping[str, Any]], Any] | None = None
-        if each and all(parameter.kind is not _POSITIONAL_ONLY for parameter in each):
-            self._by_name = itemgetter(*names)
+        # Whether all may come by name.
+        self._named = all(parameter.kind is not _POSITIONAL_ONLY for parameter in each)
         # A name is text of the document, too.
-        self._text = sum(len(name.encode()) for name in names)
+        self._text = sum(len(parameter.name.encode()) for parameter in each)
         self._skip = int(skip_first)
 
     def read(  # noqa: C901, PLR0912  # one loop over the values: calls in it would cost most
@@ -72,82 +69,85 @@ class PlainParameters:
     ) -> Arguments | None:
         """The arguments; None where one of them is not plain, or something is wrong."""
         skip, many = self._skip, self._many
-        checks: Sequence[_Check] = self._checks
-        if skip > len(args) or many >= limits.nodes or limits.depth < 1:
+        given, checks = kwargs, self._checks
+        if many >= limits.nodes or limits.depth < 1:
             return None
-        if len(kwargs) == many and len(args) == skip and self._by_name is not None:
-            try:
-                values = self._by_name(kwargs)
-            except KeyError:
-                return None
-            if many == 1:
-                values = (values,)
-        elif not kwargs and len(args) - skip == many == self._positional:
-            values = args[skip:]
-        else:
-            bound = self._bound(args[skip:], kwargs)
+        # All by name, as agents call: what is given is as the loop needs it.
+        if len(kwargs) != many or len(args) != skip or not self._named:
+            bound = self._bound(args, kwargs)
             if bound is None:
                 return None
-            values, checks = bound
+            given, checks = bound
         left = limits.text - self._text
-        named = dict(zip(self._names, values, strict=True))
-        document = named.copy()
-        for value, (name, exact, hidden) in zip(values, checks, strict=True):
-            form = type(value)
-            if exact is not None and form not in exact:
-                return None
-            if hidden:
-                del document[name]
-            elif form is str:
-                left -= len(value)
-                if not value.isascii():
+        named: dict[str, Any] = {}
+        numbers: dict[str, Any] = {}
+        try:
+            for name, exact, hidden in checks:
+                named[name] = value = given[name]
+                form = type(value)
+                if exact is not None and form not in exact:
                     return None
-            elif form is int:
-                if not _LEAST <= value < _MOST:
+                if hidden:
+                    continue
+                if form is str:
+                    left -= len(value)
+                    if not value.isascii():
+                        return None
+                elif form is int:
+                    if not _LEAST <= value < _MOST:
+                        return None
+                elif form is Decimal or form is float:
+                    numbers[name] = number_form(value, limits)
+                elif form is not bool and value is not None:
                     return None
-            elif form is Decimal or form is float:
-                try:
-                    document[name] = number_form(value, limits)
-                except NoJsonForm:
-                    return None
-            elif form is not bool and value is not None:
-                return None
+        except (KeyError, NoJsonForm):
+            return None
         if left < 0:
             return None
+        document = named.copy()
+        if numbers:
+            document.update(numbers)
+        for name in self._hidden:
+            del document[name]
+        by_position = tuple(named.values())
         by_name: dict[str, Any] = {}
         if self._positional != many:
-            by_name = {name: named[name] for name in self._names[self._positional :]}
-            values = values[: self._positional]
+            by_name = dict(list(named.items())[self._positional :])
+            by_position = by_position[: self._positional]
         if skip:
-            values = args[:skip] + values
-        return Arguments(values, by_name, named, document, limits, False)  # noqa: FBT003  # by name it would take longer
+            by_position = args[:skip] + by_position
+        return Arguments(by_position, by_name, named, document, limits, CANNOT_CHANGE)
 
     def _bound(
         self, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-    ) -> tuple[tuple[Any, ...], Sequence[_Check]] | None:
-        """The value of each parameter, and its check; None where one is missing or too many."""
+    ) -> tuple[Mapping[str, Any], tuple[_Check, ...]] | None:
+        """Each parameter's value and its check; None where one is missing or too many."""
+        place, count, taken = self._skip, len(args), 0
+        if place > count:
+            return None
         for key in kwargs:
             if type(key) is not str:
                 return None
-        place, count, taken = 0, len(args), 0
-        values: list[Any] = []
-        checks: list[_Check] = []
-        for parameter, check in zip(self._each, self._checks, strict=True):
+        values: dict[str, Any] = {}
+        checks = self._checks
+        for parameter in self._each:
             name, kind = parameter.name, parameter.kind
             if place < count and kind is not _KEYWORD_ONLY:
-                values.append(args[place])
-                checks.append(check)
+                values[name] = args[place]
                 place += 1
             elif name in kwargs and kind is not _POSITIONAL_ONLY:
-                values.append(kwargs[name])
-                checks.append(check)
+                values[name] = kwargs[name]
                 taken += 1
             elif parameter.default is EMPTY:
                 return None
-            else:  # a default may be of any type
-                values.append(parameter.default)
-                checks.append((name, None, parameter.hidden))
+            else:
+                values[name] = parameter.default
+                # It may be of any type.
+                checks = tuple(
+                    (each, None if each == name else exact, hidden)
+                    for each, exact, hidden in checks
+                )
         # What is left over was given twice, or has no parameter.
         if place < count or taken < len(kwargs):
             return None
-        return tuple(values), checks
+        return values, checks

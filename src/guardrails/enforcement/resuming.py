@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from guardrails.enforcement.call import Call
+from guardrails.enforcement.call import new_call
 from guardrails.errors import (
     ApprovalExpired,
     ApprovalPending,
@@ -23,6 +23,7 @@ from guardrails.model.approval import ApprovalState, key_about
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from guardrails.enforcement.call import Call
     from guardrails.enforcement.definition import Tool
     from guardrails.model.approval import ApprovalRequest, CallKey
 
@@ -79,7 +80,7 @@ def call_of(tool: Tool, request: ApprovalRequest, hidden: Mapping[str, Any], cal
     if problem:
         msg = f"`{tool.facts.name}` cannot be resumed: {problem}"
         raise ConfigError(msg)
-    call = Call(tool, (), dict(hidden), call_id, is_async=inspect.iscoroutinefunction(function))
+    call = new_call(tool, (), dict(hidden), call_id, is_async=inspect.iscoroutinefunction(function))
     call.resumed = call.request = request
     return call
 
