@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from guardrails.model.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-
-CANNOT_CHANGE: Final = False
-"""What plain values are told by: nobody can change one in place."""
 
 
 class Arguments:

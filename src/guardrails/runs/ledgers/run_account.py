@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from guardrails.model.budget import Remaining, Usage
+from guardrails.model.budget import NO_USAGE, Remaining, Usage
 from guardrails.model.call import Snapshot
 from guardrails.runs.alerts import Alert, account_name
 from guardrails.runs.ledgers.accounts import Account, ToolAccount
@@ -274,7 +274,12 @@ class RunAccount(Account):
         else:
             remaining = self.remaining(without)
         spent = _tuple(Usage, (usd, tokens, calls))
-        held = _tuple(Usage, (held_usd, held_tokens, held_calls))
+        # Where nothing else is in flight, as mostly, it is always the same one.
+        held = (
+            _tuple(Usage, (held_usd, held_tokens, held_calls))
+            if held_usd or held_tokens or held_calls
+            else NO_USAGE
+        )
         return _tuple(
             Snapshot, (calls + held_calls, history, spent, held, remaining, list(self.steps))
         )
