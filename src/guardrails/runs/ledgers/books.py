@@ -97,7 +97,7 @@ class Books:
         with self._lock:
             account = hold.account
             if hold.seen is None:
-                self._catch_up(account)
+                self._catch_up(account, hold)
             if hold.seen is None:
                 if account.fresh is not hold or hold.state is not State.HELD:
                     raise ValueError(
@@ -310,41 +310,53 @@ class Books:
                 level.see_fresh(but)
             level = level.parent
 
-    def _catch_up(self, account: RunAccount) -> None:
-        """Count the calls that have begun and ended meanwhile, as :mod:`holds` describes it."""
-        log, moved, history = account.log, account.moved, account.history
+    def _catch_up(self, account: RunAccount, asked: Hold | None = None) -> None:
+        """Count the calls that have begun and ended meanwhile, as :mod:`holds` describes it.
+
+        Args:
+            account: The run's.
+            asked: A hold whose snapshot somebody waits for. It is taken just before the hold
+                counts, so that nothing of that has to be taken off again.
+        """
+        log = account.log
         if not log or self._is_counting:  # so it is where a signal handler looks at sums
             return
         self._is_counting = True
+        history, idle, spent = account.history, account.pursed_idle, account.pursed_spent
         try:
             while log:
                 hold = log[0]
                 purse = hold.purse
-                if hold.state is not _TAKEN:
+                if hold.state is not _TAKEN or type(purse) is not Purse or not purse.is_open:
                     self._count_late(account, hold)
                     continue
                 if account.fresh is not None:
                     account.see_fresh()
-                if purse not in moved:
-                    if purse.is_open:
-                        moved.add(purse)  # type: ignore[arg-type]  # what is open is a purse
-                    else:
-                        self._count_late(account, hold)
-                    continue  # who looked at the sums meanwhile has taken it out again
+                if hold is asked:
+                    hold.seen = account.snapshot()
+                usd, tokens, calls = purse.cost
                 # From here to `popleft` nothing is called, so that no signal handler comes between.
                 hold.state = _HELD
                 try:
-                    history[purse.tool] += purse.calls
+                    history[purse.tool] += calls
                 except KeyError:
-                    history[purse.tool] = purse.calls
+                    history[purse.tool] = calls
                 step = hold.step
                 if step is None:
                     purse.idle -= 1
-                    account.fresh = hold
+                    idle[2] -= calls
+                    if usd or tokens:
+                        idle[0] -= usd
+                        idle[1] -= tokens
+                    account.fresh = None if hold is asked else hold
                     log.popleft()
                 else:
                     hold.state = _SETTLED
                     purse.settled += 1
+                    spent[2] += calls
+                    if usd or tokens:
+                        spent[0] += usd
+                        spent[1] += tokens
                     log.popleft()
                     account.steps.append(step.document)
         finally:
@@ -365,10 +377,19 @@ class Books:
         if isinstance(purse, Purse) and purse.is_open:
             if account.fresh is hold:
                 account.fresh = None
-            account.moved.add(purse)
+            idle, spent = account.pursed_idle, account.pursed_spent
+            usd, tokens, calls = purse.cost
+            # Until `append` nothing is called, as above.
             hold.state = _SETTLED
             purse.settled += 1
             purse.idle += 1
+            idle[2] += calls
+            spent[2] += calls
+            if usd or tokens:
+                idle[0] += usd
+                idle[1] += tokens
+                spent[0] += usd
+                spent[1] += tokens
             account.steps.append(hold.step.document)
         else:
             self._end(hold)
@@ -439,7 +460,6 @@ class Books:
             for purse in account.purses_by_tool.values():
                 purse.is_open = False
             account.purses_by_tool.clear()
-            account.moved.clear()
             account.pursed_idle, account.pursed_spent = [0, 0, 0], [0, 0, 0]
         self._open.clear()
         self._pursed.clear()

@@ -97,21 +97,17 @@ class Purse(Place):
         holds: Those that no call has yet.
         take: Pops one of them; an IndexError where none is left.
         begin: Notes that a call has taken one.
-        calls: How many calls each one counts for.
         idle: How many no call holds, as far as is counted: they are nobody's, or were settled.
         settled: How many were settled.
-        seen: `idle` and `settled` when the account's sums were looked at last.
     """
 
     __slots__ = (
         "begin",
-        "calls",
         "cost",
         "holds",
         "idle",
         "now",
         "price",
-        "seen",
         "settled",
         "take",
         "until",
@@ -128,7 +124,6 @@ class Purse(Place):
         super().__init__(account, tool, path)
         self.price = price
         self.cost: Amount = (price.micro_usd, price.tokens, price.calls)
-        self.calls = price.calls
         self.until = account.until
         self.now = now
         self.holds: list[Hold] = []
@@ -136,7 +131,6 @@ class Purse(Place):
         self.begin = account.log.append
         self.idle = 0
         self.settled = 0
-        self.seen = (0, 0)
         self.is_open = True
         for each in path:
             each.purses += 1
@@ -147,7 +141,7 @@ class Purse(Place):
         for account in self.path:
             account.hold(more)
         self.idle += count
-        self.account.moved.add(self)
+        self.account.count_idle(more)
         self.holds += self.made(count)
 
     def made(self, count: int) -> list[Hold]:

@@ -227,7 +227,7 @@ class LocalLedger(Books):
             purse = own.purse
             if isinstance(purse, Purse) and purse.is_open:
                 purse.idle += 1
-                account.moved.add(purse)
+                account.count_idle(purse.cost)
                 own.purse = Place(account, own.tool, purse.path)
                 purse.holds += purse.made(1)
             else:

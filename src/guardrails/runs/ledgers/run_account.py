@@ -42,10 +42,9 @@ class RunAccount(Account):
         purses_by_tool: What calls of a tool may take without looking at every account.
         log: Holds that calls took out of purses, or have ended, until they are counted in this
             order; it grows without the ledger's lock.
-        pursed_spent: What was settled out of purses, and is not in its sums yet; but for `moved`.
+        pursed_spent: What was settled out of purses, and is not in its sums yet.
         pursed_idle: What of the sums no call holds, for it lies in purses or was settled out of
-            them; but for `moved`.
-        moved: Purses of which calls took something, or settled it, since their sums were seen.
+            them.
         lately: What the last call of each tool cost that looked at every account, and how many
             holds for calls like it were made.
         fresh: The last hold that was counted, if nobody has seen its snapshot.
@@ -64,7 +63,6 @@ class RunAccount(Account):
         "lately",
         "lines",
         "log",
-        "moved",
         "named",
         "nonce",
         "parent",
@@ -103,7 +101,6 @@ class RunAccount(Account):
         self.purses_by_tool: dict[str, Purse] = {}
         self.pursed_spent = [0, 0, 0]
         self.pursed_idle = [0, 0, 0]
-        self.moved: set[Purse] = set()
         self.lately: dict[str, tuple[Usage, int]] = {}
         self.fresh: Hold | None = None
         self.log: deque[Hold] = deque()
@@ -169,8 +166,6 @@ class RunAccount(Account):
 
     def sums(self) -> tuple[Amount, Amount]:
         """What it has spent and what its calls in flight hold, both at once."""
-        if self.moved:
-            self._see_purses()
         usd, tokens, calls = self.spent
         more_usd, more_tokens, more_calls = self.pursed_spent
         held_usd, held_tokens, held_calls = self.held
@@ -180,25 +175,10 @@ class RunAccount(Account):
             (held_usd - idle_usd, held_tokens - idle_tokens, held_calls - idle_calls),
         )
 
-    def _see_purses(self) -> None:
-        """Let the sums of purses be what they are now."""
-        idle, spent = self.pursed_idle, self.pursed_spent
-        moved = self.moved
-        while moved:  # a signal handler may add to it, and look meanwhile
-            purse = moved.pop()
-            known_idle, known_settled = purse.seen
-            settled = purse.settled
-            unused = purse.idle
-            purse.seen = unused, settled
-            more_idle, more_spent = unused - known_idle, settled - known_settled
-            usd, tokens, calls = purse.cost
-            idle[2] += calls * more_idle
-            spent[2] += calls * more_spent
-            if usd or tokens:
-                idle[0] += usd * more_idle
-                spent[0] += usd * more_spent
-                idle[1] += tokens * more_idle
-                spent[1] += tokens * more_spent
+    def count_idle(self, amount: Amount) -> None:
+        """Count so much more of what it holds as nobody's."""
+        for index, more in enumerate(amount):
+            self.pursed_idle[index] += more
 
     def see_fresh(self, but: Hold | None = None) -> None:
         """Take the snapshot of the last hold that was counted, if it is still to be taken."""
@@ -209,11 +189,10 @@ class RunAccount(Account):
 
     def forget(self, purse: Purse) -> None:
         """Count nothing of `purse` any more, which calls may take from no longer."""
-        less_idle, less_spent = map(purse.times, purse.seen)
+        less_idle, less_spent = purse.times(purse.idle), purse.times(purse.settled)
         for index in range(len(DIMENSIONS)):
             self.pursed_idle[index] -= less_idle[index]
             self.pursed_spent[index] -= less_spent[index]
-        self.moved.discard(purse)
 
     def remaining(self, without: Amount = NOTHING) -> Remaining:
         """What is left of each limit, the tightest of this account and its ancestors'.
@@ -238,10 +217,8 @@ class RunAccount(Account):
         return Remaining(*left)
 
     def snapshot(self, hold: Hold | None = None) -> Snapshot:
-        """The run as it stands now; without `hold`, if that is one of its own."""
+        """The run as it stands now; without `hold`, if that is one of its own that is counted."""
         # Every call passes here: the sums are spelled out, and named tuples made as tuples are.
-        if self.moved:
-            self._see_purses()
         usd, tokens, calls = self.spent
         more_usd, more_tokens, more_calls = self.pursed_spent
         held_usd, held_tokens, held_calls = self.held
