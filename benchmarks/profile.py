@@ -22,6 +22,8 @@ from guardrails.runs.context import Frame, enter, leave
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from guardrails.governor import Governor
+
 _ROUNDS: Final = 200
 _WARM: Final = 20
 
@@ -31,12 +33,13 @@ _WHAT: Final = {
     Phase.KILL: "look for a kill, twice",
     Phase.BREAKERS: "breakers",
     Phase.RESERVE: "hold the cost",
-    Phase.DECIDE: "decide: what is around the next two",
+    Phase.DECIDE: "decide: what is around the next three",
     Phase.INTENT: "record that it starts",
     Phase.EXECUTE: "the body, and a look for a kill",
     Phase.SETTLE: "settle the cost",
     Phase.OUTCOME: "record what came of it",
 }
+_SNAPSHOT: Final = "decide: the snapshot of the run"
 _DOCUMENT: Final = "decide: the input document"
 _ENGINE: Final = "decide: the engine"
 _SHELL: Final = "the shell"
@@ -67,7 +70,9 @@ def profile(rounds: int = _ROUNDS) -> dict[str, float]:
     """
     workload, _ = governed.workloads()
     watch = _Watch()
-    samples: dict[str, list[float]] = {name: [] for name in (*_WHAT.values(), _DOCUMENT, _ENGINE)}
+    samples: dict[str, list[float]] = {
+        name: [] for name in (*_WHAT.values(), _SNAPSHOT, _DOCUMENT, _ENGINE)
+    }
     samples[_SHELL] = []
     with contextlib.ExitStack() as stack:
         governor = governed.governor(workload)
@@ -76,7 +81,7 @@ def profile(rounds: int = _ROUNDS) -> dict[str, float]:
         stack.callback(leave, enter(Frame(run)))
         calls = governed.tool_calls(workload)
         # Before the first call of the run, which keeps how its engine decides.
-        _instrument(stack, watch, governor.engine)
+        _instrument(stack, watch, governor)
         for _ in range(_WARM):
             for tool, arguments in calls:
                 tool(**arguments)
@@ -87,26 +92,28 @@ def profile(rounds: int = _ROUNDS) -> dict[str, float]:
                 start = time.perf_counter_ns()
                 tool(**arguments)
                 whole = time.perf_counter_ns() - start
-                inside = sum(watch.sums.values()) + around * (len(STRAIGHT) + 2)
-                inner = watch.sums[_DOCUMENT] + watch.sums[_ENGINE]
-                inside -= inner + around * 2
-                samples[_SHELL].append(max(0.0, whole - inside))
-                watch.sums[_WHAT[Phase.DECIDE]] -= inner + around * 2
+                phases = sum(watch.sums[_WHAT[phase]] for phase in set(STRAIGHT))
+                samples[_SHELL].append(max(0.0, whole - phases - around * len(STRAIGHT)))
+                # The snapshot is taken within the making of the document, that within the phase.
+                decide = watch.sums[_DOCUMENT] + watch.sums[_ENGINE] + around * 2
+                watch.sums[_WHAT[Phase.DECIDE]] -= decide
+                watch.sums[_DOCUMENT] -= watch.sums[_SNAPSHOT] + around
                 for name, taken in watch.sums.items():
                     looks = 2 if name == _WHAT[Phase.KILL] else 1
                     samples[name].append(max(0.0, taken - looks * cost))
     return {name: percentile(each, 0.5) for name, each in samples.items() if each}
 
 
-def _instrument(stack: contextlib.ExitStack, watch: _Watch, engine: Any) -> None:
+def _instrument(stack: contextlib.ExitStack, watch: _Watch, governor: Governor) -> None:
     for phase in dict.fromkeys(STRAIGHT):
         stack.callback(PERFORM.__setitem__, phase, PERFORM[phase])
         PERFORM[phase] = watch.around(_WHAT[phase], PERFORM[phase])
     for owner, name, step in (
+        (type(governor.ledger), "see", _SNAPSHOT),
         (deciding, "input_document", _DOCUMENT),
-        (type(engine), "decide_made", _ENGINE),
+        (type(governor.engine), "decide_made", _ENGINE),
     ):
-        kept = getattr(owner, name)
+        kept: Any = getattr(owner, name)
         stack.callback(setattr, owner, name, kept)
         setattr(owner, name, watch.around(step, kept))
 

@@ -54,7 +54,7 @@ def test_the_profile_names_every_step_and_leaves_the_phases_as_they_were():
     found = profile.profile(rounds=3)
     assert before == PERFORM
     assert all(taken >= 0 for taken in found.values())
-    assert len(found) == len(profile._WHAT) + 3
+    assert len(found) == len(profile._WHAT) + 4
     assert "the whole call" in profile.table(found)
 
 
