@@ -56,7 +56,7 @@ GATES: Final = (
         OURS,
         AGT,
         1 / 30,
-        reached=1 / 3,
+        reached=1 / 4,
         reason="a call here does more: a budget, a kill, strict arguments, an intent before the "
         "act and an outcome after it",
         measure=Measure.OVERHEAD,
@@ -65,7 +65,7 @@ GATES: Final = (
         OURS,
         OPA,
         1 / 100,
-        reached=1 / 8,
+        reached=1 / 10,
         reason="the round trip carries the decision alone, which costs us a microsecond of the "
         "call; the rest of the call is what the round trip does not have",
     ),

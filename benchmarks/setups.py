@@ -76,7 +76,7 @@ GATES: Final = (
         DRAINED,
         governed.FLAT,
         8,
-        reached=150,
+        reached=110,
         reason="two events of a call are encoded, chained and written; the call alone takes a "
         "multiple of the target (see `calls`)",
         measure=Measure.CPU,
