@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardrails.approvals.people import identity, same_person
+from guardrails.approvals.approvers import Approver, Approvers
+from guardrails.approvals.people import identity, person, same_person
 
 
 @pytest.mark.parametrize(
@@ -29,6 +30,29 @@ from guardrails.approvals.people import identity, same_person
 def test_spellings_of_one_name_are_one_person(one, other):
     assert identity(one) == identity(other)
     assert same_person(one, other)
+
+
+@pytest.mark.parametrize(
+    "tagged", ["dana+2@acme.example", "DANA+x+y@Acme.example", "dana\uff0b2@acme.example"]
+)
+def test_an_address_with_a_tag_is_its_owner_s_where_people_are_told_apart(tagged):
+    """And nowhere else: it may be another's mailbox, who has no right by that."""
+    assert person(tagged) == person("dana@acme.example") == "dana@acme.example"
+    assert same_person(tagged, "dana@acme.example")
+    assert identity(tagged) != identity("dana@acme.example")
+    assert Approvers([Approver("dana@acme.example", frozenset({"fin"}))]).find(tagged) is None
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("dana@acme.example", "dana@acme+2.example"),
+        ("dana+2", "dana"),
+        ("+1@acme.example", "+2@acme.example"),
+    ],
+)
+def test_what_is_no_tag_of_an_address_tells_people_apart(one, other):
+    assert not same_person(one, other)
 
 
 @pytest.mark.parametrize(

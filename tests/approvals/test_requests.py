@@ -15,6 +15,7 @@ from guardrails.approvals.requests import (
     missing,
     opened,
     satisfied,
+    with_answer,
     withdrawn,
 )
 from guardrails.errors import ApprovalExpired, ApprovalPending, ApprovalRejected
@@ -87,7 +88,12 @@ def test_each_demand_needs_its_own_people():
 
 def test_a_quorum_is_of_distinct_people():
     request = after(new(FIN2), yes("ann@acme.example", "fin"))
-    for same in ("ann@acme.example", "ANN@ACME.EXAMPLE", "\uff41\uff4e\uff4e@acme.example"):
+    for same in (
+        "ann@acme.example",
+        "ANN@ACME.EXAMPLE",
+        "\uff41\uff4e\uff4e@acme.example",
+        "ann+2@acme.example",
+    ):
         with pytest.raises(AnswerRefused, match="already"):
             answered(request, yes(same, "fin"))
     with pytest.raises(AnswerRefused, match="invisible"):
@@ -98,12 +104,27 @@ def test_a_quorum_is_of_distinct_people():
 
 
 @pytest.mark.parametrize(
-    "by", ["dana@acme.example", "DANA@acme.example", "\uff44ana@acme.example", "billing", "Billing"]
+    "by",
+    [
+        "dana@acme.example",
+        "DANA@acme.example",
+        "\uff44ana@acme.example",
+        "dana+yes@acme.example",
+        "billing",
+        "Billing",
+    ],
 )
 def test_nobody_answers_his_own_request(by):
     for answer in (yes(by, "fin"), no(by, "fin")):
         with pytest.raises(AnswerRefused, match="somebody else"):
             answered(new(FIN), answer)
+
+
+def test_a_quorum_in_a_store_is_of_distinct_people_too():
+    request = with_answer(new(FIN2), yes("ann@acme.example", "fin"), ApprovalState.APPROVED)
+    for other, lacking in (("ann+2@acme.example", 1), ("bob@acme.example", 0)):
+        both = with_answer(request, yes(other, "fin"), ApprovalState.APPROVED)
+        assert missing(both, FIN2) == lacking
 
 
 def test_a_requester_spelt_with_invisible_characters_is_still_the_requester():

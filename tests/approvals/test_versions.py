@@ -332,6 +332,42 @@ def test_an_acceptance_counts_only_signed(keyed):
     assert store.accept(proposal.id, by="lee@x.example", **signature).origin == proposal.id
 
 
+def test_an_edit_that_nobody_signed_is_told_to_no_agent(keyed):
+    """The agent would hear that a person wants a call that somebody wrote into the store."""
+    store, mine = keyed
+    heard = []
+    store.subscribe(lambda request, step: heard.append((request.id, step)))
+    old, another = ask(store), ask(store, {"amount": 9, "to": "E"})
+    made_up = Answer("lee@x.example", frozenset({"fin"}), False, "", NOW, edit=another.call_key)
+    forged = replace(old, state=ApprovalState.EDITED, answers=(made_up,), successor=another.id)
+    args = {"amount": 20, "to": "B"}
+    right = signed(mine, old, approved=False, edit=edited_key(old, args))
+    new = store.edit(old.id, args, by="lee@x.example", **right)
+    edited = store.get(old.id)
+    for there in (forged, replace(edited, successor=another.id)):
+        store._table.put(there)
+        for look in (store.tell, store.latest):
+            with pytest.raises(ApprovalRejected, match="nobody who may"):
+                look(old.id)
+            assert heard[-1] == (old.id, "refused")
+    store._table.put(edited)
+    store._table.put(replace(new, args=another.args))
+    with pytest.raises(ApprovalRejected, match="nobody who may"):
+        store.tell(old.id)
+    store._table.put(new)
+    assert store.tell(old.id).id == new.id
+
+
+def test_requests_that_stand_in_each_other_s_place_are_refused_and_not_followed(store):
+    one = ask(store)
+    other = edit(store, one, 20)
+    back = Answer("lee", frozenset({"fin"}), False, "", NOW, edit=one.call_key)
+    around = replace(other, state=ApprovalState.EDITED, answers=(back,), successor=one.id)
+    store._table.put(around)
+    with pytest.raises(ApprovalRejected, match="nobody who may"):
+        store.tell(one.id)
+
+
 def test_who_writes_another_run_into_the_store_loses_the_answers(keyed):
     store, mine = keyed
     old = ask(store)

@@ -62,9 +62,21 @@ def identity(name: str) -> str:
     return " ".join(folded.split())
 
 
+def person(name: str) -> str:
+    """Whose `name` is, to count people by: an address with a tag is that of its owner.
+
+    As ``lee+2@acme.example`` is of ``lee@acme.example`` (RFC 5233). Nobody gets a right by that:
+    where people are looked up their whole names count.
+
+    Raises:
+        ValueError: it is no name of one identifiable person.
+    """
+    return _untagged(identity(name))
+
+
 def same_person(one: str, other: str) -> bool:
     """Whether two names are one person's; names that identify nobody are compared as they are."""
-    return _visible(one) == _visible(other)
+    return _untagged(_visible(one)) == _untagged(_visible(other))
 
 
 def is_identity(name: str) -> bool:
@@ -112,6 +124,12 @@ def _folded(name: str) -> str:
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     # Whether an i has its dot is a matter of language: it makes no other person.
     return folded.replace(_DOTLESS, "i")
+
+
+def _untagged(name: str) -> str:
+    local, at, domain = name.rpartition("@")
+    owner = local.partition("+")[0]
+    return f"{owner}@{domain}" if at and owner else name
 
 
 def _visible(name: str) -> str:

@@ -23,7 +23,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from guardrails.approvals.people import identity, is_identity, same_person
+from guardrails.approvals.people import identity, is_identity, person, same_person
 from guardrails.errors import (
     ApprovalExpired,
     ApprovalPending,
@@ -232,7 +232,7 @@ def satisfied(request: ApprovalRequest, demands: Sequence[ApprovalDemand]) -> bo
 def missing(request: ApprovalRequest, demand: ApprovalDemand) -> int:
     """How many more people have to say yes to `request` before `demand` is met."""
     agreed = {
-        identity(answer.by)
+        person(answer.by)
         for answer in request.answers
         if answer.approved and not answer.groups.isdisjoint(asked_of(request, demand, answer.time))
     }

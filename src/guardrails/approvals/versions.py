@@ -10,9 +10,10 @@ from __future__ import annotations
 import secrets
 from copy import deepcopy
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from guardrails.approvals import requests
+from guardrails.errors import ApprovalRejected
 from guardrails.model.approval import Answer, ApprovalState, ApprovalStep, key_about
 from guardrails.model.canonical import NotExactJSON, call_key, digest
 from guardrails.model.decision import ApprovalDemand
@@ -227,11 +228,18 @@ class Versions:
 
         Raises:
             UnknownRequest: there is no such request.
+            ApprovalRejected: nobody who may has put that in its place: the store was written to,
+                or who did may not any more.
         """
         with self._lock_held():
             there = self.get(request_id)
+            seen = {there.id}
             while there.successor is not None:
-                there = self._current(there.successor)
+                version = self._current(there.successor)
+                if version.id in seen or not self._is_put_in_place_of(there, version):
+                    self._refuse_version(there, version)
+                seen.add(version.id)
+                there = version
             return there
 
     def tell(self, request_id: str) -> ApprovalRequest:
@@ -251,6 +259,24 @@ class Versions:
         """The call of the same agent and tool that was approved and made last, to compare with."""
         with self._lock_held():
             return self._table.last(request.tool, request.agent, besides=request.id)
+
+    def _is_put_in_place_of(self, there: ApprovalRequest, version: ApprovalRequest) -> bool:
+        """Whether somebody who may has put `version` in the place of an edited request.
+
+        What takes the place of an accepted one has the same arguments, and its own approval.
+        """
+        if there.state is not ApprovalState.EDITED:
+            return True
+        keys = {answer.edit for answer in self._vouched(there).answers}
+        return version.call_key in keys and version.key_of_shown() == version.call_key
+
+    def _refuse_version(self, there: ApprovalRequest, version: ApprovalRequest) -> NoReturn:
+        msg = (
+            f"request `{version.id}` stands in the place of `{there.id}`, and nobody who may has "
+            "put it there"
+        )
+        self.refuse(there, by="", channel="", reason=msg)
+        raise ApprovalRejected(msg, tool=there.tool, agent=there.agent, run_id=there.run_id)
 
     def _version(
         self,
@@ -320,6 +346,10 @@ class Versions:
         voucher: Voucher | None,
         vouched: Iterable[str],
     ) -> Answer:
+        raise NotImplementedError
+
+    def refuse(self, there: ApprovalRequest, *, by: str, channel: str, reason: str) -> None:
+        """Tell listeners of what does not count."""
         raise NotImplementedError
 
     def _put(self, request: ApprovalRequest, step: str) -> None:
