@@ -91,6 +91,18 @@ def test_a_person_s_word_lets_exactly_that_call_run_once(project):
     assert said["detail"]["reason"] == "agreed"
 
 
+def test_a_long_list_begins_with_the_oldest_and_says_how_many_follow(project):
+    for amount in (5, 6, 7):
+        agent(amount)
+    first, _, last = (each["id"] for each in json.loads(cli("list", "--json", "--limit", "1")))
+    shown = cli("list", "--limit", "2")
+    assert first in shown
+    assert last not in shown
+    assert "and 1 more; --limit 3 lists all" in shown
+    assert last in cli("list", "--limit", "3")
+    assert "more" not in cli("list")
+
+
 def test_a_no_stands(project):
     agent()
     (waiting,) = json.loads(cli("list", "--json"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.table import Table
@@ -32,6 +32,9 @@ app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="See what waits for people, and answer."
 )
 
+_LISTED: Final = 100
+"""Requests of a list, if nothing is said: a terminal takes a millisecond for each."""
+
 _Id = Annotated[str, typer.Argument(help="The request's id, or its beginning.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 _Reason = Annotated[str, typer.Option("--reason", help="Why; it is recorded.")]
@@ -54,7 +57,7 @@ _Key = Annotated[
 
 
 @app.command("list")
-def list_(
+def list_(  # noqa: PLR0913  # its options
     *,
     state: Annotated[
         ApprovalState | None, typer.Option("--state", help="Only those in this state.")
@@ -63,6 +66,9 @@ def list_(
     proposals: Annotated[
         bool, typer.Option("--proposals", help="Calls that were withheld, to be accepted.")
     ] = False,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, help="How many at most; with --json it is all.")
+    ] = _LISTED,
     as_json: _Json = False,
     server: _Server = None,
 ) -> None:
@@ -79,7 +85,7 @@ def list_(
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("id", "state", "agent", "approvers", "left", "call"):
         table.add_column(name, overflow="fold", no_wrap=name == "id")
-    for each in found:
+    for each in found[:limit]:
         table.add_row(
             plain(each.id),
             plain(each.state.value),
@@ -89,6 +95,8 @@ def list_(
             plain(called(each, longest=60)),
         )
     output().print(table)
+    if len(found) > limit:
+        notices().print(plain(f"and {len(found) - limit:,} more; --limit {len(found)} lists all"))
 
 
 @app.command()
