@@ -8,7 +8,7 @@ import threading
 import uuid  # noqa: TC003  # tools' annotations are read at run time
 from collections.abc import Callable  # noqa: TC003  # as above
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal  # noqa: TC003  # as above
 from typing import Annotated, Any
 
@@ -417,6 +417,21 @@ def test_a_reason_is_told_where_there_is_one(reason, said):
     desk.approvals.reject(desk.asked().request_id, by="lee", groups=["fin"], reason=reason)
     assert str(desk.asked()).startswith(f"`pay` was rejected {said.removesuffix(' (')}\n")
     assert new.state == "pending"
+
+
+def test_an_agent_hears_of_no_edit_that_nobody_made():
+    desk = Desk()
+    asked, other = desk.asked(), desk.asked(7000)
+    there = desk.approvals.get(asked.request_id)
+    desk.approvals._table.put(
+        replace(there, state=ApprovalState.EDITED, successor=other.request_id)
+    )
+    heard = desk.asked()
+    assert type(heard) is gr.ApprovalRejected
+    assert "7000" not in gr.for_model(heard)
+    with pytest.raises(gr.ApprovalRejected, match="nobody who may"):
+        desk.governor.resume_call(asked.request_id)
+    assert desk.did == []
 
 
 def test_who_calls_again_hears_what_was_changed():
