@@ -16,7 +16,7 @@ class Timeline:
     Args:
         kinds: How many kinds of things are counted apart.
         shortest: The length of a span at first, in nanoseconds; one for all that are added up.
-        most: Spans that are kept; with more, two become one.
+        most: Spans that are kept, at least two; with more, two become one.
 
     Attributes:
         width: The length of a span, in nanoseconds.
@@ -39,8 +39,7 @@ class Timeline:
             counts[kind] += 1
             return
         self._of(place)[kind] = 1
-        if len(self.spans) > self._most:
-            self._widen(self.width * 2)
+        self._narrow()
 
     def add(self, other: Timeline) -> None:
         """Add another one's counts."""
@@ -48,8 +47,7 @@ class Timeline:
             self._widen(other.width)
         for place, counts in other.spans.items():
             self._put(place * other.width // self.width, counts)
-        while len(self.spans) > self._most:
-            self._widen(self.width * 2)
+        self._narrow()
 
     def rows(self, most: int) -> list[tuple[int, tuple[int, ...]]]:
         """At most `most` spans from the first to the last, empty ones too: start, and counts."""
@@ -64,6 +62,10 @@ class Timeline:
             ((first + index * step) * self.width, tuple(counts))
             for index, counts in enumerate(rows)
         ]
+
+    def _narrow(self) -> None:
+        while len(self.spans) > self._most:
+            self._widen(self.width * 2)
 
     def _widen(self, width: int) -> None:
         spans, old = self.spans, self.width
