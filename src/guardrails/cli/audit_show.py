@@ -63,11 +63,11 @@ def show(
             output().print(plain(_line(event)), soft_wrap=True)
         return
     for word, text in _told(story):
-        output().print(plain(f"{word:<10}"), plain(text), sep="", soft_wrap=True)
+        output().print(plain(f"{word:<11}"), plain(text), sep="", soft_wrap=True)
     for rule in _rules(story, archive_of(archive)):
-        output().print(plain(f"{'rule':<10}"), plain(rule.where, "bold"), sep="", soft_wrap=True)
+        output().print(plain(f"{'rule':<11}"), plain(rule.where, "bold"), sep="", soft_wrap=True)
         for line in rule.text:
-            output().print(plain(f"{'':<10}{line.expandtabs(4)}"), soft_wrap=True)
+            output().print(plain(f"{'':<11}{line.expandtabs(4)}"), soft_wrap=True)
 
 
 def archive_of(path: Path | None) -> Archive | None:

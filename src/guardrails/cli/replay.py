@@ -178,7 +178,7 @@ def _print(found: Replay) -> None:
     if tally.torn:
         say(plain(f"not replayed: {tally.torn:,} lines that are no whole event"))
     if tally.undecided:
-        say(plain(f"{tally.undecided:,} calls were refused before policy was asked"))
+        say(plain(f"refused before policy was asked, and not decided again: {tally.undecided:,}"))
     changed = [(key, number) for key, number in tally.effects.most_common() if key[0] != key[1]]
     _table(("was", "becomes", "decisions"), [(*key, number) for key, number in changed])
     _table(
