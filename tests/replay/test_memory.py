@@ -41,8 +41,10 @@ from tests.replay.test_memory import replayed
 
 if __name__ == "__main__":
     print(replayed(Path(sys.argv[1])))
-    print(max(resource.getrusage(who).ru_maxrss
-              for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
+    # Of this process by its own page: what the operating system counts by process begins with
+    # the memory of whoever started it.
+    (own,) = [line.split()[1] for line in open("/proc/self/status") if "VmHWM" in line]
+    print(max(int(own), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss))
 """
 
 
@@ -111,6 +113,7 @@ def peak(directory: Path, events: int) -> int:
 
 @pytest.mark.soak
 @pytest.mark.timeout(7_200)
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's own figures")
 def test_a_record_ten_times_as_long_takes_no_more_memory(tmp_path: Path) -> None:
     key = RecordKey.load_or_make(tmp_path / "key")
     peaks = []
