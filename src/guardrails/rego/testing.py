@@ -205,7 +205,10 @@ def _plan_and_evaluate(  # noqa: PLR0913, PLR0917  # what one plan needs, the la
         return True
     try:
         plan = plan_modules(modules, entrypoints, planner=planner, opa=opa)
-        program = Program.from_plan(plan.document, data=dict(data), planner=plan.planner)
+        # Each is evaluated once: to compile them would take several times as long.
+        program = Program.from_plan(
+            plan.document, data=dict(data), planner=plan.planner, compiled=False
+        )
     except PolicyLoadError as error:
         if not quiet:
             for case in cases:

@@ -11,9 +11,11 @@ import builtins
 import hashlib
 import linecache
 import operator
+import re
 import sys
 import weakref
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, final
 
 from guardrails.errors import EvaluationError
@@ -138,12 +140,50 @@ def _kept(lookup: Lookup, space: Mapping[str, Any]) -> Kept:
 
 
 def _define(function: Function, file: str, space: dict[str, Any]) -> None:
+    """Make a function; scalars of the policy become constants of its code.
+
+    Their names stand in its text, so that nothing of the policy does. To take them from the
+    globals would cost a look-up each time. So Python compiles the names as texts, where nothing
+    is worked out of them, and they are exchanged for what they stand for.
+    """
+    text = _SCALAR.sub(lambda found: _quoted(found[0], space), function.text)
     try:
-        code = compile(function.text, file, "exec", dont_inherit=True)
+        code = compile(text, file, "exec", dont_inherit=True)
     except (SyntaxError, RecursionError, MemoryError, OverflowError) as error:
         msg = f"Python cannot compile a function: {error}"
         raise CannotEmit(msg) from error
     exec(code, space)  # noqa: S102  # made by the emitter, or held against its allow-list
+    made = space[function.name]
+    constants = tuple(_placed(each, space) for each in made.__code__.co_consts)
+    made.__code__ = made.__code__.replace(co_consts=constants)
+
+
+_SCALAR: Final = re.compile(
+    r"(?<=\w\[)K\d+(?=\])"  # a look-up
+    r"|(?<=\.get\()K\d+(?=, )"
+    r"|(?<=[{ ])K\d+(?=: )|(?<=: )K\d+(?=[,}])"  # a name and a value of an object
+    r"|(?<=: \[)K\d+(?=\])"  # the one item of an array
+    r"|(?<= [<>=]= )K\d+\b(?! [<>=])|\bK\d+(?= (?:not )?in [a-z])"  # a comparison
+)
+
+
+def _quoted(name: str, space: Mapping[str, Any]) -> str:
+    return f"'{name}'" if type(space[name]) in _SCALARS else name
+
+
+_SCALARS: Final = frozenset((str, int, Decimal))
+
+
+def _placed(constant: Any, space: Mapping[str, Any]) -> Any:
+    """What stands in the code for one of its constants, which may be the name of another."""
+    if type(constant) is tuple:
+        return tuple(_placed(each, space) for each in constant)
+    if type(constant) is str and _NAMED.fullmatch(constant):
+        return space[constant]
+    return constant
+
+
+_NAMED: Final = re.compile(r"K\d+")
 
 
 def _register(faults: Faults, functions: Mapping[str, Function]) -> None:
