@@ -51,8 +51,8 @@ GATES: Final = (
         BARE_USE,
         2,
         reached=2.5,
-        reason="a use takes 0.15 ms of CPU whatever the disk does, and the whole transaction on one "
-        "that syncs in 0.2 ms little more",
+        reason="a use takes 0.15 ms of CPU whatever the disk does, and a bare transaction on one "
+        "that syncs in 0.2 ms little more in all",
     ),
     Gate(
         FOUND,
