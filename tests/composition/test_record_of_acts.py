@@ -143,8 +143,9 @@ def test_who_joins_or_leaves_a_group_is_recorded(project):
 
 
 def test_heads_go_to_a_function_that_the_file_names(project, monkeypatch):
+    kept = project / "kept.heads"
     (project / "acme_anchor.py").write_text(
-        "def send(line):\n    with open('kept.heads', 'ab') as file:\n        file.write(line)\n"
+        f"def send(line):\n    with open({str(kept)!r}, 'ab') as file:\n        file.write(line)\n"
     )
     monkeypatch.syspath_prepend(project)
     (project / "guardrails.yaml").write_text(CONFIG % ", anchor_callback: 'acme_anchor:send'")
@@ -152,12 +153,12 @@ def test_heads_go_to_a_function_that_the_file_names(project, monkeypatch):
     with governor.run("billing"):
         pay(Decimal(1))
     governor.close()
-    (project / "kept.heads").chmod(0o600)
+    kept.chmod(0o600)
     record = project / ".guardrails" / "record"
-    assert verify(record, anchor=project / "kept.heads").is_whole
+    assert verify(record, anchor=kept).is_whole
     last = min(record.glob("*.jsonl"))
     last.write_bytes(last.read_bytes()[:-1])
-    assert not verify(record, anchor=project / "kept.heads").is_whole
+    assert not verify(record, anchor=kept).is_whole
     monkeypatch.delitem(sys.modules, "acme_anchor")
 
 
