@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -22,7 +23,11 @@ QUICK: Final = Effort(rounds=40, loads=3, calls=20_000)
 
 
 def main() -> int:
-    """0, or 1 where a gate fails."""
+    """0, or 1 where a gate fails, or a part does.
+
+    A part that raises is told of, and the others are measured nonetheless; what is lacking then
+    becomes no results of a whole run.
+    """
     all_parts = {part.name: part for part in parts()}
     options = _options(list(all_parts))
     effort = QUICK if options.quick else WHOLE
@@ -36,13 +41,20 @@ def main() -> int:
     began = time.monotonic()
     for part in chosen:
         _say(f"{part.name}: {part.title} ({time.monotonic() - began:.0f} s)")
-        found[part.name] = part.measure(effort, only_gates=options.gates)
+        try:
+            found[part.name] = part.measure(effort, only_gates=options.gates)
+        except Exception:  # noqa: BLE001  # told below; an hour's other measurements are not lost
+            _say(traceback.format_exc())
+            continue
         outcomes += found[part.name].outcomes
         if not options.gates:
             for text in tables.result(part.name, found[part.name]):
                 _say(text)
     _say(tables.gates(outcomes))
-    whole = not (options.only or options.gates or options.quick)
+    lacking = [part.name for part in chosen if part.name not in found]
+    if lacking:
+        _say(f"these parts have failed: {', '.join(lacking)}")
+    whole = not (options.only or options.gates or options.quick or lacking)
     place = options.output or (results.PLACE if whole else None)
     if place is not None:
         results.write(results.document(found, effort.rounds), place)
@@ -52,7 +64,7 @@ def main() -> int:
 
         _say("\n".join(f"written: {each}" for each in write_all()))
     failed = [outcome for outcome in outcomes if outcome.status is Status.FAILED]
-    return 1 if failed and options.gates else 0
+    return 1 if lacking or (failed and options.gates) else 0
 
 
 def _options(names: list[str]) -> argparse.Namespace:

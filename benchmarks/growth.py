@@ -16,7 +16,7 @@ from guardrails import testing
 from guardrails.audit.memory import MemoryRecord
 
 _WARM: Final = 2_000
-_BUDGET: Final = 10**9
+_PLENTY: Final = 10**9
 
 
 def growth(calls: int) -> tuple[int, int]:
@@ -26,8 +26,11 @@ def growth(calls: int) -> tuple[int, int]:
     def pay(order: str, amount: int) -> str:
         return f"{order}: {amount}"
 
-    governor = testing.governor(record=MemoryRecord(limit=50))
-    with governor.run("agent", budget=gr.Budget(calls=_BUDGET)):
+    plenty = gr.Budget(usd=_PLENTY, calls=_PLENTY)  # of the agent: a run's are at most those
+    governor = testing.governor(
+        record=MemoryRecord(limit=50), register=testing.OpenRegister(plenty)
+    )
+    with governor.run("agent"):
         for number in range(_WARM):
             pay(f"order-{number}", number)
         before = _held()

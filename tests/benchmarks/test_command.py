@@ -6,6 +6,7 @@ import json
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 from benchmarks import __main__ as command
@@ -65,6 +66,32 @@ def test_a_part_of_the_suite_does_not_replace_the_results_of_the_whole(monkeypat
     monkeypatch.setattr(sys, "argv", ["benchmarks", "--only", "self-check"])
     monkeypatch.setattr(results, "write", lambda *_: pytest.fail("it was written"))
     assert command.main() == 0
+
+
+def test_a_part_that_fails_is_told_of_and_the_others_are_measured(call, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("planted")
+
+    parts = catalogue.parts()
+    chosen = [replace(each, measure=fail) if each.name == "cold" else each for each in parts]
+    monkeypatch.setattr(command, "parts", lambda: chosen)
+    monkeypatch.setattr(catalogue, "self_check", lambda **_: outcome(Status.PASSED))
+    code, text, written = call("--only", "cold", "--only", "self-check")
+    assert code == 1
+    assert "RuntimeError: planted" in text
+    assert "these parts have failed: cold" in text
+    assert [each["benchmark"] for each in written["gates"]] == ["self-check"]
+
+
+def test_results_that_lack_a_part_replace_none(monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("planted")
+
+    some = [replace(each, measure=fail) for each in catalogue.parts()]
+    monkeypatch.setattr(command, "parts", lambda: some)
+    monkeypatch.setattr(sys, "argv", ["benchmarks"])
+    monkeypatch.setattr(results, "write", lambda *_: pytest.fail("it was written"))
+    assert command.main() == 1
 
 
 def test_an_unknown_benchmark_is_refused(monkeypatch, capsys):
