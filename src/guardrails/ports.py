@@ -257,7 +257,31 @@ class Ledger(Protocol):
 
 @runtime_checkable
 class KillSwitch(Protocol):
-    """What was killed. Where nothing changed, a call only reads :attr:`generation`."""
+    """What was killed.
+
+    A call for which nothing was killed when :attr:`generation` had a number only reads
+    ``page[0]`` and the time: while the one is that number, and the other is before :attr:`until`,
+    nothing has changed. What calls read had best be attributes: a property takes as long as all
+    the rest.
+    """
+
+    @property
+    def page(self) -> Sequence[int]:
+        """One item, which changes with every kill and resume and is never again what it was."""
+        ...
+
+    @property
+    def until(self) -> float | None:
+        """The time by :attr:`monotonic` up to which the page says all; None where it always does.
+
+        It is in the past where something holds, or has to be looked at, that is not on the page.
+        """
+        ...
+
+    @property
+    def monotonic(self) -> Callable[[], float]:
+        """The clock: seconds that never go back."""
+        ...
 
     @property
     def generation(self) -> int:

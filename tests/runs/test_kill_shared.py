@@ -262,7 +262,7 @@ def test_a_table_that_went_back_in_time_refuses(tmp_path, switch, clock):
         connection.execute("DELETE FROM acts WHERE name = 'two'")
     connection.close()
     assert (tmp_path / "kill.sqlite").stat().st_ino == kept
-    switch._known = -1
+    switch._doubt()
     switch.store.page.store(number(switch) + 2)
     with pytest.raises(StateUnavailable, match="has lost acts"):
         switch.find(CALL)
@@ -581,9 +581,9 @@ def test_a_look_at_the_page_costs_a_few_times_what_a_property_costs(tmp_path):
 
     memory = Own()
     with closing(SharedKillSwitch(tmp_path, monotonic=time.monotonic)) as shared:
-        shared._until = float("inf")  # the comparison of the paths is not what is measured
+        shared.until = float("inf")  # the comparison of the paths is not what is measured
         _ = shared.generation
-        shared._until = float("inf")
+        shared.until = float("inf")
         times: dict[str, list[float]] = {"memory": [], "page": [], "shared": []}
         # Short pieces, side by side, so that the best of each is one that nothing interrupted.
         for _ in range(300):
@@ -592,7 +592,7 @@ def test_a_look_at_the_page_costs_a_few_times_what_a_property_costs(tmp_path):
                 ("page", "number[0]"),
                 ("shared", "shared.generation"),
             ):
-                names = {"memory": memory, "shared": shared, "number": shared._number}
+                names = {"memory": memory, "shared": shared, "number": shared.page}
                 times[name].append(timeit.timeit(text, globals=names, number=500) / 500)
     best = {name: min(some) for name, some in times.items()}
     print(  # noqa: T201  # a figure to report

@@ -22,6 +22,7 @@ from guardrails.errors import (
 from guardrails.model.budget import Budget, Charge, Remaining, Usage
 from guardrails.model.call import Step
 from guardrails.model.kill import Scope
+from guardrails.runs.kill import MemoryKillSwitch
 
 STEP = Step("refund", "write", "allow", "ok")
 CALL = Usage(calls=1)
@@ -258,9 +259,7 @@ def test_a_check_looks_again_only_when_something_changed(stand):
     run = stand.run()
     looks = []
 
-    class Counting:
-        generation = 0
-
+    class Counting(MemoryKillSwitch):
         def find(self, subject):
             looks.append(subject)
 
@@ -268,7 +267,7 @@ def test_a_check_looks_again_only_when_something_changed(stand):
     for _ in range(5):
         run.check_kill("refund")
     assert len(looks) == 1
-    stand.kill_switch.generation = 1
+    stand.kill_switch.page[0] = 1
     run.check_kill("refund")
     assert len(looks) == 2
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import ExitStack
 from dataclasses import replace
 from threading import RLock
@@ -24,19 +25,27 @@ class MemoryKillSwitch:
     of it: whoever registers for a kill and then asks :meth:`find` misses none.
 
     Attributes:
-        generation: A number that grows with every kill and resume. Every call reads it, so it is
-            no property, which would take as long as the rest of the check.
+        page: Its one item grows with every kill and resume.
+        until: None: there is nothing that the page does not say.
+        monotonic: The machine's clock, for which nobody asks.
     """
 
-    __slots__ = ("_kills", "_listeners", "_lock", "generation")
+    __slots__ = ("_kills", "_listeners", "_lock", "monotonic", "page", "until")
 
     def __init__(self) -> None:
         # Reentrant: a signal handler that kills runs inside whatever it interrupts.
         self._lock = RLock()
-        self.generation = 0
+        self.page = [0]
+        self.until: float | None = None
+        self.monotonic = time.monotonic
         # By age. Replaced, never changed, so that readers need no lock.
         self._kills: tuple[Kill, ...] = ()
         self._listeners: tuple[Callable[[Kill], None], ...] = ()
+
+    @property
+    def generation(self) -> int:
+        """A number that grows with every kill and resume."""
+        return self.page[0]
 
     def kill(self, scope: Scope, *, reason: str, by: str) -> Kill:
         """Kill everything in `scope`: no further call starts, async work in flight is cancelled.
@@ -45,14 +54,14 @@ class MemoryKillSwitch:
         that outlived that one is told again.
         """
         with self._lock:
-            kill = Kill(scope, reason, by, self.generation + 1)
+            kill = Kill(scope, reason, by, self.page[0] + 1)
             if all(known.scope != scope for known in self._kills):
                 self._kills = (*self._kills, kill)
             # After the kills: who sees the new number must find the kill. Added, not set, since
             # a handler may have killed in between.
-            self.generation += 1
-            if kill.generation != self.generation:  # so it did: ours holds since now
-                kill = replace(kill, generation=self.generation)
+            self.page[0] += 1
+            if kill.generation != self.page[0]:  # so it did: ours holds since now
+                kill = replace(kill, generation=self.page[0])
             listeners = self._listeners
         with ExitStack() as stack:
             # A stack calls every listener, also where one raises against its contract.
@@ -78,7 +87,7 @@ class MemoryKillSwitch:
                     killed = ", ".join(f"`{kill.scope}`" for kill in rest) or "nothing"
                     raise ConfigError(f"`{scope}` is not killed; what is: {killed}")
             self._kills = rest
-            self.generation += 1
+            self.page[0] += 1
 
     def find(self, subject: Subject) -> Kill | None:
         """The kill that holds for `subject`, the oldest first, or None."""

@@ -1,15 +1,16 @@
 """The kill switch of one machine: a kill by any process holds for all of them at once.
 
-What a call pays where nothing changed: the page's number and the time are read. Where
-the number changed, the caller reads the new acts of the table; where either cannot be
-read, it is refused. Calls at work hear of kills by other processes from a thread
-(:mod:`guardrails.runs.kill_watcher`).
+What a call pays where nothing changed: the page's number and the time are read
+(:meth:`guardrails.runs.run.Run.check_kill`). Where the number changed, the caller reads
+the new acts of the table; where either cannot be read, it is refused. Calls at work hear
+of kills by other processes from a thread (:mod:`guardrails.runs.kill_watcher`).
 """
 
 from __future__ import annotations
 
 import itertools
 import logging
+import math
 import os
 import time
 from collections import deque
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from guardrails.ports import InFlight
 
 _log: Final = logging.getLogger("guardrails")
+
+_PAST: Final = -math.inf
 
 
 class _PutOff(NamedTuple):
@@ -56,6 +59,10 @@ class SharedKillSwitch:
         monotonic: Seconds that never go back.
 
     Attributes:
+        page: The page's number, as ``page[0]``.
+        until: As :class:`guardrails.ports.KillSwitch` says: within it the paths of page and table
+            need not be looked at again, and nothing holds here alone.
+        monotonic: As there.
         store: The kill table and its page.
         answers: What other processes say about a kill.
 
@@ -81,15 +88,14 @@ class SharedKillSwitch:
     ) -> None:
         self.store = KillStore(state, now_ns)
         self.answers = KillAnswers(self.store, self._turn)
-        self._monotonic = monotonic
-        self._number = self.store.page.read
+        self.monotonic = monotonic
+        self.page = self.store.page.read
         # Under the lock: table or page are in use by this thread, and what came meanwhile.
         self._in_use = False
         self._waiting: deque[_PutOff] = deque()
-        # The number under which the table was read, if it was even; and until when the paths
-        # need not be compared again.
+        # The number under which the table was read, if it was even.
         self._known = -1
-        self._until = 0.0
+        self.until = _PAST
         # Never given twice, so that nobody remembers what was found under it.
         self._unsettled = itertools.count(-2, -1)
         # What was read up to the act of this generation. Readers need no lock: each scope is
@@ -118,8 +124,8 @@ class SharedKillSwitch:
         Raises:
             StateUnavailable: what was killed cannot be read.
         """
-        number = self._number[0]
-        if number == self._known and self._monotonic() < self._until:
+        number = self.page[0]
+        if number == self._known and self.monotonic() < self.until:
             return number
         return self._catch_up()
 
@@ -153,13 +159,13 @@ class SharedKillSwitch:
                 act = self.store.write("kill", scope, reason=reason, by=by)
                 kill = Kill(scope, reason, by, act.generation)
                 self._read(own=act.generation)
-                self._known = -1
+                self._doubt()
         except StateUnavailable:
             with self._lock:
-                kill = Kill(scope, reason, by, max(self._last, self._number[0]) + 1)
+                kill = Kill(scope, reason, by, max(self._last, self.page[0]) + 1)
                 self._kills.setdefault(scope, kill)
                 self._unwritten.add(scope)
-                self._known = -1
+                self._doubt()
             self._tell(kill, own=True)
             raise
         self._tell(kill, own=True)
@@ -186,7 +192,7 @@ class SharedKillSwitch:
         with self._turn():
             self.store.write("resume", scope, reason=reason, by=by, check=check)
             self._read()
-            self._known = -1
+            self._doubt()
 
     # ------------------------------------------------------------------------------- listeners
 
@@ -215,7 +221,7 @@ class SharedKillSwitch:
         """Close the table; every later call refuses, and nobody looks for kills any more."""
         self._watcher.stop()
         with self._lock:
-            self._known = -1
+            self._doubt()
             self.store.database.close()
 
     @property
@@ -228,17 +234,23 @@ class SharedKillSwitch:
     def _catch_up(self) -> int:
         with self._turn():
             self.store.check_places()
-            if self._number[0] & 1:
+            if self.page[0] & 1:
                 self.store.try_settle()
-            number = self._number[0]  # before the table: what is committed later changes it
+            number = self.page[0]  # before the table: what is committed later changes it
             if number != self._known:
                 self._read()
-            self._until = self._monotonic() + NOTICE
+            # First: a signal handler that kills from here on puts it into the past.
+            self.until = self.monotonic() + NOTICE
             if number & 1 or self._unwritten or self._waiting:
-                self._known = -1
+                self._doubt()
                 return next(self._unsettled)
             self._known = number
             return number
+
+    def _doubt(self) -> None:
+        """Have every call look at the table, or say why it cannot, until that has been done."""
+        self._known = -1
+        self.until = _PAST
 
     def _read(self, own: int | None = None) -> None:
         """Read the acts that are new, of which `own` was made by this process."""
@@ -280,10 +292,10 @@ class SharedKillSwitch:
     def _put_off(self, told: _PutOff) -> Kill:
         # The thread is in the middle of using the table; it does this as the next thing.
         self._waiting.append(told)
-        kill = Kill(told.scope, told.reason, told.by, max(self._last, self._number[0]) + 1)
+        kill = Kill(told.scope, told.reason, told.by, max(self._last, self.page[0]) + 1)
         if told.act == "kill":
             self._kills.setdefault(told.scope, kill)
-        self._known = -1
+        self._doubt()
         return kill
 
     def _make_up(self) -> None:
@@ -313,7 +325,7 @@ class SharedKillSwitch:
                 met = [work.reach(kill) for work in self._works]
                 self._owed.append((kill.generation, Reach(*map(sum, zip(*met, strict=True)))))
                 self._tell(kill, own=False)
-        now = self._monotonic()
+        now = self.monotonic()
         if (self._owed or now >= self._next_listing) and now >= self._next_attempt:
             self._next_attempt = now + NOTICE
             with suppress(StateUnavailable):  # it has told its own calls; the answer can wait
