@@ -42,14 +42,7 @@ PAGED: Final = "the same, with the machine's kill page"
 
 GATES: Final = (
     Gate(LEASED, BY_HAND, 1),
-    Gate(
-        PAGED,
-        BY_HAND,
-        1,
-        reached=1.15,
-        reason="besides, the page and a second clock are read: it is looked every 250 ms "
-        "whether the page is still where it was",
-    ),
+    Gate(PAGED, BY_HAND, 1),
     Gate(LEASED, MEMORY, 1),
 )
 

@@ -329,14 +329,13 @@ class Run(Judged):
         # What most calls need, and all that they do; why it is safe says `ledgers.holds`.
         try:
             purse = self._purses[tool]
-            if (
-                (purse.price is cost or purse.price == cost)
-                and limits is None
-                and purse.now() < purse.until
-            ):
-                taken = purse.take()
-                purse.begin(taken)
-                return taken
+            if (purse.price is cost or purse.price == cost) and limits is None:
+                # Functions by names of this method: Python calls those at once.
+                now, take, begin = purse.now, purse.take, purse.begin
+                if now() < purse.until:
+                    taken = take()
+                    begin(taken)
+                    return taken
         except LookupError:  # no purse, or it is used up
             pass
         if not self._plain:
@@ -405,11 +404,16 @@ class Run(Judged):
         Raises:
             RunKilled: something of that was killed; again at each later check.
         """
-        # The first lines of `find_kill`, without a call: most calls need no others.
-        generation = self.governor.kill_switch.generation
+        # Most calls need no more than this; what it relies on says `ports.KillSwitch`.
+        switch = self.governor.kill_switch
         try:
-            if self._clear[tool] == generation:
-                return
+            if self._clear[tool] == switch.page[0]:
+                until = switch.until
+                if until is None:
+                    return
+                monotonic = switch.monotonic  # by its name alone Python calls it at once
+                if monotonic() < until:
+                    return
         except KeyError:  # its first call
             pass
         kill = self.find_kill(tool)

@@ -18,6 +18,7 @@ from guardrails.errors import RunClosed, StateUnavailable
 from guardrails.forks import at_forks
 from guardrails.runs.ledgers.accounts import Line
 from guardrails.runs.ledgers.amounts import CALLS, NOTHING
+from guardrails.runs.ledgers.counting import Counting
 from guardrails.runs.ledgers.holds import HAS_ONE_ORDER, Hold, Place, Purse, State
 from guardrails.runs.windows import Calendar, Span
 
@@ -33,11 +34,7 @@ if TYPE_CHECKING:
     from guardrails.runs.ledgers.amounts import Amount
     from guardrails.runs.ledgers.run_account import RunAccount
 
-_TAKEN: Final = State.TAKEN
-_HELD: Final = State.HELD
-_SETTLED: Final = State.SETTLED
-
-_MOST: Final = 128
+_MOST: Final = 256
 _LEAST: Final = 4
 """Calls that a purse is good for; below, each call looks for itself."""
 
@@ -45,7 +42,7 @@ _NEVER: Final = 1 << 63
 """Later than any window ends, in nanoseconds."""
 
 
-class Books:
+class Books(Counting):
     """Accounts and their holds. What begins with an underscore is called under the lock.
 
     Args:
@@ -299,119 +296,6 @@ class Books:
     def _fold_all(self) -> None:
         for account in tuple(self._pursed):
             self._fold(account)
-
-    def _see_fresh(self, account: RunAccount, but: Hold | None = None) -> None:
-        """Take the snapshots that are due before sums change, the ancestors' too."""
-        level: RunAccount | None = account
-        while level is not None:
-            if level.log:
-                self._catch_up(level)
-            if level.fresh is not None:
-                level.see_fresh(but)
-            level = level.parent
-
-    def _catch_up(self, account: RunAccount, asked: Hold | None = None) -> None:
-        """Count the calls that have begun and ended meanwhile, as :mod:`holds` describes it.
-
-        Args:
-            account: The run's.
-            asked: A hold whose snapshot somebody waits for. It is taken just before the hold
-                counts, so that nothing of that has to be taken off again.
-        """
-        log = account.log
-        if not log or self._is_counting:  # so it is where a signal handler looks at sums
-            return
-        self._is_counting = True
-        history, idle, spent = account.history, account.pursed_idle, account.pursed_spent
-        try:
-            while log:
-                hold = log[0]
-                purse = hold.purse
-                if hold.state is not _TAKEN or type(purse) is not Purse or not purse.is_open:
-                    self._count_late(account, hold)
-                    continue
-                if account.fresh is not None:
-                    account.see_fresh()
-                if hold is asked:
-                    hold.seen = account.snapshot()
-                usd, tokens, calls = purse.cost
-                # From here to `popleft` nothing is called, so that no signal handler comes between.
-                hold.state = _HELD
-                try:
-                    history[purse.tool] += calls
-                except KeyError:
-                    history[purse.tool] = calls
-                step = hold.step
-                if step is None:
-                    purse.idle -= 1
-                    idle[2] -= calls
-                    if usd or tokens:
-                        idle[0] -= usd
-                        idle[1] -= tokens
-                    account.fresh = None if hold is asked else hold
-                    log.popleft()
-                else:
-                    hold.state = _SETTLED
-                    purse.settled += 1
-                    spent[2] += calls
-                    if usd or tokens:
-                        spent[0] += usd
-                        spent[1] += tokens
-                    log.popleft()
-                    account.steps.append(step.document)
-        finally:
-            self._is_counting = False
-
-    def _count_late(self, account: RunAccount, hold: Hold) -> None:
-        """Count the end of a call whose beginning was counted, or both, out of a closed purse."""
-        if hold.state is _TAKEN:
-            account.see_fresh()
-            hold.state = _HELD
-            account.count(hold.tool, hold.cost.calls)
-            if hold.step is None:
-                account.fresh = hold
-        account.log.popleft()
-        if hold.state is not _HELD or hold.step is None:
-            return
-        purse = hold.purse
-        if isinstance(purse, Purse) and purse.is_open:
-            if account.fresh is hold:
-                account.fresh = None
-            idle, spent = account.pursed_idle, account.pursed_spent
-            usd, tokens, calls = purse.cost
-            # Until `append` nothing is called, as above.
-            hold.state = _SETTLED
-            purse.settled += 1
-            purse.idle += 1
-            idle[2] += calls
-            spent[2] += calls
-            if usd or tokens:
-                idle[0] += usd
-                idle[1] += tokens
-                spent[0] += usd
-                spent[1] += tokens
-            account.steps.append(hold.step.document)
-        else:
-            self._end(hold)
-
-    def _end(self, hold: Hold) -> None:
-        hold.state = State.SETTLED
-        account, step = hold.account, hold.step
-        if account.fresh is hold:
-            account.fresh = None
-        amount, path = hold.amount, hold.path
-        self._spend(path, amount)
-        for each in path:
-            each.give_back(amount)
-        if step is not None:
-            level: RunAccount | None = account
-            while level is not None:
-                level.steps.append(step.document)
-                level = level.parent
-
-    def _spend(self, path: Sequence[Account], amount: Amount) -> None:
-        for account in path:
-            self._alerts += account.spend(amount) or ()
 
     def _counted(self, run_id: str) -> RunAccount:
         account = self._find(run_id)
