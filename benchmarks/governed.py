@@ -33,6 +33,7 @@ from guardrails.clock import SystemClock
 from guardrails.model.budget import Budget
 from guardrails.model.registered import RegisteredAgent
 from guardrails.runs.context import Frame, enter, leave
+from guardrails.runs.ledgers.run_account import STEPS_KEPT
 from guardrails.runs.ledgers.sqlite import SqliteLedger
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
     from benchmarks.policies.policy import Policy
     from guardrails.governor import Governor
+    from guardrails.model.decision import Decision
     from guardrails.runs.run import Run
 
 FLAT: Final = "hand-written flat"
@@ -264,6 +266,35 @@ def tool_calls(
     calls = [(tools[each["tool"]["name"]], dict(each["args"])) for each in documents]
     random.Random(1).shuffle(calls)  # noqa: S311  # an order, no secret
     return calls
+
+
+def made_documents(workload: Workload) -> list[Mapping[str, Any]]:
+    """What the same pass is decided about, once its run has made enough calls for all to be alike.
+
+    A server that is asked by hand is asked about these: as much to write, to send and to read.
+    """
+    keeping = _Keeping()
+    with contextlib.ExitStack() as stack:
+        by = governor(workload, engine=keeping)
+        stack.callback(by.close)
+        ((one_pass, _),) = calls("made", workload, opened(stack, by, workload)).calls
+        while not keeping.documents or len(keeping.documents[0]["run"]["steps"]) < STEPS_KEPT:
+            keeping.documents.clear()
+            one_pass(None)
+    return keeping.documents
+
+
+class _Keeping(testing.FunctionEngine):
+    """Allows every call, and keeps what it is asked about."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.documents: list[Mapping[str, Any]] = []
+
+    def decide(self, document: Mapping[str, Any], decision_id: str) -> Decision:
+        """Allowed."""
+        self.documents.append(document)
+        return super().decide(document, decision_id)
 
 
 def bare_calls(workload: Workload) -> list[tuple[Callable[..., Any], dict[str, Any]]]:

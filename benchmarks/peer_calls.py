@@ -43,8 +43,8 @@ REMARKS: Final = {
     AGT: "agent-governance-toolkit-core, in its own process and environment; it decides the same "
     "calls by conditions on strings, in which the pattern of contacts is one address; no budget, "
     "no kill, arguments unchecked; audit in memory",
-    OPA: "one round trip with the decision alone, by `query_rule` at a real server with `flat`: "
-    "no call around it",
+    OPA: "one round trip with the decision alone, by `query_rule` at a real server with `flat`, "
+    "about what a call is decided about: no call around it",
 }
 
 _PEERS: Final = Path(__file__).with_name("peers")
@@ -155,7 +155,7 @@ def _opa(stack: contextlib.ExitStack, workload: Workload) -> Timed:
     server = stack.enter_context(served(workload.policy.modules, workload.policy.data))
     client = OpaClient(host=_HOST, port=server.port)
     stack.callback(client.close_connection)
-    documents = [json.loads(json.dumps(plain(each))) for each in workload.documents]
+    documents = [json.loads(json.dumps(plain(each))) for each in governed.made_documents(workload)]
 
     def ask(document: Any) -> Any:
         decision = client.query_rule(document, "guardrails", "decision")["result"]

@@ -62,7 +62,7 @@ REMARKS: Final = {
     BATCH: "signed, as all segments here",
     DRAINED: "with opening the record, waiting for its writer, and closing it",
     AHEAD: "each call waits for the disk before it acts: the disk's time is in it",
-    BARE_HTTP: "one decision by the same server",
+    BARE_HTTP: "one decision by the same server about what a call is decided about",
 }
 
 _DEADLINE: Final = 10.0
@@ -273,4 +273,4 @@ def _bare_http(stack: contextlib.ExitStack, workload: Workload, listening: Liste
         if answer["effect"] != "allow":
             raise RuntimeError(answer)
 
-    return Timed(BARE_HTTP, [(ask, each) for each in workload.documents])
+    return Timed(BARE_HTTP, [(ask, each) for each in governed.made_documents(workload)])
