@@ -47,6 +47,17 @@ TARGETS: Final = (
 """The README's rows: a part, a gate's variant, and how the README calls it."""
 
 
+ABSOLUTE: Final = (
+    ("flat", "shaped", "a decision by a policy of one package"),
+    ("library", "shaped", "by the shipped library"),
+    ("calls", "sync", "a whole governed call"),
+    ("calls", "async", "an async one"),
+    ("peer-calls", "govern(), audit on", "beside them, a call under agent-governance-toolkit"),
+    ("peer-calls", "opa-python-client", "one round trip to an OPA server"),
+)
+"""What stands above the table: a part, a variant, and how the README calls it."""
+
+
 def files(found: Mapping[str, Any], root: Path = ROOT) -> dict[Path, str]:
     """The text of every generated file, by its place below `root`.
 
@@ -116,7 +127,7 @@ def table(found: Mapping[str, Any]) -> str:
         for gate in found["gates"]
         if (gate["benchmark"], gate["variant"]) == (part, variant)
     ]
-    lines = ["| What | Target, at most | Measured | |", "|---|---|---|---|"]
+    lines = [_absolute(found), "", "| What | Target, at most | Measured | |", "|---|---|---|---|"]
     notes = []
     for called, gate in gates:
         verdict = _verdict(gate)
@@ -133,6 +144,25 @@ def table(found: Mapping[str, Any]) -> str:
         f"Medians of ratios in one interleaved run: {_where(found)}. {_MORE}",
     ]
     return "\n".join(lines)
+
+
+def _absolute(found: Mapping[str, Any]) -> str:
+    """What a reader asks first, in microseconds: a machine's, and a day's."""
+    told = [
+        f"{called} **{_microseconds(found['benchmarks'][part]['variants'][variant]['p50'])}**"
+        for part, variant, called in ABSOLUTE
+        if variant in found["benchmarks"].get(part, {}).get("variants", {})
+    ]
+    return f"Microseconds, as medians: {', '.join(told)}."
+
+
+_WHOLE: Final = 10
+"""From here on the parts of a microsecond say nothing."""
+
+
+def _microseconds(nanoseconds: float) -> str:
+    micro = nanoseconds / 1000
+    return f"{micro:,.0f}" if micro >= _WHOLE else f"{micro:.1f}"
 
 
 def _verdict(gate: Mapping[str, Any]) -> str:

@@ -118,6 +118,17 @@ def test_a_missed_target_stands_with_what_is_reached_and_the_reason_once():
     )
 
 
+def test_microseconds_stand_above_the_table_for_all_that_was_measured():
+    found = json.loads(results.PLACE.read_text(encoding="utf-8"))
+    found["benchmarks"]["calls"]["variants"]["sync"]["p50"] = 1234.5e3
+    found["benchmarks"]["flat"]["variants"]["shaped"]["p50"] = 1034.5
+    del found["benchmarks"]["library"]
+    first = report.table(found).partition("\n")[0]
+    assert "a decision by a policy of one package **1.0**" in first
+    assert "a whole governed call **1,234**" in first
+    assert "library" not in first
+
+
 def test_a_gate_that_passes_by_its_tolerance_has_missed_its_target_all_the_same():
     found = json.loads(results.PLACE.read_text(encoding="utf-8"))
     found["gates"] = [gate(target=50, reached=None, reason="")]
@@ -141,6 +152,12 @@ def test_every_target_that_is_known_to_be_missed_has_its_reason():
     for each in gates:
         assert (each.reached is not None) == bool(each.reason), each
         assert each.reached is None or each.reached > each.target
+
+
+def test_every_figure_above_the_table_is_one_that_there_is():
+    found = json.loads(results.PLACE.read_text(encoding="utf-8"))
+    for part, variant, _ in report.ABSOLUTE:
+        assert variant in found["benchmarks"][part]["variants"]
 
 
 def test_every_row_of_the_readme_is_a_gate_that_there_is():

@@ -6,6 +6,7 @@ import asyncio
 import copy
 import functools
 import gc
+import math
 import sys
 import threading
 from dataclasses import dataclass
@@ -189,15 +190,15 @@ class FailingSwitch(MemoryKillSwitch):
 
     failing = False
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.until = -math.inf  # each call asks for the generation
+
     @property
     def generation(self) -> int:
         if self.failing:
             raise ConnectionError("switch gone")
-        return self.number
-
-    @generation.setter
-    def generation(self, number: int) -> None:
-        self.number = number
+        return super().generation
 
 
 @pytest.mark.parametrize("is_async", [False, True])

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from guardrails.runs.ledgers.amounts import Amount
     from guardrails.runs.ledgers.run_account import RunAccount
 
-_MOST: Final = 256
+_MOST: Final = 128
 _LEAST: Final = 4
 """Calls that a purse is good for; below, each call looks for itself."""
 
