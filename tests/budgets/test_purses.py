@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import tracemalloc
-from collections import Counter
+from collections import Counter, deque
 from typing import Any
 
 import hypothesis.strategies as st
@@ -301,6 +301,46 @@ def test_signals_at_any_moment_never_let_a_limit_be_passed(raises, tmp_path):  #
             assert ran[0] == fits
             assert run.spent == Usage(20 * fits, 0, fits)
             assert run.reserved == Usage()
+
+
+class Meddling(deque):
+    """Finished steps that do something the first time one is kept, as a signal handler would."""
+
+    def __init__(self, act):
+        super().__init__()
+        self._acts = [act]
+
+    def append(self, step):
+        super().append(step)
+        if self._acts:
+            self._acts.pop()()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("stops", [False, True])
+def test_a_purse_that_closes_amid_the_counting_loses_no_call(kind, stops, tmp_path):
+    with opened(kind, tmp_path, run=Budget(usd=1000, calls=10_000)) as run:
+        made = filled(run)
+        account = run._purses["t"].account
+        ledger = run.governor.ledger
+
+        def meddle():
+            ledger._fold(account)
+            if stops:
+                raise Stop
+
+        account.steps = Meddling(meddle)
+        for _ in range(3):
+            made += 1
+            called(run)
+        with contextlib.suppress(Stop):
+            _ = run.spent
+        assert not account.purses_by_tool
+        assert run.spent == Usage(20 * made, 0, made)
+        assert run.reserved == Usage()
+        assert account.history == {"t": made}
+        called(run)
+        assert run.spent.calls == made + 1
 
 
 def test_where_threads_see_no_one_order_no_purse_is_filled(monkeypatch, tmp_path):
