@@ -330,7 +330,7 @@ class Run(Judged):
         try:
             purse = self._purses[tool]
             if (purse.price is cost or purse.price == cost) and limits is None:
-                # Functions by names of this method: Python calls those at once.
+                # Named first, as in `check_kill`.
                 now, take, begin = purse.now, purse.take, purse.begin
                 if now() < purse.until:
                     taken = take()
@@ -411,7 +411,8 @@ class Run(Judged):
                 until = switch.until
                 if until is None:
                     return
-                monotonic = switch.monotonic  # by its name alone Python calls it at once
+                # Named first: for `switch.monotonic()` Python 3.11 looks for a method each time.
+                monotonic = switch.monotonic
                 if monotonic() < until:
                     return
         except KeyError:  # its first call
