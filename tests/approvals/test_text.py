@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardrails.approvals.exact_text import read_exact
 from guardrails.approvals.stores.text import request_of, text_of
 from guardrails.model.approval import (
     Answer,
@@ -23,6 +22,7 @@ from guardrails.model.approval import (
 )
 from guardrails.model.canonical import NotExactJSON, call_key, canonical, digest
 from guardrails.model.decision import ApprovalDemand
+from guardrails.model.exact_text import read_exact
 from guardrails.model.lineage import RunTerms, terms_of
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.sampled_from(

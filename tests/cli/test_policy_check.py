@@ -118,6 +118,13 @@ def test_a_finding_has_its_place_its_rule_its_line_and_its_mend(folder):
     assert "policies/orders.rego:14:1: unused-rule: nobody uses `small`" in result.stdout
 
 
+def test_a_number_that_no_planner_takes_is_a_finding(folder):
+    change(folder, "pieces >= 1", "pieces >= 1e9999999999999999999")
+    result = run("check", "policies")
+    assert result.exit_code == 1
+    assert "the number `1e9999999999999999999` is too large" in " ".join(result.stdout.split())
+
+
 @pytest.mark.parametrize("words", SCRIPTED)
 def test_findings_for_machines(folder, words):
     change(folder, "is_number(", "is_nmber(")

@@ -59,7 +59,11 @@ def test_whatever_comes_is_a_message_or_told_to_be_none(data) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["[" * 100_000, '{"a": NaN}', "[]", "1", '"x"', '{"a":1', "\udcff", "9" * 5000]
+    "text",
+    [
+        *("[" * 100_000, '{"a": NaN}', "[]", "1", '"x"', '{"a":1', "\udcff", "9" * 5000),
+        *('{"a": 1e9999999999999999999}', '{"a": 1, "a": 2}'),
+    ],
 )
 def test_what_is_no_object_is_no_message(text) -> None:
     one, other = socket.socketpair()

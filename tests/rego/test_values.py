@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from guardrails.rego.numerals import parse_number
 from guardrails.rego.values import (
     UNDEFINED,
     RegoSet,
@@ -22,7 +23,6 @@ from guardrails.rego.values import (
     equal,
     from_json,
     from_key,
-    parse_number,
     sorted_keys,
     sorted_values,
     to_json,

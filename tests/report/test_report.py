@@ -137,6 +137,8 @@ def test_what_is_said_of_a_run_is_recorded() -> None:
         lambda run: run.outcome("done", score=2),
         lambda run: run.outcome("done", score=float("nan")),
         lambda run: run.outcome("done", score=True),
+        lambda run: run.outcome("done", score=10**5000),
+        lambda run: run.outcome("done", score=Decimal("sNaN")),
         lambda run: run.feedback(),
         lambda run: run.feedback(" "),
         lambda run: run.feedback("x" * 4_001),
@@ -148,6 +150,15 @@ def test_what_is_no_judgement_is_an_error_and_not_recorded(say) -> None:
     with gr.run("tester", governor=governor) as run, pytest.raises(gr.ConfigError):
         say(run)
     assert not {event.kind for event in governor.record.events} & {"run.outcome", "run.feedback"}
+
+
+@pytest.mark.parametrize("text", ["1E+99999999", "-1E+99999999", "1e400", "1E-99999999"])
+def test_a_number_that_nobody_spends_counts_as_none(tmp_path, text) -> None:
+    path = tmp_path / "record.jsonl"
+    line = exact_json(events()[8]).replace('"0.50"', text)
+    assert text in line
+    path.write_text(line + "\n")
+    assert report(path).agents[0].usd.quantize(1) == 0
 
 
 DAY = 24 * 60 * 60 * SECOND

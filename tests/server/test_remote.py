@@ -45,6 +45,24 @@ def test_exit_codes(project):
         cli(project, "list", code=2, server=address)
 
 
+@pytest.mark.parametrize("answer", ['{"requests": 1e9999999999999999999}', "[" * 100_000, "NaN"])
+def test_an_answer_that_cannot_be_read_is_out_of_reach(project, answer):
+    class Garbling(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer.encode())
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Garbling) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        cli(project, "list", code=3, server=f"http://127.0.0.1:{server.server_port}")
+        server.shutdown()
+
+
 def test_a_redirect_is_not_followed_with_the_token(project):
     came = []
 

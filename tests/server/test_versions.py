@@ -14,7 +14,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from guardrails.approvals.exact_text import read_exact
 from guardrails.approvals.versions import edited_key
 from guardrails.audit.exact_json import exact_json
 from guardrails.cli import app
@@ -23,6 +22,7 @@ from guardrails.errors import ApprovalPending, ApprovalRejected
 from guardrails.model.approval import Answer, key_about
 from guardrails.model.canonical import call_key, digest
 from guardrails.model.decision import ApprovalDemand
+from guardrails.model.exact_text import read_exact
 
 FIN = ApprovalDemand("payments.large", "over 1000", ("finance-ops",), 1, 3600)
 amounts = itertools.count(1000)

@@ -7,11 +7,11 @@ so every store gives the same answers.
 from __future__ import annotations
 
 import json
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
-from guardrails.errors import GuardrailsError
+from guardrails.errors import GuardrailsError, StateUnavailable
 from guardrails.model.canonical import canonical
+from guardrails.model.exact_text import read_exact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,8 +68,19 @@ class Listed(NamedTuple):
 
     @property
     def args(self) -> dict[str, Any]:
-        """The arguments."""
-        args: dict[str, Any] = json.loads(bytes(self.args_json), parse_float=Decimal)
+        """The arguments.
+
+        Raises:
+            StateUnavailable: somebody has written something else there.
+        """
+        try:
+            args = read_exact(bytes(self.args_json))
+        except ValueError as error:
+            msg = f"the arguments of approval request `{self.id}` cannot be read: {error}"
+            raise StateUnavailable(msg) from None
+        if type(args) is not dict:
+            msg = f"the arguments of approval request `{self.id}` are no object"
+            raise StateUnavailable(msg)
         return args
 
     @property

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from dataclasses import fields
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import urlsplit
 
@@ -20,6 +18,7 @@ from guardrails.errors import ConfigError, StateUnavailable
 from guardrails.model.approval import ApprovalRequest, ApprovalState, ApprovalStep, Escalation
 from guardrails.model.canonical import digest
 from guardrails.model.decision import ApprovalDemand
+from guardrails.model.exact_text import read_exact
 from guardrails.model.lineage import terms_of
 from guardrails.webhooks.endpoint import is_loopback
 
@@ -172,7 +171,7 @@ class RemoteDesk:
                 f"the server `{self._url}` cannot be reached: {type(error).__name__}"
             ) from error
         try:
-            document = json.loads(answer.text, parse_float=Decimal)
+            document = read_exact(answer.text)
         except ValueError:
             document = None
         if answer.ok and not answer.is_redirect and isinstance(document, dict):

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from guardrails.approvals.exact_text import read_exact
 from guardrails.audit.exact_json import exact_json
 from guardrails.errors import ConfigError
+from guardrails.model.exact_text import read_exact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

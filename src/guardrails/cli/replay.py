@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from decimal import Decimal
 from pathlib import Path
@@ -17,6 +16,7 @@ from guardrails.cli.machine import JsonOption
 from guardrails.cli.progress import bar_of_progress
 from guardrails.config import Config
 from guardrails.errors import ConfigError
+from guardrails.model.exact_text import read_exact
 from guardrails.register import Register
 from guardrails.replay import candidate_of, replay
 from guardrails.replay.page import page_of
@@ -149,8 +149,8 @@ def _limit(option: str, text: str) -> tuple[str, Callable[[int, int], bool]]:
 
 def _object(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
-    except (OSError, ValueError, RecursionError, ArithmeticError) as error:
+        found = read_exact(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise ConfigError(f"--data: `{path}` cannot be read: {error}") from error
     if not isinstance(found, dict):
         raise ConfigError(f"--data: `{path}` holds no object")

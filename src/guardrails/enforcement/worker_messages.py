@@ -6,12 +6,11 @@ agent takes from it only documents, of a bounded size, and what it does not expe
 
 from __future__ import annotations
 
-import json
 import struct
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from guardrails.model.canonical import canonical
+from guardrails.model.exact_text import read_exact
 
 if TYPE_CHECKING:
     import socket
@@ -58,19 +57,14 @@ def receive(connection: socket.socket) -> dict[str, Any] | None:
     if text is None:
         return None
     try:
-        message = json.loads(text, parse_float=Decimal, parse_constant=_no_number)
-    except (ValueError, RecursionError) as error:
-        msg = f"a message is no JSON: {type(error).__name__}"
+        message = read_exact(text)
+    except ValueError as error:
+        msg = f"a message is no JSON: {error}"
         raise Garbled(msg) from None
     if type(message) is not dict:
         msg = "a message is no object"
         raise Garbled(msg)
     return message
-
-
-def _no_number(text: str) -> Any:
-    msg = f"`{text}` is no number"
-    raise ValueError(msg)
 
 
 def _exactly(connection: socket.socket, count: int) -> bytes | None:

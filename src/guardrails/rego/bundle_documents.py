@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from decimal import Decimal
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from guardrails.errors import PolicyLoadError
 from guardrails.rego.builtins.base import BuiltinError
 from guardrails.rego.builtins.yamltext import read_yaml
+from guardrails.rego.numerals import parse_decimal
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 DEPTH: Final = 64
 """Collections within one another that base data may have."""
@@ -35,7 +38,7 @@ def json_document(content: bytes, file: str) -> Any:
         raise PolicyLoadError("a text has a lone surrogate", file=file) from None
     except RecursionError:
         raise PolicyLoadError("is nested too deeply", file=file) from None
-    except (ValueError, ArithmeticError) as error:
+    except ValueError as error:
         raise PolicyLoadError(str(error), file=file) from None
     return value
 
@@ -96,8 +99,8 @@ def _integer(digits: str) -> int:
 
 
 def _fraction(digits: str) -> Decimal:
-    number = Decimal(_short(digits))
-    if not number.is_finite() or abs(number.adjusted()) > _LONGEST_NUMBER:
+    number = parse_decimal(_short(digits))
+    if abs(number.adjusted()) > _LONGEST_NUMBER:
         msg = f"the number `{digits[:40]}` is too long"
         raise ValueError(msg)
     return number

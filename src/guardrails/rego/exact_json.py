@@ -17,6 +17,7 @@ from decimal import Decimal
 from json.encoder import encode_basestring_ascii as _quoted
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from guardrails.rego.numerals import parse_decimal
 from guardrails.rego.values import RegoSet, from_key, sorted_keys, to_key
 
 if TYPE_CHECKING:
@@ -182,17 +183,9 @@ def _is_whole(written: str) -> bool:
     return written.isascii() and written.removeprefix("-").isdigit()
 
 
-def _decimal(written: str) -> Decimal:
-    found = Decimal(written)
-    if not found.is_finite():
-        msg = f"`{written[:40]}` is no number"
-        raise ValueError(msg)
-    return found
-
-
 def _refuse(written: str) -> NoReturn:
     msg = f"`{written}` is no number"
     raise ValueError(msg)
 
 
-_DECODER: Final = json.JSONDecoder(parse_float=_decimal, parse_constant=_refuse)
+_DECODER: Final = json.JSONDecoder(parse_float=parse_decimal, parse_constant=_refuse)

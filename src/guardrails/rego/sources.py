@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 
 from guardrails.errors import PolicyLoadError
+from guardrails.rego.numerals import parse_decimal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -90,7 +91,10 @@ def read_data(file: Path) -> Any:
     try:
         if file.suffix == ".json":
             value = json.loads(
-                text, parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=_no_twins
+                text,
+                parse_float=parse_decimal,
+                parse_constant=_no_constant,
+                object_pairs_hook=_no_twins,
             )
         else:
             value = yaml.load(text, Loader=_StrictLoader)  # noqa: S506  # a safe loader, made stricter

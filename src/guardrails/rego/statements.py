@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from guardrails.rego import ir
+from guardrails.rego.numerals import parse_number
 from guardrails.rego.plan_reader import MAX_INTEGER, kind_of
-from guardrails.rego.values import parse_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

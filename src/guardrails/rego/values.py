@@ -29,7 +29,6 @@ from __future__ import annotations
 
 import itertools
 import operator
-import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 
@@ -421,31 +420,6 @@ def _write(value: Value, put: Callable[[str], object]) -> None:
     else:
         msg = f"{kind.__name__} is no Rego value"
         raise TypeError(msg)
-
-
-_NUMBER: Final = re.compile(
-    r"-?(?:0|[1-9][0-9]*)(?P<fraction>\.[0-9]+)?(?P<exponent>[eE][+-]?[0-9]+)?"
-)
-
-MAX_DIGITS: Final = 4000
-"""Most characters in the text of a number, and largest power of ten, that is read."""
-
-
-def parse_number(text: str) -> int | Decimal:
-    """The number that `text` writes as JSON does; ``5.0`` stays a decimal, with its digits.
-
-    Raises:
-        ValueError: `text` is no JSON number, or one that is too large to work with.
-    """
-    found = _NUMBER.fullmatch(text)
-    if found is None:
-        msg = f"`{text[:40]}` is no number"
-        raise ValueError(msg)
-    exponent = found["exponent"]
-    if len(text) > MAX_DIGITS or (exponent and abs(int(exponent[1:])) > MAX_DIGITS):
-        msg = f"the number `{text[:40]}` is too large"
-        raise ValueError(msg)
-    return Decimal(text) if exponent or found["fraction"] else int(text)
 
 
 def number_text(number: int | Decimal) -> str:

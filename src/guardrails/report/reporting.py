@@ -242,7 +242,8 @@ def _number(value: Any) -> Decimal:
         number = Decimal(str(value))
     except InvalidOperation:
         return Decimal(0)
-    return number if number.is_finite() and abs(number) < _LARGEST else Decimal(0)
+    # Without arithmetic, which has a range of its own.
+    return number if number.is_finite() and number.copy_abs() < _LARGEST else Decimal(0)
 
 
 _LARGEST: Final = Decimal(10) ** 18

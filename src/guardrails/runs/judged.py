@@ -75,9 +75,11 @@ class Judged:
 
 
 def _score(value: object) -> Decimal:
-    if type(value) in (int, float, Decimal):
-        number = Decimal(str(value))
+    if isinstance(value, int | float | Decimal) and type(value) in (int, float, Decimal):
+        # The shortest text of a float is what its author wrote.
+        number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
         if number.is_finite() and 0 <= number <= 1:
             return number
+        value = f"{number:.20g}"
     msg = f"score: a number from 0 to 1 is needed, not {value!r}"
     raise ConfigError(msg)

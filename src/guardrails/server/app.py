@@ -16,10 +16,10 @@ from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from guardrails.approvals.exact_text import read_exact
 from guardrails.approvals.table import UnknownRequest
 from guardrails.audit.exact_json import exact_json
 from guardrails.model.approval import ApprovalState
+from guardrails.model.exact_text import read_exact
 from guardrails.server import problems
 from guardrails.server.documents import (
     MOST_LISTED,

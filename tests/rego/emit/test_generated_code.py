@@ -28,7 +28,8 @@ from guardrails.rego.emit.program import Settings
 from guardrails.rego.emit.runtime import HELPERS
 from guardrails.rego.evaluation import Limits
 from guardrails.rego.interpreter import Interpreter
-from guardrails.rego.values import UNDEFINED, equal, parse_number
+from guardrails.rego.numerals import parse_number
+from guardrails.rego.values import UNDEFINED, equal
 
 SOAK = os.environ.get("GUARDRAILS_SOAK") == "1"
 ROOT = Path(__file__).resolve().parents[3]

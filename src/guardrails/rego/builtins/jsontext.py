@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from guardrails.rego.builtins.base import BuiltinError, BuiltinTypeError, builtin
@@ -13,6 +12,7 @@ from guardrails.rego.builtins.operands import (
     string,
     without_surrogates,
 )
+from guardrails.rego.numerals import parse_decimal
 from guardrails.rego.values import RegoSet, dumps, key_text, sorted_keys, type_name
 
 if TYPE_CHECKING:
@@ -90,24 +90,35 @@ def _integer(digits: str) -> int:
     return int(digits)
 
 
-_DECODER: Final = json.JSONDecoder(parse_float=Decimal, parse_int=_integer, parse_constant=_refuse)
+_DECODER: Final = json.JSONDecoder(
+    parse_float=parse_decimal, parse_int=_integer, parse_constant=_refuse
+)
+
+# Whether a text is JSON is no question of how large its numbers are.
+_FORM: Final = json.JSONDecoder(parse_float=len, parse_int=len, parse_constant=_refuse)
 
 
 def read_json(text: str) -> Value:
     """The value in JSON text: exact numbers, no NaN, lone surrogates replaced.
 
     Raises:
-        BuiltinError: the text is not JSON, or too deep.
+        BuiltinError: the text is not JSON, too deep, or has a number that cannot be worked with.
     """
+    value = _decoded(text, _DECODER)
+    return _cleaned(value) if "\\ud" in text.lower() or not text.isascii() else value
+
+
+def _decoded(text: str, decoder: json.JSONDecoder) -> Any:
     if text.count("[") + text.count("{") > _DEEPEST and _nesting(text) > _DEEPEST:
         message = f"the document is nested more than {_DEEPEST} deep"
         raise BuiltinError(message)
     try:
-        value = _DECODER.decode(text)
+        return decoder.decode(text)
     except json.JSONDecodeError as error:
         message = f"{error.msg} at character {error.pos}"
         raise BuiltinError(message) from None
-    return _cleaned(value) if "\\ud" in text.lower() or not text.isascii() else value
+    except ValueError as error:
+        raise BuiltinError(str(error)) from None
 
 
 def _nesting(text: str) -> int:
@@ -154,7 +165,7 @@ def is_valid(text: Value) -> Value:
     if type(text) is not str:
         return False
     try:
-        read_json(text)
+        _decoded(text, _FORM)
     except BuiltinError:
         return False
     return True

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from guardrails.rego.builtins.base import BuiltinError, BuiltinTypeError, builtin
 from guardrails.rego.builtins.operands import bounded, integral, wrong_type
+from guardrails.rego.numerals import parse_decimal
 from guardrails.rego.values import RegoSet, is_number, sorted_values, type_name
 
 if TYPE_CHECKING:
@@ -91,8 +92,8 @@ def _read(text: str) -> Value:
     if not digits or not _DIGITS.issuperset(digits + power) or (mark and not power):
         message = f'strconv.ParseFloat: parsing "{text}": invalid syntax'
         raise BuiltinError(message)
-    number = Decimal(text)
-    if abs(number) > _LARGEST_FLOAT:
+    number = parse_decimal(text)
+    if number.copy_abs() > _LARGEST_FLOAT:
         message = f'strconv.ParseFloat: parsing "{text}": value out of range'
         raise BuiltinError(message)
     if mark or "." in text:

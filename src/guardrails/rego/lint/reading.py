@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +27,7 @@ from guardrails.rego.lint.terms import (
     Term,
     Var,
 )
+from guardrails.rego.numerals import parse_decimal
 
 if TYPE_CHECKING:
     from guardrails.rego.syntax import Module, Node
@@ -216,7 +218,7 @@ def _value(node: Node) -> str | int | Decimal | bool | None:
         case "null":
             return None
         case "INT" | "FLOAT":
-            exact = Decimal(node.text)
+            exact = _number(node.text)
             # A number of thousands of digits stays as it is: Python refuses to write such an int.
             return int(exact) if node.kind == "INT" and len(node.text) < _LONG else exact
         case "rawstring" | "RAWSTRING":
@@ -227,6 +229,14 @@ def _value(node: Node) -> str | int | Decimal | bool | None:
             except ValueError:
                 decoded = node.text.strip('"')
             return decoded if isinstance(decoded, str) else node.text
+
+
+def _number(text: str) -> Decimal:
+    try:
+        return parse_decimal(text)
+    except ValueError:
+        # Every planner refuses it, which is told; until then its digits do.
+        return Decimal(re.split("[eE]", text)[0])
 
 
 __all__ = ["rules_of"]
