@@ -167,7 +167,7 @@ def test_every_document_that_enforcement_makes_fits(engine, calls, limits, princ
         make(calls, governor)
     parts = Parts()
     for each in seen:
-        assert engine.decide_made(each, parts) == engine.decide(each, "")
+        assert engine.decide_made(each, parts, "") == engine.decide(each, "")
 
 
 def test_a_long_run_fits(documents):
@@ -196,20 +196,20 @@ def test_constants_are_vouched_for_only_once_they_fit_what_decides_now(documents
     wrong, right = Parts(), Parts()
     odd = changed(documents[0], ("agent", "id"), ["no", "string"])
     with pytest.raises(Exception, match="not a string"):
-        engine.decide_made(odd, wrong)
+        engine.decide_made(odd, wrong, "")
     assert wrong.vouched is None
-    assert engine.decide_made(documents[0], right).reasons[0].reason == "a"
+    assert engine.decide_made(documents[0], right, "").reasons[0].reason == "a"
     assert right.vouched is engine.loaded
     engine.reload()
     assert right.vouched is not engine.loaded
-    assert engine.decide_made(documents[1], right).reasons[0].reason == "a"
+    assert engine.decide_made(documents[1], right, "").reasons[0].reason == "a"
     assert right.vouched is engine.loaded
 
 
 def test_both_ways_of_asking_decide_the_same(documents):
     engine = InProcessEngine(Given(), dict, cache=None)
     for each in documents:
-        assert engine.decide_made(each, Parts()) == engine.decide(each, "")
+        assert engine.decide_made(each, Parts(), "") == engine.decide(each, "")
 
 
 def test_nothing_changes_what_calls_share():

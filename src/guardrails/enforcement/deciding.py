@@ -7,7 +7,7 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, Final
 
 from guardrails.enforcement import breaking, obligations
-from guardrails.enforcement.document import constants_of, decide_made_of, input_document
+from guardrails.enforcement.document import constants_of, input_document
 from guardrails.enforcement.events import DECORATOR
 from guardrails.enforcement.phases import caused
 from guardrails.errors import PolicyError
@@ -22,8 +22,16 @@ if TYPE_CHECKING:
 _STRICTEST_FIRST: Final = (Effect.DENY, Effect.SHADOW, Effect.REQUIRE_APPROVAL, Effect.ALLOW)
 
 
-def decide(call: Call) -> None:
-    """Put the decision about `call` on it."""
+def decide(call: Call, *, may_wait: bool = True) -> bool:
+    """Put the decision about `call` on it.
+
+    Args:
+        call: The call.
+        may_wait: Whether an engine may be asked that waits for an answer.
+
+    Returns:
+        Whether there is a decision now; without `may_wait` there may be none.
+    """
     run = call.run
     engine: Any = run.governor.engine
     started = perf_counter_ns()
@@ -35,27 +43,34 @@ def decide(call: Call) -> None:
     now_ns = document["time"]
     if type(now_ns) is not int or not 0 <= now_ns <= _LATEST:
         decide_made = None
-    if decide_made is None:
+    decision = None
+    if decide_made is not None:
+        decision = decide_made(engine, document, constants, call.decision_id)
+    if decision is None:
+        if not may_wait:
+            return False
         decision = engine.decide(document, call.decision_id)
-    else:
-        decision = decide_made(engine, document, constants)
     if len(known) > 1:
-        others = [
-            engine.decide(other, call.decision_id)
-            if decide_made is None
-            else decide_made(engine, other, its)
-            for its, other in _for_others(document, known)
-        ]
-        decision = combine([decision, *others])
+        decisions = [decision]
+        for its, other in _for_others(document, known):
+            found = None
+            if decide_made is not None:
+                found = decide_made(engine, other, its, call.decision_id)
+            if found is None:
+                if not may_wait:
+                    return False
+                found = engine.decide(other, call.decision_id)
+            decisions.append(found)
+        decision = combine(decisions)
     _conclude(call, decision, started)
+    return True
 
 
 def decide_async(call: Call) -> Awaitable[None] | None:
     """The same, without blocking the event loop; what is to be awaited for it, if anything is."""
-    if decide_made_of(call.run.governor.engine) is None:
-        return _ask(call)
-    decide(call)  # it waits for nothing
-    return None
+    known = constants_of(call.run, call.tool)
+    at_once = known[0].decide_made is not None and decide(call, may_wait=False)
+    return None if at_once else _ask(call)
 
 
 async def _ask(call: Call) -> None:

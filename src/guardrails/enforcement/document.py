@@ -8,18 +8,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from guardrails.enforcement import breaking
+from guardrails.engines.made_documents import decide_made_of
 from guardrails.errors import PolicyError
 from guardrails.model.budget import NO_USAGE
 from guardrails.model.money import dollars
 from guardrails.runs.ledgers.books import Books
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from guardrails.enforcement.call import Call
     from guardrails.enforcement.definition import Tool
     from guardrails.model.budget import Usage
-    from guardrails.model.decision import Decision
     from guardrails.model.facts import AgentFacts
     from guardrails.runs.run import Run
 
@@ -66,14 +64,6 @@ class Constants:
         is_exact = isinstance(run.governor.ledger, Books)
         self.decide_made = decide_made_of(run.governor.engine) if is_exact else None
         self.vouched: object = None
-
-
-def decide_made_of(engine: object) -> Callable[..., Decision] | None:
-    """The engine's ``decide_made``, as a function of the engine and its arguments, if it has one.
-
-    Of its class: one that stands before another, and hands on what it has not, has none.
-    """
-    return getattr(type(engine), "decide_made", None)
 
 
 def constants_of(run: Run, tool: Tool) -> tuple[Constants, ...]:

@@ -84,7 +84,7 @@ def _read_json(call: Call) -> None:
     secret_arguments.refuse(call)
 
 
-def _step(call: Call, phase: Phase, perform_it: Callable[[Call], None]) -> None:
+def _step(call: Call, phase: Phase, perform_it: Callable[[Call], object]) -> None:
     try:
         perform_it(call)
     except Exception as fault:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from guardrails.engines.agreement import differences
 from guardrails.engines.backlog import Backlog
+from guardrails.engines.made_documents import decide_made_of
 from guardrails.engines.sampling import Sampler
-from guardrails.engines.verified import Divergence, copied
+from guardrails.engines.verified import Divergence, copied, named
 from guardrails.errors import EvaluationError
 from guardrails.forks import begin_anew
 from guardrails.model.decision import Decision, MalformedDecision
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from guardrails.engines.agreement import Answer
+    from guardrails.engines.made_documents import Vouchable
     from guardrails.errors import Finding
     from guardrails.ports import PolicyEngine
 
@@ -82,6 +84,7 @@ class CandidateEngine:
     ) -> None:
         self.inner = inner
         self.candidate = candidate
+        self._decide_made = decide_made_of(inner)
         self._sampler = Sampler(share)
         self._report = report
         self._end = end
@@ -109,6 +112,21 @@ class CandidateEngine:
             self._put(document, decision_id, error.with_traceback(None))
             raise
         self._put(document, decision_id, decision)
+        return decision
+
+    def decide_made(
+        self, document: Mapping[str, Any], constants: Vouchable, decision_id: str
+    ) -> Decision | None:
+        """The same, of a document that enforcement has made; None where the inner engine waits."""
+        if self._decide_made is None:
+            return None
+        try:
+            decision = self._decide_made(self.inner, document, constants, decision_id)
+        except (EvaluationError, MalformedDecision) as error:
+            self._put(document, decision_id, error.with_traceback(None))
+            raise
+        if decision is not None:
+            self._put(document, decision_id, decision)
         return decision
 
     async def decide_async(self, document: Mapping[str, Any], decision_id: str) -> Decision:
@@ -165,7 +183,14 @@ class CandidateEngine:
         counts = self._count("differed" if differs else "agreed")
         if differs and self._report is not None:
             self._report(
-                Divergence(document, decision_id, ours, theirs, differs, self.candidate.revision),
+                Divergence(
+                    document,
+                    decision_id,
+                    named(ours, decision_id),
+                    theirs,
+                    differs,
+                    self.candidate.revision,
+                ),
                 counts,
             )
 

@@ -17,7 +17,7 @@ import json
 import logging
 import threading
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from guardrails.engines.decision_reader import DecisionReader
 from guardrails.engines.input_shape import fits
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from guardrails.engines.input_shape import Test
+    from guardrails.engines.made_documents import Vouchable
     from guardrails.engines.source import PolicySource
     from guardrails.rego.builtins.base import EvaluationContext
     from guardrails.rego.compiled import Entrypoint
@@ -54,16 +55,6 @@ MERGE: Final = "guardrails"
 
 CONTRIBUTIONS: Final = frozenset({"deny", "shadow", "allow", "require_approval", "obligations"})
 """What a rule package contributes to a decision."""
-
-
-class Vouchable(Protocol):
-    """Stands for those parts of the input that enforcement keeps from call to call.
-
-    Attributes:
-        vouched: For the engine: the policies for which it has found them to fit, if any.
-    """
-
-    vouched: object
 
 
 _log: Final = logging.getLogger("guardrails")
@@ -198,12 +189,6 @@ class InProcessEngine:
         self._loaded = self._load(self._source)
         begin_anew(self._after_fork)
 
-    def __init_subclass__(cls) -> None:
-        # Who decides otherwise is asked the way that it knows of.
-        ours = InProcessEngine
-        if cls.decide is not ours.decide or cls.decide_async is not ours.decide_async:
-            cls.decide_made = None  # type: ignore[assignment]  # as in engines that have none
-
     @property
     def revision(self) -> str:
         """What decides now; see :attr:`Loaded.revision`."""
@@ -249,7 +234,12 @@ class InProcessEngine:
             result = _interpreted(loaded, document)
         return replace(_read(loaded, result), decision_id=decision_id)
 
-    def decide_made(self, document: Mapping[str, Any], constants: Vouchable) -> Decision:
+    def decide_made(
+        self,
+        document: Mapping[str, Any],
+        constants: Vouchable,
+        decision_id: str,  # noqa: ARG002  # engines that check what this one says name it so
+    ) -> Decision:
         """The same, for a document that enforcement has made; its decision bears no id.
 
         The first document with these `constants` is held against the published shape. The others
@@ -260,6 +250,7 @@ class InProcessEngine:
             document: The input document.
             constants: What stands for its parts that are the same in all calls of a tool in a
                 run, and for no others.
+            decision_id: Of no use here.
 
         Raises:
             EvaluationError: as :meth:`decide`.

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from guardrails.engines.agreement import are_comparable, differences
 from guardrails.engines.backlog import Backlog
+from guardrails.engines.made_documents import decide_made_of
 from guardrails.engines.plain_numbers import plainly_numbered
 from guardrails.engines.sampling import Sampler
 from guardrails.errors import EvaluationError, PolicyUnavailable
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from guardrails.engines.agreement import Answer
+    from guardrails.engines.made_documents import Vouchable
     from guardrails.errors import Finding
     from guardrails.ports import PolicyEngine
 
@@ -134,6 +136,7 @@ class VerifiedEngine:
     ) -> None:
         self.inner = inner
         self.other = other
+        self._decide_made = decide_made_of(inner)
         self._sampler = Sampler(share)
         self._refusals = refusals
         self._report = report
@@ -161,6 +164,21 @@ class VerifiedEngine:
         if self._suspected and self._decider() is self.other:
             return self.other.decide(document, decision_id)
         return self._decided(document, decision_id)
+
+    def decide_made(
+        self, document: Mapping[str, Any], constants: Vouchable, decision_id: str
+    ) -> Decision | None:
+        """The same, of a document that enforcement has made; None where OPA decides now."""
+        if self._decide_made is None or (self._suspected and self._decider() is self.other):
+            return None
+        try:
+            decision = self._decide_made(self.inner, document, constants, decision_id)
+        except (EvaluationError, MalformedDecision) as error:
+            self._sample_error(document, decision_id, error)
+            raise
+        if decision is not None:
+            self._sample(document, decision_id, decision)
+        return decision
 
     async def decide_async(self, document: Mapping[str, Any], decision_id: str) -> Decision:
         """The same; it does not hold up the event loop."""
@@ -222,13 +240,24 @@ class VerifiedEngine:
         try:
             decision = self.inner.decide(document, decision_id)
         except (EvaluationError, MalformedDecision) as error:
-            if self._refusals and self._sampler.take():
-                # The traceback would keep the frames of the call alive.
-                self._put(document, decision_id, error.with_traceback(None), self.inner.revision)
+            self._sample_error(document, decision_id, error)
             raise
-        if (decision.effect is not Effect.DENY or self._refusals) and self._sampler.take():
-            self._put(document, decision_id, decision, decision.revision)
+        self._sample(document, decision_id, decision)
         return decision
+
+    def _sample(self, document: Mapping[str, Any], decision_id: str, ours: Decision) -> None:
+        if (ours.effect is not Effect.DENY or self._refusals) and self._sampler.take():
+            self._put(document, decision_id, ours, ours.revision)
+
+    def _sample_error(
+        self,
+        document: Mapping[str, Any],
+        decision_id: str,
+        ours: EvaluationError | MalformedDecision,
+    ) -> None:
+        if self._refusals and self._sampler.take():
+            # The traceback would keep the frames of the call alive.
+            self._put(document, decision_id, ours.with_traceback(None), self.inner.revision)
 
     def _put(
         self, document: Mapping[str, Any], decision_id: str, ours: Answer, revision: str
@@ -297,7 +326,12 @@ class VerifiedEngine:
         if self._report is not None:
             self._report(
                 Divergence(
-                    sample.document, sample.decision_id, sample.ours, theirs, found, sample.revision
+                    sample.document,
+                    sample.decision_id,
+                    named(sample.ours, sample.decision_id),
+                    theirs,
+                    found,
+                    sample.revision,
                 )
             )
 
@@ -318,6 +352,11 @@ class VerifiedEngine:
             self._status = replace(self._status, **{name: getattr(self._status, name) + 1})
 
 
+def named(ours: Answer, decision_id: str) -> Answer:
+    """The answer, which bears its id if it is a decision."""
+    return replace(ours, decision_id=decision_id) if isinstance(ours, Decision) else ours
+
+
 def copied(value: Any) -> Any:
     """A JSON value that shares nothing that could be changed."""
     if isinstance(value, dict):
@@ -327,4 +366,12 @@ def copied(value: Any) -> Any:
     return value
 
 
-__all__ = ["QUEUE", "REMEMBERED", "Divergence", "VerifiedEngine", "VerifiedStatus", "copied"]
+__all__ = [
+    "QUEUE",
+    "REMEMBERED",
+    "Divergence",
+    "VerifiedEngine",
+    "VerifiedStatus",
+    "copied",
+    "named",
+]
