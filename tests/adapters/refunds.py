@@ -102,6 +102,7 @@ def asking_refund(order_id: str) -> str:
 
 
 started = threading.Event()
+killed = threading.Event()
 
 
 @gr.governed_tool(resource="payments", operation="write")
@@ -119,17 +120,20 @@ def blocking_refund(order_id: str) -> str:
     """Refund an order, slowly, and cannot be stopped."""
     _do(f"slow {order_id} began")
     started.set()
-    time.sleep(0.5)
+    killed.wait(30)
+    time.sleep(0.5)  # who was killed in the meantime hears of it before the end
     return "refunded"
 
 
 def kill_once_started(governor: gr.Governor) -> threading.Thread:
     """A thread that kills the agent as soon as one of the slow tools is at work."""
     started.clear()
+    killed.clear()
 
     def kill() -> None:
         assert started.wait(30)
         governor.kill(f"agent/{AGENT}", reason="wrong account")
+        killed.set()
 
     thread = threading.Thread(target=kill)
     thread.start()

@@ -66,6 +66,15 @@ class Spender:
         if self.code is None:
             os.kill(self.pid, number)
 
+    def stop(self):
+        """Stop it, and return once it has stopped."""
+        self.send(signal.SIGSTOP)
+        state = ["ps", "-o", "stat=", "-p", str(self.pid)]
+        until = time.monotonic() + 60
+        while not subprocess.run(state, capture_output=True, check=True).stdout.startswith(b"T"):
+            assert time.monotonic() < until
+            time.sleep(0.01)
+
     def wait(self):
         if self.code is None:
             self.code = self.nursery.ask(self.pid)
@@ -204,16 +213,15 @@ def test_a_slow_process_is_not_robbed_and_a_dead_one_is_charged(machine):
     while not machine.path.exists() or machine.stand().taken[2] < 5:
         assert time.monotonic() < until
         time.sleep(0.05)
-    slow.send(signal.SIGSTOP)
+    slow.stop()
     taken = None
     while taken is None:
-        time.sleep(0.3)
         try:
             taken = machine.stand().taken[2]
         except StateUnavailable:  # it was stopped while it held the lock for writing
             slow.send(signal.SIGCONT)
             time.sleep(0.1)
-            slow.send(signal.SIGSTOP)
+            slow.stop()
     unreported = 1 - machine.stand().spent[2]
     assert machine.start("r2", calls=130, lease=1).finished()["done"] == 120 - taken - (
         1 - unreported

@@ -580,22 +580,28 @@ def test_a_listener_that_fails_keeps_no_other_call_alive() -> None:
 
 def test_a_second_kill_reaches_work_that_outlived_the_first() -> None:
     cancelled: list[int] = []
+    happened = asyncio.Event()
 
     @gr.governed_tool(name="stubborn")
     async def stubborn() -> None:
         for attempt in range(3):
             try:
-                await asyncio.sleep(0.5)
+                happened.set()
+                await asyncio.sleep(60)
             except asyncio.CancelledError:
                 cancelled.append(attempt)
 
     async def main(run) -> None:
+        async def next_one() -> None:
+            await asyncio.wait_for(happened.wait(), 20)
+            happened.clear()
+
         task = asyncio.create_task(stubborn())
-        await asyncio.sleep(0.01)
+        await next_one()
         run.kill("stop")
-        await asyncio.sleep(0.01)
+        await next_one()
         run.kill("I said stop")
-        await asyncio.sleep(0.01)
+        await next_one()
         assert cancelled == [0, 1]
         run.kill("now")
         with pytest.raises(gr.RunKilled):

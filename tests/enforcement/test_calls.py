@@ -7,6 +7,7 @@ import contextlib
 import inspect
 import logging
 import threading
+import time
 from decimal import Decimal
 from typing import Any
 
@@ -409,8 +410,10 @@ def test_a_call_waits_for_its_answer_without_a_hold(approve) -> None:
     held = []
 
     def answer(run) -> None:
-        while not its.approvals.list():
-            pass
+        # The request is there before the hold is let go of, and the wait begins after that.
+        until = time.monotonic() + 20
+        while time.monotonic() < until and not (its.approvals.list() and not run.reserved.calls):
+            time.sleep(0.001)
         held.append(run.reserved.calls)
         request = its.approvals.list()[0]
         if approve:
@@ -756,13 +759,16 @@ def test_every_target_stops_async_work_in_flight_and_resumes(target) -> None:
 
     @gr.governed_tool(name="slow")
     async def slow(seconds: float) -> str:
+        begun.set()
         await asyncio.sleep(seconds)
         return "done"
+
+    begun = asyncio.Event()
 
     async def killed_in_flight() -> None:
         async with testing.run(governor=its):
             task = asyncio.create_task(slow(60))
-            await asyncio.sleep(0.01)
+            await begun.wait()
             its.kill(target, reason="stop")
             await task
 

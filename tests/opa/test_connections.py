@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import threading
 
 import pytest
 from tests.opa.chaos import ALLOW, PROVENANCE, answer, chaos
@@ -123,19 +124,22 @@ def test_a_deadline_is_not_followed_by_a_second_try(shell):
 
 @BOTH
 def test_an_answer_after_the_deadline_answers_no_later_call(shell):
+    passed = threading.Event()
+
     def script(peer):
         first = peer.number == 0
         while peer.request() is not None:
             if first:
-                peer.wait(0.6)
+                passed.wait(GENEROUS)
                 peer.send(answer())  # allows, late
                 return
             peer.send(denial())
 
     with chaos(script) as server:
-        engine = SidecarEngine(server.address, deadline=0.3)
+        engine = SidecarEngine(server.address, deadline=2.0)
         with pytest.raises(PolicyUnavailable, match="deadline passed"):
             ask(engine, shell)
+        passed.set()
         for _ in range(3):
             assert ask(engine, shell).effect is Effect.DENY
         engine.close()
