@@ -35,8 +35,9 @@ from guardrails.adapters.words import words_for
 from guardrails.enforcement.asking import ask
 from guardrails.enforcement.host_calls import CallCaught, host_call
 from guardrails.enforcement.tools import tool_of
-from guardrails.errors import ConfigError, Refusal
+from guardrails.errors import ConfigError, InvalidArguments, Refusal
 from guardrails.for_model import for_model
+from guardrails.model.exact_text import read_exact
 from guardrails.runs.context import charge
 
 if TYPE_CHECKING:
@@ -132,14 +133,34 @@ class _Governed:
         invoke = self._tool.on_invoke_tool
         if self._described is None:
             return await invoke(context, text)
-        arguments = json.loads(text) if text.strip() else {}
-        if not isinstance(arguments, dict):
-            return await invoke(context, text)  # the host says what is wrong with that
+        arguments = _arguments(self._name, text)
 
         async def make(decided: dict[str, Any]) -> Any:
             return await invoke(context, text if decided == arguments else json.dumps(decided))
 
         return await self._described(make, **arguments)
+
+
+def _arguments(tool: str, text: str) -> dict[str, Any]:
+    """What the model wrote as arguments, in which each reader sees the same.
+
+    The tool reads the text for itself, and may be one that takes any text: so what is no object
+    is never handed on, since nothing could be decided about it.
+
+    Raises:
+        InvalidArguments: it is no JSON object, or says a thing twice.
+    """
+    if not text.strip():
+        return {}
+    try:
+        found = json.loads(text) if isinstance(read_exact(text), dict) else None
+    except ValueError as error:
+        problem = f"the arguments are no JSON object: {error}"
+    else:
+        if isinstance(found, dict):
+            return found
+        problem = "the arguments are no JSON object"
+    raise InvalidArguments(f"`{tool}`: {problem}", problems=(problem,), tool=tool)
 
 
 async def _let_on(input: Any) -> None:

@@ -6,9 +6,17 @@ import inspect
 import json
 
 import pytest
-from agents import Runner, RunState, WebSearchTool, function_tool
+from agents import (
+    FunctionTool,
+    RunContextWrapper,
+    Runner,
+    RunState,
+    WebSearchTool,
+    function_tool,
+)
 from agents.exceptions import ModelBehaviorError
 from agents.testing import ModelStep
+from agents.tool_context import ToolContext
 from tests.adapters import refunds
 from tests.adapters.openai_agents.agent import QUIET, Usage, agent, calls, read_by_model
 from tests.adapters.scenarios import Scenario, shows
@@ -60,6 +68,34 @@ def test_a_denied_call_does_not_run_and_the_model_reads_why(governor):
     assert read.startswith("`delete_order` was not executed (denied)")
     assert "Do not retry" in read
     assert refunds.done() == []
+
+
+@shows(Scenario.DENY)
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("[5000]", "5000", '"A-17"', "null", "true", "no json", "[" * 100_000, '{"amount": NaN}'),
+        *('{"amount": 1, "amount": 5000}', '{"amount": 1e9999999999999999999}'),
+    ],
+)
+def test_a_tool_that_takes_any_text_is_not_called_with_what_nothing_can_be_decided_about(
+    governor, text
+):
+    ran = []
+
+    async def takes_any(_context, text):
+        ran.append(text)
+        return "done"
+
+    schema = {"type": "object", "properties": {"amount": {"type": "integer"}}}
+    tool = governed(FunctionTool("pay", "Pay.", schema, takes_any), resource="payments")
+    context = ToolContext.from_agent_context(
+        RunContextWrapper(None), "c1", tool_name="pay", tool_arguments=text
+    )
+    with governor.run(refunds.AGENT):
+        said = asyncio.run(gr.bind(asyncio.wait_for)(tool.on_invoke_tool(context, text), 60))
+    assert ran == []
+    assert said.startswith("`pay` was not executed: the arguments are no JSON object")
 
 
 @shows(Scenario.DENY)
