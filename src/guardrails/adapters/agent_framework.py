@@ -41,7 +41,7 @@ from agent_framework import (
     MiddlewareFailure,
 )
 
-from guardrails.adapters.agent_runs import AgentRuns
+from guardrails.adapters.agent_runs import AgentRuns, runs_of
 from guardrails.adapters.pending import described
 from guardrails.adapters.words import DescribedTools, Words
 from guardrails.enforcement.host_calls import host_call
@@ -93,7 +93,7 @@ class Guardrails(AgentMiddleware):
         runs: AgentRuns | None = None,
         prices: bool = False,
     ) -> None:
-        self._runs = runs if runs is not None else AgentRuns(agent=agent)
+        self._runs = runs_of(agent, runs)
         self._inner = [_Decides(words or {}), _Charges(prices=prices)]
 
     async def process(self, context: AgentContext, call_next: Next) -> None:

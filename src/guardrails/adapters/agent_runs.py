@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from guardrails.assembly import run
+from guardrails.errors import ConfigError
 from guardrails.runs.context import current_run
 
 if TYPE_CHECKING:
@@ -59,3 +60,20 @@ class AgentRuns:
             wait=self.wait,
             governor=self.governor,
         )
+
+
+def runs_of(agent: str, runs: AgentRuns | None) -> AgentRuns:
+    """How the runs of `agent` are opened: as `runs` says, or as its register says.
+
+    Raises:
+        ConfigError: `runs` are those of another agent.
+    """
+    if runs is None:
+        return AgentRuns(agent=agent)
+    if runs.agent != agent:
+        msg = f"the runs of `{runs.agent}` are no runs of `{agent}`; name the same agent in both"
+        raise ConfigError(msg)
+    return runs
+
+
+__all__ = ["AgentRuns", "runs_of"]

@@ -30,7 +30,7 @@ from autogen_core.models import FunctionExecutionResult
 from autogen_core.tools import BaseTool, FunctionTool
 from pydantic import BaseModel
 
-from guardrails.adapters.agent_runs import AgentRuns
+from guardrails.adapters.agent_runs import AgentRuns, runs_of
 from guardrails.adapters.words import words_for
 from guardrails.enforcement.host_calls import host_call
 from guardrails.enforcement.tools import tool_of
@@ -60,7 +60,7 @@ class Guardrails(DefaultInterventionHandler):
     """
 
     def __init__(self, *, agent: str, runs: AgentRuns | None = None) -> None:
-        self._runs = runs if runs is not None else AgentRuns(agent=agent)
+        self._runs = runs_of(agent, runs)
         self._run: Run | None = None
 
     @contextmanager

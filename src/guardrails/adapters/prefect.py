@@ -32,7 +32,7 @@ from prefect import Task
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.flow_runs import asuspend_flow_run, suspend_flow_run
 
-from guardrails.adapters.agent_runs import AgentRuns
+from guardrails.adapters.agent_runs import AgentRuns, runs_of
 from guardrails.adapters.words import words_for
 from guardrails.enforcement.host_calls import host_call
 from guardrails.enforcement.tools import tool_of
@@ -172,7 +172,7 @@ def governed_flow(
             suspends those of deployments, and no subflows.
         Refusal: a task's call did not run.
     """
-    opening = runs if runs is not None else AgentRuns(agent=agent)
+    opening = runs_of(agent, runs)
 
     def around(function: Callable[P, R]) -> Callable[P, R]:
         if inspect.iscoroutinefunction(function):

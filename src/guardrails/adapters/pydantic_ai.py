@@ -31,7 +31,7 @@ from pydantic_ai.capabilities import AbstractCapability, CapabilityOrdering
 from pydantic_ai.exceptions import ApprovalRequired, ModelRetry, ToolFailed
 from pydantic_ai.toolsets import AbstractToolset, WrapperToolset
 
-from guardrails.adapters.agent_runs import AgentRuns
+from guardrails.adapters.agent_runs import AgentRuns, runs_of
 from guardrails.adapters.pending import described
 from guardrails.adapters.words import DescribedTools, Words
 from guardrails.enforcement.host_calls import host_call
@@ -131,6 +131,10 @@ class Guardrails(AbstractCapability[Any]):
     prices: bool = False
     _open: dict[str | None, RunScope] = field(default_factory=dict, repr=False)
 
+    def __post_init__(self) -> None:
+        """Knows from the beginning how it opens runs."""
+        self._opening = runs_of(self.agent, self.runs)
+
     def get_ordering(self) -> CapabilityOrdering:
         """Innermost: what is decided is what runs."""
         return CapabilityOrdering(position="innermost")
@@ -147,8 +151,7 @@ class Guardrails(AbstractCapability[Any]):
         Raises:
             RunStopped: it was killed.
         """
-        runs = self.runs if self.runs is not None else AgentRuns(agent=self.agent)
-        scope = runs.open(ctx.conversation_id)
+        scope = self._opening.open(ctx.conversation_id)
         if isinstance(scope, RunScope):
             self._open[ctx.run_id] = scope
         try:

@@ -38,7 +38,7 @@ from temporalio import activity, workflow
 from temporalio.exceptions import ActivityError, ApplicationError, ApplicationErrorCategory
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
-from guardrails.adapters.agent_runs import AgentRuns
+from guardrails.adapters.agent_runs import AgentRuns, runs_of
 from guardrails.adapters.pending import described
 from guardrails.adapters.words import DescribedTools, Words
 from guardrails.enforcement.host_calls import host_call
@@ -98,7 +98,7 @@ class GovernedActivities(Interceptor):
         linger: float = 300.0,
         ungoverned: Collection[str] = (),
     ) -> None:
-        self._open = _OpenRuns(runs if runs is not None else AgentRuns(agent=agent), linger)
+        self._open = _OpenRuns(runs_of(agent, runs), linger)
         self._ungoverned = frozenset(ungoverned)
         self._described = DescribedTools(words or {})
 
