@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -10,8 +11,14 @@ from hypothesis import strategies as st
 import guardrails as gr
 from guardrails.enforcement.asking import ask
 from guardrails.enforcement.host_calls import CallCaught, host_call
-from guardrails.errors import Reason
-from guardrails.model.decision import ApprovalDemand, Decision, Effect
+from guardrails.errors import EvaluationError, PolicyUnavailable, Reason
+from guardrails.model.decision import (
+    ApprovalDemand,
+    Decision,
+    Effect,
+    MalformedDecision,
+    Obligation,
+)
 
 DONE: list[int] = []
 
@@ -236,6 +243,31 @@ def test_asking_ahead_of_a_killed_run_raises_the_kill():
 
     with pytest.raises(gr.RunStopped), governor.run("a"):
         killed()
+
+
+TRANSFORM = Obligation("transform", "/args/amount", 2)
+TWICE = Decision(Effect.ALLOW, obligations=(TRANSFORM,))
+NOWHERE = Decision(Effect.ALLOW, obligations=(replace(TRANSFORM, path="/args/none"),))
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        *(EvaluationError("eval_conflict_error", "two"), MalformedDecision("it is none")),
+        *(PolicyUnavailable("nobody answers"), RuntimeError("a bug"), NOWHERE, TWICE),
+    ],
+)
+def test_a_fault_of_the_engine_is_told_when_the_call_is_made_and_not_to_who_asks_ahead(says):
+    def decide(_):
+        if isinstance(says, Exception):
+            raise says
+        return says
+
+    with gr.testing.governor(decide).run("a") as run:
+        assert ask(caught(pay, 1)) is None
+        assert run.reserved.calls == 0
+        assert isinstance(refusal_of(pay, 1), gr.PolicyError | gr.PolicyUnavailable)
+    assert DONE == []
 
 
 def test_a_call_that_waits_in_place_is_not_asked_about_ahead():

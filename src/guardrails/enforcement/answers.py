@@ -19,13 +19,14 @@ def demands_of(request: ApprovalRequest) -> tuple[Reason, ...]:
     return tuple(Reason(demand.rule, demand.reason) for demand in request.demands)
 
 
-def _groups(request: ApprovalRequest) -> tuple[str, ...]:
+def groups_of(request: ApprovalRequest) -> tuple[str, ...]:
+    """The groups that are asked, each once."""
     return tuple(dict.fromkeys(group for demand in request.demands for group in demand.approvers))
 
 
 def pending(request: ApprovalRequest, why: str = "") -> ApprovalPending:
     """The refusal of a call that waits for people; `why` where that is a limit to be raised."""
-    groups = _groups(request)
+    groups = groups_of(request)
     message = f"`{request.tool}` waits for approval by {', '.join(groups)} (request {request.id})"
     if why:
         whom = ", ".join(groups)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from guardrails.enforcement import breaking, deciding, perform
+from guardrails.enforcement import perform
 from guardrails.enforcement.answers import pending
 from guardrails.enforcement.call import new_call
+from guardrails.enforcement.dry_run import look, step
 from guardrails.enforcement.invoke import Steps, new_id
 from guardrails.enforcement.phases import Phase, Verdict, judge
 from guardrails.errors import ApprovalPending, BudgetExceeded, Refusal
@@ -61,17 +62,10 @@ def _looked_at(call: Call) -> tuple[bool, ApprovalRequest | None]:
     """Whether people are to be asked about the call, and the newest request, if there is one."""
     seen = _again(call)
     try:
-        perform.read_arguments(seen)
-        perform.check_kill(seen)
-        breaking.peek(seen)
-        perform.reserve(seen)
-        deciding.decide(seen)
-        if any(duty.type == "transform" for duty in seen.decision.obligations):
-            perform.rewrite(seen)
-            deciding.decide(seen)
+        look(seen)
         if judge(seen) is not Verdict.ASK:
             return False, None
-        return True, perform.find_approval(seen)
+        return True, step(seen, Phase.FIND, perform.find_approval)
     finally:
         perform.release(seen)
 

@@ -29,13 +29,14 @@ class Call:
         given: What it was called with, by position and by name.
         run: The run it is made in; set by ``OPEN``.
         arguments: The arguments as they would run now; set by ``READ``, replaced by ``REWRITE``.
+        original: The arguments as they came.
         hold: The reservation, while one is held.
         key: Stands for its arguments as they came, for breakers; None before they saw it.
         answers: The answers to its own questions that were used.
         breakers: What they have reached with it.
         decision: The latest decision, decorators included.
         decision_ns: How long it took, in nanoseconds.
-        policy: The same without decorators and breakers: what policy itself says.
+        policy: The decision without decorators and breakers: what policy itself says.
         decided: The document that both are about.
         would: What would have been decided, where the mode or policy withholds or waives it.
         request: The approval request, where one is open.
@@ -78,7 +79,7 @@ class Call:
     document: dict[str, Any] | None = None
     decided: dict[str, Any] | None = None
     policy: Decision | None = None
-    may_wait = False
+    may_wait: bool = False
     cost: Usage | None = None
     span: CallTelemetry | None = None
     host: HostCall | None = None

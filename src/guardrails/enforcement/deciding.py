@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 _STRICTEST_FIRST: Final = (Effect.DENY, Effect.SHADOW, Effect.REQUIRE_APPROVAL, Effect.ALLOW)
 
 
-def decide(call: Call, *, may_wait: bool = True) -> bool:
+def decide(call: Call, *, blocking: bool = True) -> bool:
     """Put the decision about `call` on it.
 
     Args:
         call: The call.
-        may_wait: Whether an engine may be asked that waits for an answer.
+        blocking: Whether an engine may be asked that waits for an answer.
 
     Returns:
-        Whether there is a decision now; without `may_wait` there may be none.
+        Whether there is a decision now; without `blocking` there may be none.
     """
     run = call.run
     engine: Any = run.governor.engine
@@ -47,7 +47,7 @@ def decide(call: Call, *, may_wait: bool = True) -> bool:
     if decide_made is not None:
         decision = decide_made(engine, document, constants, call.decision_id)
     if decision is None:
-        if not may_wait:
+        if not blocking:
             return False
         decision = engine.decide(document, call.decision_id)
     if len(known) > 1:
@@ -57,7 +57,7 @@ def decide(call: Call, *, may_wait: bool = True) -> bool:
             if decide_made is not None:
                 found = decide_made(engine, other, its, call.decision_id)
             if found is None:
-                if not may_wait:
+                if not blocking:
                     return False
                 found = engine.decide(other, call.decision_id)
             decisions.append(found)
@@ -69,7 +69,7 @@ def decide(call: Call, *, may_wait: bool = True) -> bool:
 def decide_async(call: Call) -> Awaitable[None] | None:
     """The same, without blocking the event loop; what is to be awaited for it, if anything is."""
     known = constants_of(call.run, call.tool)
-    at_once = known[0].decide_made is not None and decide(call, may_wait=False)
+    at_once = known[0].decide_made is not None and decide(call, blocking=False)
     return None if at_once else _ask(call)
 
 

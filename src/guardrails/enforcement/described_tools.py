@@ -15,27 +15,6 @@ if TYPE_CHECKING:
     from guardrails.errors import Refusal
 
 
-def described_plain_tool(
-    name: str,
-    schema: Mapping[str, Any],
-    *,
-    resource: str | None = None,
-    operation: str = "execute",
-    labels: Iterable[str] = (),
-) -> Callable[..., Any]:
-    """The same as a plain function: ``tool(make, **arguments)`` gives what ``make(dict)`` gives."""
-
-    def made_by_its_caller(make: Callable[[dict[str, Any]], Any], /, **arguments: Any) -> Any:
-        return make(arguments)
-
-    return _described(
-        made_by_its_caller,
-        name,
-        _facts(name, resource, operation, labels),
-        SchemaArguments(name, schema),
-    )
-
-
 def described_tool(  # noqa: PLR0913  # the facts of a tool, each by its name
     name: str,
     schema: Mapping[str, Any],
@@ -70,6 +49,31 @@ def described_tool(  # noqa: PLR0913  # the facts of a tool, each by its name
 
     facts = _facts(name, resource, operation, labels)
     return _described(made_by_its_caller, name, facts, SchemaArguments(name, schema, refuse=refuse))
+
+
+def described_plain_tool(
+    name: str,
+    schema: Mapping[str, Any],
+    *,
+    resource: str | None = None,
+    operation: str = "execute",
+    labels: Iterable[str] = (),
+) -> Callable[..., Any]:
+    """The same as a plain function: ``tool(make, **arguments)`` gives what ``make(dict)`` gives.
+
+    Raises:
+        ConfigError: as :func:`described_tool`.
+    """
+
+    def made_by_its_caller(make: Callable[[dict[str, Any]], Any], /, **arguments: Any) -> Any:
+        return make(arguments)
+
+    return _described(
+        made_by_its_caller,
+        name,
+        _facts(name, resource, operation, labels),
+        SchemaArguments(name, schema),
+    )
 
 
 def _facts(name: str, resource: str | None, operation: str, labels: Iterable[str]) -> ToolFacts:

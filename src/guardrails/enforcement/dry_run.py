@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from guardrails.enforcement import breaking, deciding, perform, secret_arguments
 from guardrails.enforcement.call import new_call
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from guardrails.enforcement.definition import Tool
     from guardrails.model.decision import Decision
     from guardrails.runs.run import Run
+
+_Given = TypeVar("_Given")
 
 
 def decide(tool: Tool, args: Mapping[str, Any], run: Run | None) -> Decision:
@@ -53,40 +56,55 @@ def examine(tool: Tool, args: Mapping[str, Any], run: Run | None, *, as_json: bo
         raise NoActiveRun(message, tool=tool.facts.name)
     call.run = run
     try:
-        _step(call, Phase.READ, _read_json if as_json else _read_named)
-        _step(call, Phase.KILL, perform.check_kill)
-        _step(call, Phase.BREAKERS, breaking.peek)
-        _step(call, Phase.RESERVE, perform.reserve)
-        _step(call, Phase.DECIDE, deciding.decide)
-        if transforms(call):
-            _step(call, Phase.REWRITE, perform.rewrite)
-            _step(call, Phase.DECIDE, deciding.decide)
-            if transforms(call):
-                refusal = second_transform()
-                call.locate(refusal)
-                raise refusal
+        look(call, partial(_read_named, as_json=as_json))
     finally:
         perform.release(call)
     return call
 
 
-def _read_named(call: Call) -> None:
+def look(call: Call, read: Callable[[Call], None] = perform.read_arguments) -> None:
+    """Bring a call that is not made as far as the decision about it; no breaker notes it.
+
+    It may hold a reservation then, also where this raises.
+
+    Args:
+        call: The call, in its run.
+        read: Reads its arguments.
+
+    Raises:
+        Refusal: there is no decision.
+        RunKilled: the run was killed.
+    """
+    step(call, Phase.READ, read)
+    step(call, Phase.KILL, perform.check_kill)
+    step(call, Phase.BREAKERS, breaking.peek)
+    step(call, Phase.RESERVE, perform.reserve)
+    step(call, Phase.DECIDE, deciding.decide)
+    if transforms(call):
+        step(call, Phase.REWRITE, perform.rewrite)
+        step(call, Phase.DECIDE, deciding.decide)
+        if transforms(call):
+            refusal = second_transform()
+            call.locate(refusal)
+            raise refusal
+
+
+def _read_named(call: Call, *, as_json: bool) -> None:
     call.arguments = call.original = call.tool.parameters.read_named(
-        call.given[1], call.run.governor.limits
+        call.given[1], call.run.governor.limits, as_json=as_json
     )
     secret_arguments.refuse(call)
 
 
-def _read_json(call: Call) -> None:
-    call.arguments = call.original = call.tool.parameters.read_named(
-        call.given[1], call.run.governor.limits, as_json=True
-    )
-    secret_arguments.refuse(call)
+def step(call: Call, phase: Phase, perform_it: Callable[[Call], _Given]) -> _Given:
+    """What one phase of a call that is not made gives; a fault in it is a refusal.
 
-
-def _step(call: Call, phase: Phase, perform_it: Callable[[Call], object]) -> None:
+    Raises:
+        Refusal: the phase refused, or failed.
+        RunKilled: the run was killed.
+    """
     try:
-        perform_it(call)
+        return perform_it(call)
     except Exception as fault:
         refusal = refusal_for(phase, fault)
         if isinstance(refusal, Refusal):

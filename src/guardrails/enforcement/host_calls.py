@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from guardrails.audit.log import log_refusal
 from guardrails.enforcement.lost_context import outside_of_every_run
-from guardrails.errors import Refusal, RunKilled
+from guardrails.errors import Refusal
 from guardrails.runs.context import HostCall, current_frame, enter, leave
 
 if TYPE_CHECKING:
@@ -93,4 +93,4 @@ def _raise_kill(run: Run, tool: str) -> None:
         run.check_kill(tool)
 
 
-__all__ = ["CallCaught", "RunKilled", "host_call", "of_host"]
+__all__ = ["CallCaught", "host_call", "of_host"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from guardrails.enforcement.lineage import chain_of
 from guardrails.enforcement.opening import facts_of
 from guardrails.errors import BreakerTripped, ConfigError, Reason, RunClosed, StateUnavailable
 from guardrails.model.budget import Budget
@@ -43,7 +44,7 @@ def token_of(run: Run, tokens: RunTokens | None, expires_in: float) -> str:
     if isinstance(expires_in, bool) or not 0 < expires_in <= _LONGEST:
         msg = f"expires_in: seconds up to {_LONGEST} are needed, not {expires_in!r}"
         raise ConfigError(msg)
-    chain = _chain(run)
+    chain = chain_of(run)
     for each in chain:
         if each.is_closed:
             raise RunClosed(f"the run `{each.id}` has ended", run_id=run.id, agent=run.agent.id)
@@ -126,14 +127,6 @@ def joined_run(  # noqa: PLR0913  # what it is joined under, each by its name
     if run is None:
         raise refused("it names no run")
     return run
-
-
-def _chain(run: Run) -> list[Run]:
-    """The run and its ancestors, outermost first."""
-    chain = [run]
-    while chain[0].parent is not None:
-        chain.insert(0, chain[0].parent)
-    return chain
 
 
 def _digest(facts: AgentFacts) -> str:

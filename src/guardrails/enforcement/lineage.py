@@ -43,10 +43,15 @@ class _Opens(Protocol):
 
 def lineage_of(run: Run) -> tuple[RunTerms, ...]:
     """What it takes to open `run` again elsewhere, its ancestors first."""
-    runs = [run]
-    while runs[0].parent is not None:
-        runs.insert(0, runs[0].parent)
-    return tuple(map(_terms, runs))
+    return tuple(map(_terms, chain_of(run)))
+
+
+def chain_of(run: Run) -> list[Run]:
+    """The run and its ancestors, outermost first."""
+    chain = [run]
+    while chain[0].parent is not None:
+        chain.insert(0, chain[0].parent)
+    return chain
 
 
 @contextmanager

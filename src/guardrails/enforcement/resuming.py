@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
+from guardrails.enforcement.answers import groups_of
 from guardrails.enforcement.call import new_call
 from guardrails.errors import (
     ApprovalExpired,
@@ -46,7 +47,7 @@ def check(request: ApprovalRequest) -> None:
         case ApprovalState.APPROVED:
             return
         case ApprovalState.PENDING:
-            groups = tuple(dict.fromkeys(g for each in request.demands for g in each.approvers))
+            groups = groups_of(request)
             msg = f"request `{request.id}` waits for {', '.join(groups)}"
             raise ApprovalPending(msg, request_id=request.id, approvers=groups, **where)
         case ApprovalState.EXPIRED:
