@@ -8,7 +8,10 @@ import pytest
 from benchmarks.policies.reference import flat, library
 from benchmarks.workload import mixed
 
-from guardrails.rego.program import Program
+from guardrails.rego.compile_cache import CompileCache
+from guardrails.rego.compile_request import CompileRequest
+from guardrails.rego.loading import interpreted_program, load_entrypoint
+from guardrails.rego.program import Interpreted, Program
 
 ENTRYPOINT = "guardrails/decision"
 OTHERS = ("[redacted]", 7, None, {"x": "[redacted]"}, ["[redacted]"])
@@ -168,3 +171,18 @@ def test_roots_and_what_is_above_are_read() -> None:
     assert reads.touch(())
     assert reads.touch(("args",))
     assert reads.touch(("args", "to", "deep"))
+
+
+@pytest.mark.parametrize("policy", [flat(), library()], ids=["flat", "library"])
+def test_what_is_compiled_says_what_it_reads(policy, tmp_path) -> None:
+    """Whoever asks need not plan it again, also where it comes from the cache."""
+    request = CompileRequest(policy.modules, (ENTRYPOINT,), policy.data)
+    expected = interpreted_program(request).reads(ENTRYPOINT)
+    cache = CompileCache(tmp_path / "cache")
+    for _ in range(2):
+        found = load_entrypoint(request, cache)
+        assert not isinstance(found, Interpreted)
+        assert found.reads == expected
+    interpreted = interpreted_program(request).compile(ENTRYPOINT)
+    assert isinstance(interpreted, Interpreted)
+    assert interpreted.reads == expected

@@ -15,6 +15,7 @@ import gc
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,7 @@ def _answer(head: dict[str, Any], line: bytes) -> tuple[dict[str, Any], bytes]:
     from guardrails.rego.compile_request import CompileRequest  # noqa: PLC0415  # as above
     from guardrails.rego.compiled import artefact_of  # noqa: PLC0415  # as above
     from guardrails.rego.emit.frames import CannotEmit  # noqa: PLC0415  # as above
+    from guardrails.rego.input_reads import input_reads  # noqa: PLC0415  # as above
 
     request = CompileRequest.read(head["request"], {})
     try:
@@ -77,7 +79,10 @@ def _answer(head: dict[str, Any], line: bytes) -> tuple[dict[str, Any], bytes]:
     except PolicyLoadError as error:
         return {"refused": _parts(error)}, b""
     try:
-        return {"compiled": True}, artefact_of(policy, data, request.settings()).dumps()
+        found = artefact_of(policy, data, request.settings())
+        asked = policy.plans.keys() & request.entrypoints
+        reads = {name: input_reads(policy, policy.plans[name]) for name in sorted(asked)}
+        return {"compiled": True}, replace(found, reads=reads).dumps()
     except (CannotEmit, RecursionError, ValueError) as error:
         return {"plan": str(error) or type(error).__name__}, json.dumps(plan.document).encode()
 

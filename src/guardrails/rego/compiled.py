@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from guardrails.rego import ir
     from guardrails.rego.emit.linking import Linked
     from guardrails.rego.emit.program import Settings
+    from guardrails.rego.input_reads import InputReads
     from guardrails.rego.values import Value
 
 RESULT: Final = "result"
@@ -78,7 +79,10 @@ class Compiled:
 
     def entrypoint(self, name: str) -> Entrypoint:
         """One plan, to be evaluated with the bound data."""
-        return Entrypoint(self, _evaluate(self, name))
+        artefact = self.linked.artefact
+        is_timed = any(BUILTINS[each].needs_context for each in artefact.builtins.values())
+        evaluate = _evaluate(self, name, is_timed=is_timed)
+        return Entrypoint(self, evaluate, is_timed, artefact.reads.get(name))
 
 
 @final
@@ -93,21 +97,24 @@ class Entrypoint:
             copies nor checks (what has another shape may give anything), and the context; None
             for the machine's time and randomness. Raises an EvaluationError where there is no
             value: a conflict, a builtin's error, a lack of room.
+        is_timed: Whether it may ask for what a context gives; else it needs none.
+        reads: What it may read of an input; None where that was not worked out.
     """
 
     compiled: Compiled
     evaluate: Evaluate
+    is_timed: bool
+    reads: InputReads | None
 
 
 Evaluate: TypeAlias = "Callable[..., Value]"
 
 
-def _evaluate(compiled: Compiled, name: str) -> Evaluate:
+def _evaluate(compiled: Compiled, name: str, *, is_timed: bool) -> Evaluate:
     """The function that evaluates the plan `name`; what it needs stands in its closure."""
     call, data = compiled.linked.entries[name], compiled.data
     single = name in compiled.linked.single
-    timed = any(BUILTINS[each].needs_context for each in compiled.linked.artefact.builtins.values())
-    if single and not timed and data is not UNDEFINED:
+    if single and not is_timed and data is not UNDEFINED:
         return call
 
     def whole(document: Value, context: EvaluationContext | None = None) -> Value:

@@ -9,6 +9,7 @@ put into a collection counts as read with all that is below it.
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from guardrails.rego import ir
@@ -27,31 +28,17 @@ _DEEPEST: Final = 16
 """Names of a path that are followed; with more, all that is below is read."""
 
 
+@dataclass(frozen=True, slots=True)
 class InputReads:
     """The parts of the input that one plan may read.
 
-    Args:
-        policy: The policy.
-        plan: Its plan.
+    Attributes:
+        whole: What is read with all that is below it.
+        looked_up: Where it is looked whether something is there, and nothing below is named.
     """
 
-    def __init__(self, policy: ir.Policy, plan: ir.Plan) -> None:
-        self._policy = policy
-        self._whole: set[Path] = set()
-        self._looked_up: set[Path] = set()
-        self._held: dict[tuple[str, int], frozenset[Path]] = {}
-        self._returned: dict[str, frozenset[Path]] = {}
-        self._contested: dict[str, frozenset[int]] = {}
-        self._names: dict[str, dict[int, _Names]] = {}
-        # No function is called "".
-        self._units = {"": plan.blocks}
-        self._is_settled = False
-        self._hold("", ir.INPUT, [()])
-        while not self._is_settled:
-            self._is_settled = True
-            for name, blocks in list(self._units.items()):
-                for statement in ir.statements(blocks):
-                    self._follow(name, statement)
+    whole: frozenset[Path]
+    looked_up: frozenset[Path]
 
     def touch(self, path: Sequence[str]) -> bool:
         """Whether another value at `path`, or none, may make another result.
@@ -60,9 +47,66 @@ class InputReads:
             path: Names of members, from the input down; numbers of items as text.
         """
         path = tuple(path)
-        return any(_overlap(path, read) for read in self._whole) or any(
-            read[: len(path)] == path for read in self._looked_up
+        return any(_overlap(path, read) for read in self.whole) or any(
+            read[: len(path)] == path for read in self.looked_up
         )
+
+
+def input_reads(policy: ir.Policy, plan: ir.Plan) -> InputReads:
+    """The parts of the input that a plan may read.
+
+    Args:
+        policy: The policy.
+        plan: Its plan.
+    """
+    found = _Followed(policy, plan)
+    whole = frozenset(path for path in found.whole if not found.whole & _above(path))
+    above = frozenset[Path]().union(*map(_above, found.whole | found.looked_up))
+    looked_up = found.looked_up - found.whole - above
+    return InputReads(whole, frozenset(path for path in looked_up if not whole & _above(path)))
+
+
+def _above(path: Path) -> frozenset[Path]:
+    return frozenset(path[:end] for end in range(len(path)))
+
+
+class _Followed:
+    """What a plan does with its input, followed until nothing new is found.
+
+    Args:
+        policy: The policy.
+        plan: Its plan.
+
+    Attributes:
+        whole: What is read with all that is below it.
+        looked_up: Where it is looked whether something is there.
+    """
+
+    def __init__(self, policy: ir.Policy, plan: ir.Plan) -> None:
+        self._policy = policy
+        self.whole: set[Path] = set()
+        self.looked_up: set[Path] = set()
+        self._held: dict[tuple[str, int], frozenset[Path]] = {}
+        self._returned: dict[str, frozenset[Path]] = {}
+        self._callers: dict[str, set[str]] = {}
+        self._contested: dict[str, frozenset[int]] = {}
+        self._names: dict[str, dict[int, _Names]] = {}
+        # No function is called "".
+        self._units = {"": plan.blocks}
+        self._statements: dict[str, tuple[ir.Statement, ...]] = {}
+        # Units of which something is known that they have not been followed with.
+        self._stale: dict[str, None] = {"": None}
+        self._hold("", ir.INPUT, [()])
+        while self._stale:
+            unit = next(iter(self._stale))
+            del self._stale[unit]
+            for statement in self._of_unit(unit):
+                self._follow(unit, statement)
+
+    def _of_unit(self, unit: str) -> tuple[ir.Statement, ...]:
+        if unit not in self._statements:
+            self._statements[unit] = tuple(ir.statements(self._units[unit]))
+        return self._statements[unit]
 
     def _follow(self, unit: str, statement: ir.Statement) -> None:  # noqa: C901, PLR0912  # a statement each
         match statement:
@@ -74,14 +118,14 @@ class InputReads:
                     self._read(self._of(unit, ir.Local(target)))
             case ir.Dot(source=source, key=ir.Constant(value=str() as key), target=target):
                 found = [(*path, key) for path in self._of(unit, source)]
-                self._grow(self._looked_up, found)
+                self.looked_up.update(found)
                 self._hold(unit, target, found)
             case ir.CallBuiltin(name="object.get", args=(source, key, default), target=target) if (
                 names := self._names_in(unit).get(id(statement))
             ) is not None:
                 known, is_whole = names
                 found = [(*path, *known) for path in self._of(unit, source)]
-                self._grow(self._looked_up if is_whole else self._whole, found)
+                (self.looked_up if is_whole else self.whole).update(found)
                 self._hold(unit, target, (*found, *self._of(unit, default)))
                 self._read(self._of(unit, key))
             case ir.CallFunction(function=function, args=args, target=target):
@@ -99,7 +143,8 @@ class InputReads:
             case ir.ReturnLocal(source=source):
                 before = self._returned.get(unit, _NONE)
                 self._returned[unit] = before | self._of(unit, source)
-                self._is_settled &= self._returned[unit] == before
+                if self._returned[unit] != before:
+                    self._stale.update(dict.fromkeys(self._callers.get(unit, ())))
             case ir.With(value=value):
                 self._read(self._of(unit, value))
             case ir.Own() | ir.IsDefined() | ir.IsUndefined():
@@ -119,20 +164,16 @@ class InputReads:
         self._read(path for path in paths if len(path) >= _DEEPEST)
         if not found <= before:
             self._held[unit, local] = before | found
-            self._is_settled = False
+            self._stale[unit] = None
 
     def _read(self, paths: Iterable[Path]) -> None:
-        self._grow(self._whole, paths)
-
-    def _grow(self, known: set[Path], paths: Iterable[Path]) -> None:
-        size = len(known)
-        known.update(paths)
-        self._is_settled &= len(known) == size
+        self.whole.update(paths)
 
     def _enter(self, unit: str, function: str) -> None:
         if function not in self._units:
             self._units[function] = self._policy.functions[function].blocks
-            self._is_settled = False
+            self._stale[function] = None
+        self._callers.setdefault(function, set()).add(unit)
         # A rule is given the input of whoever calls it.
         self._hold(function, ir.INPUT, self._of(unit, ir.Local(ir.INPUT)))
 
@@ -149,19 +190,19 @@ class InputReads:
     def _names_in(self, unit: str) -> dict[int, _Names]:
         """By the identity of calls of `object.get` in a unit: the names that they look up."""
         if unit not in self._names:
-            blocks = self._units[unit]
-            nested = (body for each in ir.statements(blocks) for body in ir.bodies(each))
+            nested = (body for each in self._of_unit(unit) for body in ir.bodies(each))
             self._names[unit] = {
-                call: names for body in (*blocks, *nested) for call, names in _looked_up(body)
+                call: names
+                for body in (*self._units[unit], *nested)
+                for call, names in _looked_up(body)
             }
         return self._names[unit]
 
     def _contested_in(self, unit: str) -> frozenset[int]:
         """The locals of a unit that may be assigned more than once."""
         if unit not in self._contested:
-            blocks = self._units[unit]
-            counts = Counter(_written(blocks))
-            for each in ir.statements(blocks):
+            counts = Counter(_written(self._units[unit]))
+            for each in self._of_unit(unit):
                 if isinstance(each, ir.Scan):
                     counts.update(_written((each.body,)))
             self._contested[unit] = frozenset(each for each, times in counts.items() if times > 1)
@@ -228,4 +269,4 @@ def _overlap(one: Path, other: Path) -> bool:
     return one[:shorter] == other[:shorter]
 
 
-__all__ = ["InputReads"]
+__all__ = ["InputReads", "input_reads"]

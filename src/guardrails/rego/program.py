@@ -18,7 +18,7 @@ from guardrails.rego.emit.schemas import with_parts
 from guardrails.rego.emit.shapes import ANYTHING, DOCUMENT, Kind
 from guardrails.rego.evaluation import Limits
 from guardrails.rego.explain import trace
-from guardrails.rego.input_reads import InputReads
+from guardrails.rego.input_reads import input_reads
 from guardrails.rego.interpreter import Interpreter
 from guardrails.rego.lazy_code import LazyCode, entrypoint_of
 from guardrails.rego.values import UNDEFINED, from_json
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from guardrails.rego.compiled import Compiled, Entrypoint
     from guardrails.rego.emit.shapes import Shape
     from guardrails.rego.explain import Trace
+    from guardrails.rego.input_reads import InputReads
     from guardrails.rego.values import Value
 
 RESULT: Final = "result"
@@ -342,7 +343,7 @@ class Program:
         Raises:
             EvaluationError: No such entrypoint.
         """
-        return InputReads(self.policy, self._plan(entrypoint))
+        return input_reads(self.policy, self._plan(entrypoint))
 
     def _plan(self, entrypoint: str) -> ir.Plan:
         plan = self.policy.plans.get(entrypoint)
@@ -381,6 +382,16 @@ class Interpreted:
     data: Value
     strict: bool
     reason: str = ""
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether it may ask for what a context gives; it is not looked into."""
+        return True
+
+    @property
+    def reads(self) -> InputReads:
+        """What it may read of an input; worked out anew each time."""
+        return input_reads(self.interpreter.policy, self.plan)
 
     def evaluate(self, document: Value, context: EvaluationContext | None = None) -> Value:
         """The value for one input, or UNDEFINED; see :meth:`.compiled.Entrypoint.evaluate`."""

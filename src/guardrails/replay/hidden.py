@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from guardrails.engines.source import ENTRYPOINT
-from guardrails.errors import PolicyLoadError
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from guardrails.engines.in_process import Loaded
     from guardrails.rego.input_reads import InputReads
 
 _TIME: Final = ("time",)
@@ -21,17 +17,15 @@ _MARKER: Final = "[redacted:"
 
 
 class Hidden:
-    """Knows what of an input policies may read; it is worked out when it is first asked for.
+    """Tells what was taken out of an input and may be read from what is not.
 
     Args:
-        loaded: The policies.
+        reads: What of it the policies may read; None where nobody knows.
     """
 
-    def __init__(self, loaded: Loaded) -> None:
-        self._loaded = loaded
+    def __init__(self, reads: InputReads | None) -> None:
+        self._reads = reads
         self._known: dict[str, bool] = {}
-        self._read: InputReads | None = None
-        self._is_asked = False
 
     def first(self, pointers: Iterable[str]) -> str | None:
         """The first of the values that were taken out that may be read; None for none.
@@ -51,14 +45,8 @@ class Hidden:
         return found
 
     def _may_read(self, path: tuple[str, ...]) -> bool:
-        if not self._is_asked:
-            self._is_asked = True
-            try:
-                self._read = self._loaded.reference.program.reads(ENTRYPOINT)
-            except PolicyLoadError:  # it cannot be planned any more: nobody knows
-                self._read = None
         overlap = path[:1] == _TIME or not path
-        return overlap or self._read is None or self._read.touch(path)
+        return overlap or self._reads is None or self._reads.touch(path)
 
 
 _MOST: Final = 10_000

@@ -40,7 +40,7 @@ class Replayer:
     ) -> None:
         loaded = candidate.engine().loaded
         self._judge = Judge(loaded)
-        self._hidden = Hidden(loaded)
+        self._hidden = Hidden(loaded.decider.reads)
         self._agents = agents
 
     def replay(self, part: Part) -> Tally:

@@ -7,7 +7,7 @@ one is long. What stands in the bound data is named by its path there and not co
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Self, final
 
 from guardrails.errors import PolicyLoadError
@@ -16,6 +16,7 @@ from guardrails.rego.builtins import BUILTINS
 from guardrails.rego.emit import allowed
 from guardrails.rego.emit.program import Lookup
 from guardrails.rego.emit.render import render
+from guardrails.rego.input_reads import InputReads
 from guardrails.rego.values import UNDEFINED, RegoSet
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from guardrails.rego.emit.program import Program
     from guardrails.rego.values import Value
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """The version of the text; another one is refused."""
 
 FORMS: Final = frozenset({"getter", "key", "keys", "path", "pattern", "plain pattern", "value"})
@@ -83,6 +84,7 @@ class Artefact:
         lookups: What is kept of rules' values, by the names that it goes by.
         memo: How many rules have a place in the memo.
         files: The files that rows are counted in.
+        reads: What plans may read of their input, by their names, where that was worked out.
     """
 
     functions: tuple[Function, ...]
@@ -93,6 +95,7 @@ class Artefact:
     lookups: Mapping[str, Lookup]
     memo: int
     files: tuple[str, ...]
+    reads: Mapping[str, InputReads] = field(default_factory=dict)
 
     @classmethod
     def from_program(cls, program: Program) -> Self:
@@ -141,6 +144,10 @@ class Artefact:
             "lookups": {
                 name: [each.function, each.params, each.path, each.sources]
                 for name, each in self.lookups.items()
+            },
+            "reads": {
+                name: [sorted(each.whole), sorted(each.looked_up)]
+                for name, each in self.reads.items()
             },
         }
         functions = list(_gathered(map(_function_text, self.functions)))
@@ -284,7 +291,10 @@ def _loaded(cls: type[Artefact], lines: Sequence[str], *, vouched: bool) -> Arte
     for lookup in lookups.values():
         _need(lookup.function in called - {*entries.values()}, "a look-up is of no function")
         _need(objects.issuperset(lookup.sources), "a look-up is in what is no constant")
-    found = cls(functions, entries, constants, builtins, tables, lookups, memo, tuple(files))
+    _need(type(head["reads"]) is dict, "what is read is none")
+    reads = {name: InputReads(*map(_paths, each)) for name, each in head["reads"].items()}
+    _need(entries.keys() >= reads.keys(), "what is read is of no plan")
+    found = cls(functions, entries, constants, builtins, tables, lookups, memo, tuple(files), reads)
     if not vouched:
         found.check()
     return found
@@ -312,6 +322,11 @@ def _lookup(item: Any) -> Lookup:
 
 
 _TEXTS: Final = 3
+
+
+def _paths(item: Any) -> frozenset[tuple[str, ...]]:
+    _need(type(item) is list and all(map(_is_names, item)), "a path is none")
+    return frozenset(map(tuple, item))
 
 
 def _constant(item: Any) -> Constant:
