@@ -62,7 +62,7 @@ class Said(msgspec.Struct):
 
     effect: str | None = None
     reasons: list[_Rule] = []
-    approvals: list[_Rule] = []
+    approvals: tuple[_Rule, ...] = ()
 
     def rules(self) -> frozenset[str]:
         """The ids of the rules."""
@@ -111,8 +111,8 @@ class Line(Said):
     policy: Said | None = None
     revision: str | None = None
     input: Any = None
-    masked: list[str] = []
-    erased: list[str] = []
+    masked: tuple[str, ...] = ()
+    erased: tuple[str, ...] = ()
     detail: Detail | None = None
 
     @property
@@ -135,14 +135,14 @@ def line_of(raw: bytes) -> Line | None:
         if not raw.isascii():
             raw.decode()  # all of it, also what is passed over
         found: Line = _decode(raw)
-    except _NO_EVENT:
+    except NO_EVENT:
         # Half of a surrogate pair is text in Python and in the record, and nowhere else.
         slowly = _read_slowly(raw)
         return slowly if slowly is not None and slowly.kind else None
     return found if found.kind else None
 
 
-_NO_EVENT: Final = (ValueError, RecursionError, ArithmeticError)
+NO_EVENT: Final = (ValueError, RecursionError, ArithmeticError)
 """What is raised by a text that is no event; the last by a number beyond every range."""
 
 _decode: Final = msgspec.json.Decoder(Line, float_hook=Decimal).decode
@@ -153,7 +153,7 @@ def _read_slowly(raw: bytes) -> Line | None:
         # As text: of bytes it would guess the encoding.
         found = json.loads(raw.decode(), parse_float=Decimal, parse_constant=_refuse)
         return msgspec.convert(found, Line)
-    except _NO_EVENT:
+    except NO_EVENT:
         return None
 
 
@@ -161,4 +161,14 @@ def _refuse(word: str) -> float:
     raise ValueError(word)
 
 
-__all__ = ["DECIDED", "ERROR", "STRICTNESS", "UNRECORDABLE", "Gap", "Line", "Said", "line_of"]
+__all__ = [
+    "DECIDED",
+    "ERROR",
+    "NO_EVENT",
+    "STRICTNESS",
+    "UNRECORDABLE",
+    "Gap",
+    "Line",
+    "Said",
+    "line_of",
+]

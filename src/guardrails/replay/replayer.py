@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from guardrails.audit.chain import MARK
 from guardrails.replay.hidden import Hidden
-from guardrails.replay.recorded import DECIDED, STRICTNESS, UNRECORDABLE, Gap, line_of
+from guardrails.replay.reading import PartOfLine, reader_of
+from guardrails.replay.recorded import DECIDED, STRICTNESS, UNRECORDABLE, Gap
 from guardrails.replay.tally import Tally
 from guardrails.replay.verdict import Judge, strictest
 
@@ -39,8 +40,11 @@ class Replayer:
         self, candidate: Candidate, agents: Mapping[str, Mapping[str, Any]] | None = None
     ) -> None:
         loaded = candidate.engine().loaded
+        reads = loaded.decider.reads
         self._judge = Judge(loaded)
-        self._hidden = Hidden(loaded.decider.reads)
+        self._hidden = Hidden(reads)
+        # What a register says of agents is put into whole inputs.
+        self._read = reader_of(loaded.shape, reads if agents is None else None)
         self._agents = agents
 
     def replay(self, part: Part) -> Tally:
@@ -59,14 +63,15 @@ class Replayer:
         if raw == b"\n" or raw.startswith(MARK):
             return
         tally.events += 1
-        line = line_of(raw)
+        line = self._read(raw)
         if line is None:
             tally.torn += 1
         elif line.kind in DECIDED:
             self._again(line, raw, place, tally)
 
     def _again(self, line: Line, raw: bytes, place: tuple[int, int], tally: Tally) -> None:
-        was = line.said.effect
+        said = line if line.policy is None else line.policy
+        was = said.effect
         if was is None:
             tally.undecided += 1
             return
@@ -74,9 +79,11 @@ class Replayer:
         if gap is not None:
             tally.gaps[gap] += 1
             return
-        tally.note(line, was, self._verdict(line), place, len(raw))
+        tally.note(line, was, self._verdict(line), place, raw)
 
     def _verdict(self, line: Line) -> Verdict:
+        if isinstance(line, PartOfLine):
+            return self._judge.verdict(line.input, known=True)
         others = None if line.detail is None else line.detail.narrowed_by
         if not others and self._agents is None:
             return self._judge.verdict(line.input)
@@ -97,6 +104,8 @@ class Replayer:
             if pointer is not None:
                 tally.hide(pointer)
                 return Gap.HIDDEN
+        if isinstance(line, PartOfLine):  # the others are read whole
+            return None
         if b"$" in raw and UNRECORDABLE in raw and _is_unrecordable(line.input):
             return Gap.UNRECORDABLE
         others = () if line.detail is None else line.detail.narrowed_by or ()

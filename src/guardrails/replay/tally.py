@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from guardrails.replay.counts import ByName, Sums, Times
+from guardrails.replay.reading import whole_input
 from guardrails.replay.recorded import STRICTNESS
 from guardrails.replay.timeline import Timeline
 
@@ -64,7 +65,8 @@ class Example:
         time: When it was decided, in UTC nanoseconds.
         was: The recorded effect, and the rules behind it.
         becomes: The same by the candidate.
-        input: The document; None where it is too large to be carried along.
+        input: The document; None where it is too large to be carried along, or holds a number
+            that nothing holds, in a part that was not read.
     """
 
     place: tuple[int, int]
@@ -136,7 +138,7 @@ class Tally:
         return sum(self.gaps.values())
 
     def note(
-        self, line: Line, was: str, verdict: Verdict, place: tuple[int, int], size: int
+        self, line: Line, was: str, verdict: Verdict, place: tuple[int, int], raw: bytes
     ) -> None:
         """Count one decision that was made again.
 
@@ -145,7 +147,7 @@ class Tally:
             was: The recorded effect.
             verdict: What the candidate says.
             place: Where the event stands.
-            size: The length of its line.
+            raw: Its line.
         """
         becomes = verdict.effect
         self.decisions += 1
@@ -169,7 +171,7 @@ class Tally:
         for each in (tool, agent, revision):
             each.flips += 1
             each.loosened += looser
-        self._flip(line, was, verdict, place, size)
+        self._flip(line, was, verdict, place, raw)
 
     def hide(self, pointer: str) -> None:
         """Count one decision whose input lacks what stood at `pointer` of its line."""
@@ -195,7 +197,7 @@ class Tally:
                 self._exemplify(key, example)
 
     def _flip(
-        self, line: Line, was: str, verdict: Verdict, place: tuple[int, int], size: int
+        self, line: Line, was: str, verdict: Verdict, place: tuple[int, int], raw: bytes
     ) -> None:
         before = line.said.rules()
         newly, no_longer = verdict.rules - before, before - verdict.rules
@@ -218,7 +220,7 @@ class Tally:
                     line.time,
                     (was, tuple(sorted(before))),
                     (verdict.effect, tuple(sorted(verdict.rules))),
-                    line.input if size <= _LARGEST else None,
+                    whole_input(line, raw) if len(raw) <= _LARGEST else None,
                 )
                 self._exemplify(key, example)
 

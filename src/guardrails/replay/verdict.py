@@ -9,7 +9,7 @@ from guardrails.engines.input_shape import fits
 from guardrails.errors import EvaluationError
 from guardrails.model.decision import Decision, MalformedDecision
 from guardrails.rego.builtins.base import EvaluationContext
-from guardrails.rego.values import to_json
+from guardrails.rego.values import UNDEFINED, to_json
 from guardrails.replay.recorded import ERROR, STRICTNESS
 
 if TYPE_CHECKING:
@@ -59,27 +59,33 @@ class Judge:
 
     def __init__(self, loaded: Loaded) -> None:
         self._result = loaded.result
+        # What asks for no time needs no context.
+        self._evaluate = None if loaded.decider.is_timed else loaded.decider.evaluate
         # What is decoded from a line is JSON of exact types, so only its shape is in question.
         self._fits = fits(loaded.shape, parsed=True)
         self._known: dict[tuple[str, ...], Verdict] = {}
         self._now: Any = None
 
-    def verdict(self, document: dict[str, Any]) -> Verdict:
+    def verdict(self, document: dict[str, Any], *, known: bool = False) -> Verdict:
         """The verdict about `document`; whatever goes wrong in it refuses the call.
 
         Args:
             document: An input, as it was decoded; not changed.
+            known: It is of the shape, in what of it may be read.
         """
-        self._now = document.get("time")
         try:
-            known = self._fits(document)
-            result = self._result(document, EvaluationContext(self._time), known=known)
+            known = known or self._fits(document)
+            if known and self._evaluate is not None:
+                result = self._evaluate(document)
+            else:
+                self._now = document.get("time")
+                result = self._result(document, EvaluationContext(self._time), known=known)
             key = _key(result)
             if key is None:
-                return _verdict(to_json(result))
+                return _verdict(result)
             found = self._known.get(key)
             if found is None:
-                found = _verdict(to_json(result))
+                found = _verdict(result)
                 if len(self._known) >= _REMEMBERED:
                     self._known.clear()
                 self._known[key] = found
@@ -104,7 +110,9 @@ def _code(error: Exception) -> str:
 
 
 def _verdict(result: Any) -> Verdict:
-    decision = Decision.from_document(result)
+    if result is UNDEFINED:
+        raise MalformedDecision("the decision is undefined")
+    decision = Decision.from_document(to_json(result))
     return Verdict(decision.effect.value, frozenset(decision.rule_ids))
 
 
@@ -113,25 +121,29 @@ def _key(result: Any) -> tuple[str, ...] | None:
 
     A decision of plain reasons is well formed, or is not, whatever its reasons' words are.
     """
-    if type(result) is not dict or len(result) != len(_PLAIN):
+    if type(result) is not dict or len(result) != _FIELDS:
         return None
-    effect, reasons = result.get("effect"), result.get("reasons")
-    if (
-        type(effect) is not str
-        or type(reasons) is not list
-        or result.get("approvals") != []
-        or result.get("obligations") != []
-    ):
+    try:
+        effect, reasons = result["effect"], result["reasons"]
+        if (
+            type(effect) is not str
+            or type(reasons) is not list
+            or result["approvals"] != []
+            or result["obligations"] != []
+        ):
+            return None
+        key = [effect]
+        for reason in reasons:
+            if type(reason) is not dict or len(reason) != _REASON:
+                return None
+            rule = reason["rule"]
+            if type(rule) is not str or type(reason["reason"]) is not str:
+                return None
+            key.append(rule)
+    except KeyError:
         return None
-    key = [effect]
-    for reason in reasons:
-        if type(reason) is not dict or len(reason) != _REASON:
-            return None
-        rule = reason.get("rule")
-        if type(rule) is not str or type(reason.get("reason")) is not str:
-            return None
-        key.append(rule)
     return tuple(key)
 
 
-_PLAIN: Final = ("effect", "reasons", "approvals", "obligations")
+_FIELDS: Final = 4
+"""Fields of a decision."""
