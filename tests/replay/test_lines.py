@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.replay.damage import BEYOND, DAMAGES, damaged
 from tests.replay.records import STRICTER, event, inputs, shipped
 
 from guardrails.audit.exact_json import exact_json
@@ -23,9 +24,6 @@ from guardrails.replay.tally import Tally
 
 if TYPE_CHECKING:
     from guardrails.engines.in_process import InProcessEngine
-
-BEYOND = b"1e9999999999999999999"
-"""JSON's grammar has it; no decimal number is so large."""
 
 
 def _refuse(word: str) -> float:
@@ -53,33 +51,6 @@ def lines() -> list[bytes]:
     found[3]["input"] = {**found[3]["input"], "args": "none"}
     found.append({"kind": "call.finished", "time": 1, "detail": {"outcome": "ok"}})
     return [exact_json(each).encode() + b"\n" for each in found]
-
-
-PIECES = st.sampled_from(
-    [
-        *(bytes([each]) for each in b'"\\{}[],:019.eE-+ \x00\x1f\x80\xff\n'),
-        b"null",
-        b'"kind":5,',
-        b'"effect":"deny",',
-        b"NaN",
-        b'"\\ud800"',
-        b"\xc3\xa9",
-        BEYOND,
-        b"[" * 2000,
-    ]
-)
-DAMAGES = st.lists(
-    st.tuples(st.integers(0, 2**16), st.integers(0, 40), st.just(b"") | PIECES), max_size=3
-)
-
-
-def damaged(line: bytes, damages: list[tuple[int, int, bytes]]) -> bytes:
-    for place, length, piece in damages:
-        at = place % len(line)
-        line = line[:at] + piece + line[at + length :]
-        if not line:
-            return b"\n"
-    return line
 
 
 @settings(max_examples=400, deadline=None)
