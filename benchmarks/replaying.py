@@ -96,7 +96,7 @@ def measure_replay(
     policy = flat()
     candidate = candidate_of(policy)
     engine = candidate.engine()
-    replayer, tally = Replayer(candidate), Tally()
+    replayer, tally = Replayer(engine.loaded), Tally()
 
     def note(line: bytes) -> None:
         replayer.note(line, (0, 0), tally)

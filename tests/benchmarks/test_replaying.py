@@ -16,7 +16,7 @@ def test_what_is_measured_decides() -> None:
     for policy in (flat(), library()):
         candidate = candidate_of(policy)
         lines = lines_of(policy, candidate.engine())
-        tally, replayer = Tally(), Replayer(candidate)
+        tally, replayer = Tally(), Replayer(candidate.engine().loaded)
         for line in lines:
             replayer.note(line, (0, 0), tally)
         assert tally.decisions == len(lines)

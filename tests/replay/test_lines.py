@@ -99,7 +99,7 @@ def effect_of(engine: InProcessEngine, document: Any) -> str:
 
 @pytest.fixture(scope="module")
 def replayer() -> Replayer:
-    return Replayer(shipped(STRICTER))
+    return Replayer(shipped(STRICTER).engine().loaded)
 
 
 @pytest.fixture(scope="module")

@@ -73,7 +73,8 @@ def replayers() -> list[tuple[Replayer, Replayer]]:
     """Of each candidate, what reads in part and what reads whole."""
     candidates = [candidate_of(flat()), shipped(), shipped(STRICTER)]
     candidates += map(curious, range(len(READ)))
-    made = [(Replayer(each), Replayer(each)) for each in candidates]
+    loaded = [each.engine().loaded for each in candidates]
+    made = [(Replayer(each), Replayer(each)) for each in loaded]
     for _, whole in made:
         whole._read = line_of
     return made
@@ -249,18 +250,18 @@ def test_a_number_that_nothing_holds_is_passed_over_where_nobody_reads(number) -
     assert line != LINES[0]
     assert line_of(line) is None
     tally = Tally()
-    Replayer(curious(0)).note(line, (0, 0), tally)
+    Replayer(curious(0).engine().loaded).note(line, (0, 0), tally)
     assert (tally.torn, tally.decisions, tally.flips) == (0, 1, 1)
     assert [each.input for found in tally.examples.values() for each in found] == [None] * 3
     tally = Tally()
-    Replayer(curious(2)).note(line, (0, 0), tally)
+    Replayer(curious(2).engine().loaded).note(line, (0, 0), tally)
     assert (tally.torn, tally.decisions) == (1, 0)
 
 
 def test_an_example_holds_the_whole_input() -> None:
     tally = Tally()
     for at, raw in enumerate(LINES):
-        Replayer(curious(0)).note(raw, (0, at), tally)
+        Replayer(curious(0).engine().loaded).note(raw, (0, at), tally)
     shown = {each.place: each.input for found in tally.examples.values() for each in found}
     assert shown
     for (_, at), document in shown.items():
@@ -272,5 +273,5 @@ def test_an_example_holds_the_whole_input() -> None:
 def test_what_is_hidden_hinders_as_before() -> None:
     line = LINES[0].replace(b'"kind"', b'"masked":["/input/args/to"],"kind"', 1)
     tally = Tally()
-    Replayer(curious(0)).note(line, (0, 0), tally)
+    Replayer(curious(0).engine().loaded).note(line, (0, 0), tally)
     assert tally.gaps == {Gap.HIDDEN: 1}

@@ -1,4 +1,4 @@
-"""The record in parts of a few megabytes, so that several processes read it at once.
+"""The record in parts of a megabyte, so that several processes read it at once.
 
 A part is a range of bytes; its lines are those that begin within it, so that the lines of all
 parts are those of the files, each once.
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-PART: Final = 4 << 20
+PART: Final = 1 << 20
 """Bytes of a part."""
 
 _PIECE: Final = 256 << 10
@@ -51,7 +51,8 @@ class Part:
                 place = self.begin
                 if place:
                     file.seek(place - 1)
-                    place += len(file.readline()) - 1
+                    # No further than this part: a line may be longer than many.
+                    place += len(file.readline(self.end - place + 1)) - 1
                 if place >= self.end:
                     return
                 for line in file:  # by newlines alone

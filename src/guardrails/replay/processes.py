@@ -1,6 +1,7 @@
-"""Work in several processes: each is handed a part when it has done the one before.
+"""Work in several processes, this one among them: who has done a part is handed another.
 
-So no more results wait than there are processes, however much there is to do.
+So no more results wait than a few for each process, however much there is to do; and while other
+processes start, which takes as long as tens of thousands of decisions, this one is at work.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import multiprocessing
 import os
 from collections import deque
 from multiprocessing.connection import wait
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from guardrails.errors import GuardrailsError
 
@@ -33,18 +34,28 @@ def processors() -> int:
     return os.cpu_count() or 1
 
 
+_AHEAD: Final = 2
+"""Parts that a process is handed before the first is done: this one has its own to do meanwhile."""
+
+
 class Workers(Generic[P, R]):
-    """Processes that each make a worker of their own and hand it parts.
+    """Processes that work on parts.
 
     Args:
-        make: Makes a worker; the name of a function, for it is called in the processes.
+        own: The worker of this process.
+        make: Makes one of another process; the name of a function, for it is called there.
         args: Its arguments; copied to the processes.
-        number: How many processes; with one, the work is done here.
+        number: How many processes work, this one included.
     """
 
     def __init__(
-        self, make: Callable[..., Callable[[P], R]], args: tuple[Any, ...], number: int
+        self,
+        own: Callable[[P], R],
+        make: Callable[..., Callable[[P], R]],
+        args: tuple[Any, ...],
+        number: int,
     ) -> None:
+        self._own = own
         self._make = make
         self._args = args
         self._number = number
@@ -56,18 +67,13 @@ class Workers(Generic[P, R]):
             WorkerLost: a process has ended, as by a lack of memory.
             GuardrailsError: a worker could not be made, or raised.
         """
-        number = min(self._number, len(parts))
-        if number <= 1:
-            work = self._make(*self._args)
-            yield from ((part, work(part)) for part in parts)
-            return
         # Not forked: what this process holds (threads, locks, a terminal) is not theirs.
         context = multiprocessing.get_context("spawn")
         waiting = deque(parts)
-        at_work: dict[Connection[Any, Any], P] = {}
+        at_work: dict[Connection[Any, Any], deque[P]] = {}
         processes = []
         try:
-            for _ in range(number):
+            for _ in range(min(self._number, len(parts)) - 1):
                 ours, theirs = context.Pipe()
                 process = context.Process(
                     target=_serve, args=(theirs, self._make, self._args), daemon=True
@@ -75,38 +81,45 @@ class Workers(Generic[P, R]):
                 process.start()
                 theirs.close()
                 processes.append(process)
-                _hand(ours, waiting, at_work)
-            while at_work:
-                for ready in wait(list(at_work)):
+                at_work[ours] = deque()
+                for _ in range(_AHEAD):
+                    _hand(ours, waiting, at_work)
+            while waiting or at_work:
+                for ready in wait(list(at_work), 0 if waiting else None):
                     part, result = _taken(ready, at_work)
                     _hand(ready, waiting, at_work)
                     yield part, result
+                if waiting:
+                    part = waiting.popleft()
+                    yield part, self._own(part)
         finally:
             for process in processes:
                 process.terminate()
                 process.join()
 
 
-def _hand(connection: Any, waiting: deque[P], at_work: dict[Any, P]) -> None:
+def _hand(connection: Any, waiting: deque[P], at_work: dict[Any, deque[P]]) -> None:
+    """Hand a process the next part; where there is none, let it end when it has done its own."""
     if waiting:
         part = waiting.popleft()
         try:
             connection.send(part)
         except OSError as error:
             raise _lost() from error
-        at_work[connection] = part
-    else:
+        at_work[connection].append(part)
+    elif not at_work[connection]:
+        del at_work[connection]
         connection.close()
 
 
-def _taken(connection: Any, at_work: dict[Any, P]) -> tuple[P, Any]:
+def _taken(connection: Any, at_work: dict[Any, deque[P]]) -> tuple[P, Any]:
     try:
         error, result = connection.recv()
     except (EOFError, OSError) as fault:
         raise _lost() from fault
     if error is not None:
         raise error
-    return at_work.pop(connection), result
+    return at_work[connection].popleft(), result
 
 
 def _lost() -> WorkerLost:

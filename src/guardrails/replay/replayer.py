@@ -18,7 +18,7 @@ from guardrails.replay.verdict import Judge, strictest
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from guardrails.candidates import Candidate
+    from guardrails.engines.in_process import Loaded
     from guardrails.replay.parts import Part
     from guardrails.replay.recorded import Line
     from guardrails.replay.verdict import Verdict
@@ -28,18 +28,14 @@ class Replayer:
     """Replays parts of a record with one candidate.
 
     Args:
-        candidate: The policies.
+        loaded: The policies.
         agents: The agents of another register, in place of what the inputs say about them: by
             id, without the environment; None to take the inputs as they are.
-
-    Raises:
-        PolicyLoadError: the policies cannot be used.
     """
 
     def __init__(
-        self, candidate: Candidate, agents: Mapping[str, Mapping[str, Any]] | None = None
+        self, loaded: Loaded, agents: Mapping[str, Mapping[str, Any]] | None = None
     ) -> None:
-        loaded = candidate.engine().loaded
         reads = loaded.decider.reads
         self._judge = Judge(loaded)
         self._hidden = Hidden(reads)

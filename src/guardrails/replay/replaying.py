@@ -50,7 +50,7 @@ def replay(
         log: The record: a file of JSON lines, or a directory of segments.
         candidate: The policies that are tried.
         agents: The agents of another register, as :class:`Replayer` takes them.
-        workers: How many processes do it; None for one for each processor.
+        workers: How many processes do it, this one included; None for one for each processor.
         progress: Told how many bytes are done, and of how many.
 
     Raises:
@@ -61,19 +61,22 @@ def replay(
     files = files_of(log)
     # Loaded here first: what is wrong with it is told before anything starts, with its place,
     # and the other processes find it compiled.
-    revision = candidate.engine().revision
+    loaded = candidate.engine().loaded
     parts = parts_of(files)
     whole = sum(part.end - part.begin for part in parts)
     tally, done = Tally(), 0
     pool: Workers[Part, Tally] = Workers(
-        _replayer, (candidate, agents), processors() if workers is None else workers
+        Replayer(loaded, agents).replay,
+        _replayer,
+        (candidate, agents),
+        processors() if workers is None else workers,
     )
     for part, found in pool.results(parts):
         tally.add(found)
         done += part.end - part.begin
         if progress is not None:
             progress(done, whole)
-    return Replay(str(log), candidate.name, revision, tally)
+    return Replay(str(log), candidate.name, loaded.revision, tally)
 
 
 def findings_of(found: Replay, candidate: Candidate) -> dict[tuple[int, int], Sequence[Finding]]:
@@ -91,4 +94,4 @@ def findings_of(found: Replay, candidate: Candidate) -> dict[tuple[int, int], Se
 def _replayer(
     candidate: Candidate, agents: Mapping[str, Mapping[str, Any]] | None
 ) -> Callable[[Part], Tally]:
-    return Replayer(candidate, agents).replay
+    return Replayer(candidate.engine().loaded, agents).replay
