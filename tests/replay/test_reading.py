@@ -258,6 +258,31 @@ def test_a_number_that_nothing_holds_is_passed_over_where_nobody_reads(number) -
     assert (tally.torn, tally.decisions) == (1, 0)
 
 
+@pytest.mark.parametrize(
+    "piece",
+    [
+        b'"\xff"',
+        b'"\xc3"',
+        b"01",
+        b"1.",
+        b"tru",
+        b'"\\x"',
+        b'"\x01"',
+        b"NaN",
+        b"[1,]",
+        b"{1:2}",
+        b"]",
+    ],
+)
+def test_what_is_passed_over_is_json_all_the_same(piece, replayers) -> None:
+    line = LINES[0].replace(b'"steps":[', b'"steps":[%b,' % piece)
+    assert line_of(line) is None
+    for in_part, _ in replayers:
+        tally = Tally()
+        in_part.note(line, (0, 0), tally)
+        assert (tally.torn, tally.events) == (1, 1)
+
+
 def test_an_example_holds_the_whole_input() -> None:
     tally = Tally()
     for at, raw in enumerate(LINES):

@@ -71,6 +71,12 @@ class Said(msgspec.Struct):
             found += [each.rule for each in self.approvals]
         return frozenset(found)
 
+    def is_by(self, rules: frozenset[str]) -> bool:
+        """Whether these are the rules behind it."""
+        if len(self.reasons) == 1 and not self.approvals:  # so are most
+            return len(rules) == 1 and self.reasons[0].rule in rules
+        return self.rules() == rules
+
 
 class Detail(msgspec.Struct):
     """What of an event's detail is read.

@@ -164,8 +164,7 @@ class Tally:
             self.first = time
         if was == becomes:
             said = line if line.policy is None else line.policy
-            if verdict.rules or said.reasons or said.approvals:
-                self.reworded += said.rules() != verdict.rules
+            self.reworded += not said.is_by(verdict.rules)
             return
         looser = _looser(was, becomes)
         for each in (tool, agent, revision):
