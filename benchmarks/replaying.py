@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 BARE: Final = "the compiled function alone"
 LINE: Final = "a line of the record"
 
-GATES: Final = (Gate(LINE, BARE, 11),)
+GATES: Final = (Gate(LINE, BARE, 8),)
 
 _LINES: Final = 200_000
 
