@@ -6,9 +6,10 @@ What is kept is decoded exactly as :func:`~guardrails.replay.recorded.line_of` d
 that are made here say which members of objects are kept, and nothing about their values. A line
 whose kept parts are not of the published shape is read whole, and so is decided as any other.
 
-A line is torn in the same cases, but for one: a number that nothing holds is passed over with the
-part that it stands in, as it always is outside of the input. To look for it would take longer than
-all else.
+Two things come out otherwise, of inputs that nothing here writes. A number that nothing holds
+makes no torn line where it stands in what is passed over, as outside of the input; to look for it
+would take longer than all else. And where but the rest of an input is not of the shape, it is
+decided by what is compiled, not by the interpreter, which may lack the room for it.
 """
 
 from __future__ import annotations
