@@ -65,11 +65,11 @@ def compared(seed: int, *, tame: bool) -> int:
             assert whole is not None
             if not isinstance(line, PartOfLine):
                 continue
+            by_steps = partial(interpreted, interpreter, plan, data)
+            if by_steps(whole.input)[1] == "eval_limit_error":  # it may take without end
+                continue
             parts += line.input != whole.input
-            for run in (
-                partial(ran, compiled, plan.name, data),
-                partial(interpreted, interpreter, plan, data),
-            ):
+            for run in (by_steps, partial(ran, compiled, plan.name, data)):
                 assert same(run(line.input), run(whole.input)), (seed, plan.name, raw)
     return parts
 
