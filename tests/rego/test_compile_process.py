@@ -31,6 +31,10 @@ DATA = {"amounts": [1, Decimal("0.50")], "names": RegoSet(["ä", "\ud800", True]
 REQUEST = CompileRequest({"p.rego": SOURCE}, ("p/x",), DATA)
 
 
+READ = "import sys; sys.stdin.readline(); sys.stdin.readline(); "
+"""What a child does first: one that ends without leaves whoever asks it with a broken pipe."""
+
+
 def test_it_gives_what_would_be_compiled_here() -> None:
     plan = planner.plan_modules(REQUEST.modules, REQUEST.entrypoints)
     policy = decoder.decode(plan.document, planner=plan.planner)
@@ -90,7 +94,7 @@ def test_a_policy_without_a_compiled_form_is_interpreted(tmp_path, monkeypatch) 
     plan = json.dumps(planner.plan_modules(REQUEST.modules, REQUEST.entrypoints).document)
     answer = json.dumps({"plan": "too many loops", "body": len(plan)})
     child = tmp_path / "child.py"
-    child.write_text(f"print({answer!r}); print({plan!r}, end='', flush=True)")
+    child.write_text(f"{READ}print({answer!r}); print({plan!r}, end='', flush=True)")
     monkeypatch.setattr(compile_process, "_CHILD", child)
     found = load_entrypoint(CompileRequest(REQUEST.modules, REQUEST.entrypoints, {"amounts": [7]}))
     assert isinstance(found, Interpreted)
@@ -137,7 +141,7 @@ def test_code_that_no_compiler_writes_is_not_run(tmp_path, monkeypatch) -> None:
         body = "\n".join([lines[0], json.dumps([[name, hostile, many], *others]), *lines[2:]])
         child = tmp_path / "child.py"
         answer = json.dumps({"compiled": True, "body": len(body)}) + "\n" + body
-        child.write_text(f"print({answer!r}, end='', flush=True)")
+        child.write_text(f"{READ}print({answer!r}, end='', flush=True)")
         monkeypatch.setattr(compile_process, "_CHILD", child)
         with pytest.raises(CompilerCrash, match=r"holds|is not one plain function"):
             compile_apart(REQUEST)
