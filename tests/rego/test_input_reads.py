@@ -186,3 +186,41 @@ def test_what_is_compiled_says_what_it_reads(policy, tmp_path) -> None:
     interpreted = interpreted_program(request).compile(ENTRYPOINT)
     assert isinstance(interpreted, Interpreted)
     assert interpreted.reads == expected
+
+
+def test_a_local_that_is_any_of_a_great_many_parts_takes_no_time_without_end() -> None:
+    """No planner writes such a plan, but a bundle may hold it: names that may follow each other."""
+    names = [f"n{at}" for at in range(20)]
+    place = {"file": 0, "row": 1, "col": 1}
+
+    def local(number: int) -> dict[str, Any]:
+        return {"type": "local", "value": number}
+
+    def statement(kind: str, **parts: Any) -> dict[str, Any]:
+        return {"type": kind, "stmt": {**parts, **place}}
+
+    first = statement(
+        "DotStmt", source=local(0), key={"type": "string_index", "value": 0}, target=4
+    )
+    steps = [
+        statement("DotStmt", source=local(4), key={"type": "string_index", "value": at}, target=4)
+        for at in range(len(names))
+    ]
+    known = statement(
+        "DotStmt", source=local(0), key={"type": "string_index", "value": 1}, target=5
+    )
+    plan = {
+        "static": {
+            "strings": [{"value": name} for name in names],
+            "files": [{"value": "p.rego"}],
+        },
+        "plans": {
+            "plans": [{"name": ENTRYPOINT, "blocks": [{"stmts": [first, known, *steps]}]}],
+        },
+        "funcs": {"funcs": []},
+    }
+    reads = Program.from_plan(plan, planner="opa").reads(ENTRYPOINT)
+    assert reads.touch(("n0", "n7", "n3", "n19", "n1", "other"))
+    assert reads.touch(("n1",))
+    assert not reads.touch(("n1", "n0"))
+    assert not reads.touch(("n2",))

@@ -27,6 +27,9 @@ _NONE: Final[frozenset[Path]] = frozenset()
 _DEEPEST: Final = 16
 """Names of a path that are followed; with more, all that is below is read."""
 
+_MOST: Final = 200
+"""Paths of one local that are told apart; of more, all below what they have in common is read."""
+
 
 @dataclass(frozen=True, slots=True)
 class InputReads:
@@ -68,6 +71,12 @@ def input_reads(policy: ir.Policy, plan: ir.Plan) -> InputReads:
 
 def _above(path: Path) -> frozenset[Path]:
     return frozenset(path[:end] for end in range(len(path)))
+
+
+def _common(paths: frozenset[Path]) -> Path:
+    """The names with which all of some paths begin."""
+    first, last = min(paths), max(paths)
+    return first[: next((at for at, name in enumerate(first) if name != last[at]), len(first))]
 
 
 class _Followed:
@@ -160,11 +169,20 @@ class _Followed:
 
     def _hold(self, unit: str, local: int, paths: Iterable[Path]) -> None:
         before = self._held.get((unit, local), _NONE)
-        found = frozenset(path for path in paths if len(path) < _DEEPEST)
-        self._read(path for path in paths if len(path) >= _DEEPEST)
-        if not found <= before:
-            self._held[unit, local] = before | found
+        found = before.union(paths)
+        if len(found) == len(before):
+            return
+        self._read(path for path in found if len(path) >= _DEEPEST)
+        # All that is below what is read whole is read, so there is nothing to follow there.
+        found = before.union(path for path in found if not self._is_read(path))
+        if len(found) > _MOST:
+            self._read([_common(found)])
+        elif len(found) > len(before):
+            self._held[unit, local] = found
             self._stale[unit] = None
+
+    def _is_read(self, path: Path) -> bool:
+        return any(path[:end] in self.whole for end in range(len(path) + 1))
 
     def _read(self, paths: Iterable[Path]) -> None:
         self.whole.update(paths)
