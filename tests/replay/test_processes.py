@@ -69,12 +69,35 @@ def lost() -> Callable[[int], tuple[int, bool]]:
     ("make", "error", "words"),
     [
         (refusing, GuardrailsError, "cannot be made"),
-        (failing, GuardrailsError, "part 0 cannot be read"),
+        (failing, GuardrailsError, r"part \d+ cannot be read"),
         (lost, WorkerLost, "has ended"),
     ],
 )
 def test_what_fails_in_another_process_is_told_here(make, error, words) -> None:
-    """Also where this one has long done its own parts."""
-    for parts in (3, 60):
-        with pytest.raises(error, match=words):
-            list(Workers(slowly, make, (), 2).results(range(parts)))
+    with pytest.raises(error, match=words):
+        list(Workers(slowly, make, (), 2).results(range(100)))
+
+
+def never() -> Callable[[int], tuple[int, bool]]:
+    time.sleep(3_600)
+    return own
+
+
+def test_nobody_waits_for_a_process_that_is_not_there_yet() -> None:
+    found = dict(Workers(own, never, (), 3).results(range(10)))
+    assert found == dict.fromkeys(range(10), (-1, True))
+
+
+def late() -> Callable[[int], tuple[int, bool]]:
+    return slow
+
+
+def slow(_: int) -> tuple[int, bool]:
+    time.sleep(0.5)
+    return 1, True
+
+
+def test_what_another_process_has_begun_is_waited_for() -> None:
+    found = dict(Workers(slowly, late, (), 2).results(range(60)))
+    assert found.keys() == set(range(60))
+    assert (1, True) in found.values()

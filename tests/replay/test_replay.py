@@ -2,6 +2,7 @@
 
 import json
 import random
+import time
 from collections import Counter
 from decimal import Decimal
 
@@ -74,7 +75,12 @@ def test_several_processes_tell_what_one_tells(record, monkeypatch) -> None:
     monkeypatch.setattr(parts_of, "__defaults__", (50_000,))
     candidate = shipped(STRICTER)
     seen = []
-    several = replay(record, candidate, workers=2, progress=lambda *told: seen.append(told))
+
+    def told(*bytes_done) -> None:
+        seen.append(bytes_done)
+        time.sleep(0.15)  # so that the other process does most of it
+
+    several = replay(record, candidate, workers=2, progress=told)
     assert len(seen) > 2
     assert seen[-1][0] == seen[-1][1] == record.stat().st_size
     assert document_of(several) == document_of(replay(record, candidate, workers=1))

@@ -1,7 +1,8 @@
 """Work in several processes, this one among them: who has done a part is handed another.
 
-So no more results wait than a few for each process, however much there is to do; and while other
-processes start, which takes as long as tens of thousands of decisions, this one is at work.
+So no more results wait than a few for each process, however much there is to do. To start another
+process takes as long as tens of thousands of decisions: this one is at work meanwhile, and nobody
+waits for one that is not there when all is done.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from guardrails.errors import GuardrailsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from multiprocessing.connection import Connection
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -70,7 +70,7 @@ class Workers(Generic[P, R]):
         # Not forked: what this process holds (threads, locks, a terminal) is not theirs.
         context = multiprocessing.get_context("spawn")
         waiting = deque(parts)
-        at_work: dict[Connection[Any, Any], deque[P]] = {}
+        at_work: dict[Any, deque[P]] = {}  # by connection
         processes = []
         try:
             for _ in range(min(self._number, len(parts)) - 1):
@@ -82,13 +82,16 @@ class Workers(Generic[P, R]):
                 theirs.close()
                 processes.append(process)
                 at_work[ours] = deque()
-                for _ in range(_AHEAD):
-                    _hand(ours, waiting, at_work)
-            while waiting or at_work:
+            while waiting or any(at_work.values()):
                 for ready in wait(list(at_work), 0 if waiting else None):
-                    part, result = _taken(ready, at_work)
-                    _hand(ready, waiting, at_work)
-                    yield part, result
+                    result = _taken(ready)
+                    done = at_work[ready].popleft() if at_work[ready] else None
+                    while waiting and len(at_work[ready]) < _AHEAD:
+                        part = waiting.popleft()
+                        _hand(ready, part)
+                        at_work[ready].append(part)
+                    if done is not None:
+                        yield done, result
                 if waiting:
                     part = waiting.popleft()
                     yield part, self._own(part)
@@ -96,30 +99,25 @@ class Workers(Generic[P, R]):
             for process in processes:
                 process.terminate()
                 process.join()
+            for connection in at_work:
+                connection.close()
 
 
-def _hand(connection: Any, waiting: deque[P], at_work: dict[Any, deque[P]]) -> None:
-    """Hand a process the next part; where there is none, let it end when it has done its own."""
-    if waiting:
-        part = waiting.popleft()
-        try:
-            connection.send(part)
-        except OSError as error:
-            raise _lost() from error
-        at_work[connection].append(part)
-    elif not at_work[connection]:
-        del at_work[connection]
-        connection.close()
+def _hand(connection: Any, part: object) -> None:
+    try:
+        connection.send(part)
+    except OSError as error:
+        raise _lost() from error
 
 
-def _taken(connection: Any, at_work: dict[Any, deque[P]]) -> tuple[P, Any]:
+def _taken(connection: Any) -> Any:
     try:
         error, result = connection.recv()
     except (EOFError, OSError) as fault:
         raise _lost() from fault
     if error is not None:
         raise error
-    return at_work[connection].popleft(), result
+    return result
 
 
 def _lost() -> WorkerLost:
@@ -127,13 +125,14 @@ def _lost() -> WorkerLost:
 
 
 def _serve(connection: Any, make: Callable[..., Callable[[P], R]], args: tuple[Any, ...]) -> None:
-    """What such a process does until there is no more to do."""
+    """What such a process does until it is ended: it says that it is there, then what it made."""
     # What is decoded of a record holds no cycles, and looking for them takes a tenth of the time;
     # looking through all that was imported, after each part, takes a third.
     gc.disable()
     try:
         work = make(*args)
         gc.freeze()
+        connection.send((None, None))
         while True:
             try:
                 part = connection.recv()
