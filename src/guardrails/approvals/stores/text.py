@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from guardrails.approvals.exact_text import read_exact
+from guardrails.model.exact_text import read_exact
 from guardrails.approvals.table import Listed
 from guardrails.model.approval import (
     Answer,
