@@ -432,3 +432,43 @@ def test_an_operator_lets_a_run_go_on_that_a_breaker_stopped(project):
         assert one["detail"]["reason"] == "too early"
     ended = run("runs", "reset-breaker", opened.id, "--reason", "r", code=2).stderr
     assert "makes no further call" in ended
+
+
+@pytest.fixture(params=["another user's", "a name that the system does not take"])
+def out_of_reach(request, project):
+    """A state directory that cannot be looked into."""
+    if request.param == "another user's":
+        if os.geteuid() == 0:
+            pytest.skip("root looks into everything")
+        state = project / ".guardrails"
+        state.mkdir(mode=0)
+        yield state
+        state.chmod(0o700)
+    else:
+        state = project / ("s" * 300)
+        (project / "guardrails.yaml").write_text(
+            f"environment: test\nstate: {state}\nrecord: {state}/record\n"
+        )
+        yield state
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("status",),
+        ("runs", "list"),
+        ("kill", "agent/billing", "--reason", "x"),
+        ("resume", "agent/billing", "--reason", "x"),
+    ],
+)
+def test_what_cannot_be_looked_into_is_out_of_reach_and_not_empty(out_of_reach, words):
+    said = run(*words, code=3).stderr
+    assert "the state directory `" in said
+    assert "act as the user that the agents run as" in said
+
+
+def test_doctor_goes_on_where_state_and_record_are_out_of_reach(out_of_reach):
+    said = run("doctor", "--json", code=3).stdout
+    found = {each["name"]: each["status"] for each in json.loads(said)["checks"]}
+    assert found["kill switch"] == "fail"
+    assert found["record"] == "fail"

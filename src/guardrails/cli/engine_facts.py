@@ -344,8 +344,13 @@ def _undecided(server: SidecarEngine) -> str | None:
 
 def _divergences(config: Config, revision: str | None) -> dict[str, Any]:
     """What the record says of divergences, and how many are of `revision`, if that is known."""
-    if config.record is None or not config.record.path.exists():
+    if config.record is None:
         return {}
+    try:
+        if not config.record.path.exists():
+            return {}
+    except OSError as error:
+        return {"record_problem": f"the record cannot be read: {error}"}
     number = of_revision = 0
     last: dict[str, Any] = {}
     try:

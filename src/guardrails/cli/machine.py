@@ -22,6 +22,7 @@ from guardrails.model.call import Event
 from guardrails.processes import user_name
 from guardrails.register import Register
 from guardrails.runs.directory import FILE, RunDirectory
+from guardrails.runs.kill_facts import unreadable
 from guardrails.runs.kill_shared import SharedKillSwitch
 from guardrails.runs.kill_store import TABLE
 
@@ -78,11 +79,12 @@ class Machine:
         Raises:
             NothingShared: the configuration names no state directory.
             ConfigError: there is none.
+            StateUnavailable: this user cannot look into the directory.
         """
         if state is not None:
             if not state.is_dir():
                 raise ConfigError(f"--state: `{state}` is no directory")
-            return cls(state.absolute(), None)
+            return cls(_reached(state.absolute()), None)
         try:
             config = Config.find()
         except GuardrailsError:
@@ -90,7 +92,7 @@ class Machine:
             raise
         if config.state is None:
             raise NothingShared(config)
-        return cls(config.state, config)
+        return cls(_reached(config.state), config)
 
     def kill_switch(self) -> SharedKillSwitch:
         """The machine's kill switch; made where there is none yet."""
@@ -145,6 +147,15 @@ class Machine:
         if self.config is None or self.config.record is None:
             return None
         return open_record(self.config.record)
+
+
+def _reached(state: Path) -> Path:
+    """`state`, if this user can look into it: what cannot be seen is not what is not there."""
+    try:
+        (state / TABLE).exists()
+    except OSError as error:
+        raise unreadable(state, error) from error
+    return state
 
 
 def write_act(record: Record | None, kind: str, **detail: Any) -> None:

@@ -7,13 +7,14 @@ module is imported when the command runs; the help of the root needs none of the
 
 from __future__ import annotations
 
+import errno
 from importlib import import_module, metadata
 from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from guardrails.cli.console import output, report
+from guardrails.cli.console import ExitCode, output, print_problem, report
 from guardrails.errors import GuardrailsError
 
 COMMANDS: Final = {
@@ -60,11 +61,16 @@ class _Root(TyperGroup):
             self.add_command(_Deferred(name=name, help=words, callback=_not_called))
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; an error of guardrails is printed, and its code is exited with."""
+        """Run the command; an error is printed, and its code is exited with."""
         try:
             return super().invoke(ctx)
         except GuardrailsError as error:
             raise typer.Exit(report(error)) from error
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # click's to end: whoever read has heard enough
+                raise
+            print_problem(error)
+            raise typer.Exit(ExitCode.OUT_OF_REACH) from error
 
 
 def _not_called() -> None:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from guardrails.errors import StateUnavailable
 from guardrails.runs.kill_page import KillPage
 from guardrails.runs.kill_store import PAGE, TABLE, Act, KillStore, in_force
 
@@ -39,7 +40,11 @@ def kill_facts(state: Path) -> KillFacts:
         StateUnavailable: page or table are there and cannot be used: every call is refused.
     """
     path = state / PAGE
-    if not path.exists() and not (state / TABLE).exists():
+    try:
+        is_there = path.exists() or (state / TABLE).exists()
+    except OSError as error:
+        raise unreadable(state, error) from error
+    if not is_there:
         return KillFacts(path, is_there=False)
     page = KillPage(path)
     settled = not page.number & 1
@@ -56,6 +61,14 @@ def kill_facts(state: Path) -> KillFacts:
         settled=settled,
         mapped_by=mapped_by,
         killed=killed,
+    )
+
+
+def unreadable(state: Path, error: OSError) -> StateUnavailable:
+    """Why nothing can be known of a state directory, and who could."""
+    return StateUnavailable(
+        f"the state directory `{state}` cannot be looked into: {error.strerror}; act as the user "
+        "that the agents run as"
     )
 
 
@@ -76,4 +89,4 @@ def _mapped_by(path: Path) -> tuple[int, ...] | None:
     return tuple(sorted(found))
 
 
-__all__ = ["KillFacts", "kill_facts"]
+__all__ = ["KillFacts", "kill_facts", "unreadable"]
