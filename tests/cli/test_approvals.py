@@ -103,6 +103,33 @@ def test_a_long_list_begins_with_the_oldest_and_says_how_many_follow(project):
     assert "more" not in cli("list")
 
 
+def test_functions_that_the_configuration_names_are_found_beside_it(project):
+    (project / "acme_calls.py").write_text(
+        "def page(notice):\n    print('paged:', notice.title)\n\ndef keep(line):\n    pass\n",
+        encoding="utf-8",
+    )
+    with (project / "guardrails.yaml").open("a", encoding="utf-8") as file:
+        file.write(
+            "alerts: {pager: {callback: 'acme_calls:page'}}\n"
+            "record: {directory: .guardrails/record, anchor_callback: 'acme_calls:keep'}\n"
+        )
+    assert "ApprovalPending" in agent()
+
+    def guardrails(*words: str) -> str:
+        # A process of its own: this one's path has the working directory in it.
+        run = "import sys; sys.path.remove(''); from guardrails.cli import main; main()"
+        command = [sys.executable, "-c", run, *words]
+        ran = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        return ran.stdout
+
+    for words in ("doctor", "budget set env/dev --day usd=9 --reason x", "audit tail --no-follow"):
+        guardrails(*words.split())
+    guardrails("kill", "agent/other", "--reason", "x")
+    request = json.loads(guardrails("approvals", "list", "--json"))[0]["id"]
+    assert "paged: lee@acme.example" in guardrails("approvals", "approve", request)
+
+
 def test_a_no_stands(project):
     agent()
     (waiting,) = json.loads(cli("list", "--json"))

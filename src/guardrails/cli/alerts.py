@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -12,6 +10,7 @@ import typer
 import uuid_utils
 from rich.table import Table
 
+from guardrails.cli.callbacks import findable
 from guardrails.cli.console import ExitCode, notices, output, plain, print_json
 from guardrails.clock import SystemClock
 from guardrails.config import Config
@@ -78,12 +77,10 @@ def try_(
 ) -> None:
     """Send a test notice through each sink, once, and say what came back.
 
-    A callback's module in the working directory is found as by `python -m`. Exits with 1 where a
-    sink failed, and with 3 where all that failed could not be reached.
+    A callback's module may stand in the working directory or beside guardrails.yaml. Exits with
+    1 where a sink failed, and with 3 where all that failed could not be reached.
     """
-    config = Config.find()
-    if (here := str(Path.cwd())) not in sys.path:
-        sys.path.insert(0, here)
+    config = findable(Config.find())
     chosen = _chosen(config.alerts, sink)
     clock = SystemClock()
     notice = Notice(

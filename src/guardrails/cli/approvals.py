@@ -17,6 +17,7 @@ from guardrails.audit.opening import key_made
 from guardrails.cli.approvals_here import OwnDesk, key_file
 from guardrails.cli.approvals_remote import SERVER_VARIABLE, RemoteDesk
 from guardrails.cli.approvals_shown import called, differences, document_of, lines_of, time_left
+from guardrails.cli.callbacks import findable
 from guardrails.cli.console import notices, output, plain, print_json
 from guardrails.cli.edited_arguments import from_editor, from_file, from_settings
 from guardrails.cli.recorded import record_act
@@ -300,7 +301,7 @@ def _desk(
 ) -> OwnDesk | RemoteDesk:
     """The requests of this machine, or those of a server."""
     if server is None:
-        return OwnDesk(Config.find(), name=name, key=key, tell=tell)
+        return OwnDesk(findable(Config.find()), name=name, key=key, tell=tell)
     if name is not None or key is not None:
         raise ConfigError("a server knows you by GUARDRAILS_TOKEN; leave out --as and --key")
     return RemoteDesk(server)

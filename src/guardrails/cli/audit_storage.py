@@ -16,6 +16,7 @@ from guardrails.audit.keys import RecordKey, can_sign
 from guardrails.audit.reading import follow, read
 from guardrails.audit.retention import prune as prune_directory
 from guardrails.audit.verification import verify as verify_directory
+from guardrails.cli.callbacks import findable
 from guardrails.cli.console import ExitCode, output, plain, print_json
 from guardrails.cli.machine import JsonOption, operator, say
 from guardrails.config import Config
@@ -137,7 +138,7 @@ def record_plan(path: Path | None) -> RecordPlan:
     """
     if path is not None:
         return RecordPlan(path)
-    config = Config.find()
+    config = findable(Config.find())
     if config.record is None:
         raise ConfigError(f"{config.file}: `record: null` keeps the record in memory")
     return config.record

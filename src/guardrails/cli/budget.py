@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 
 from guardrails.audit.opening import open_record
+from guardrails.cli.callbacks import findable
 from guardrails.cli.console import notices, output, plain, print_json
 from guardrails.config import Config
 from guardrails.errors import ConfigError
@@ -144,7 +145,7 @@ def history(target: _Target = "all", *, as_json: _Json = False) -> None:
 
 @contextmanager
 def _opened() -> Iterator[tuple[Config, Overview, Calendar]]:
-    config = Config.find()
+    config = findable(Config.find())
     if config.state is None:
         raise ConfigError(
             f"{config.file}: `state` is null: every process has budgets of its own in its memory, "

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from guardrails.audit.opening import open_record
 from guardrails.audit.segments import SegmentRecord
+from guardrails.cli.callbacks import findable
 from guardrails.cli.candidate_checkup import candidate_findings
 from guardrails.cli.engine_checkup import engine_findings
 from guardrails.cli.finding import Finding, Status
@@ -135,7 +136,7 @@ def _configuration() -> tuple[Config | None, list[Finding]]:
     if os.environ.get(VARIABLE):
         shown += f" (named by {VARIABLE})"
     try:
-        config = Config.load(file)
+        config = findable(Config.load(file))
     except ConfigError as error:
         return None, list(_each_line("configuration", str(error), f"correct {shown}"))
     return config, [Finding("configuration", Status.OK, shown)]

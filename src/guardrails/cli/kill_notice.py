@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import uuid_utils
 
 from guardrails.alerts.dispatcher import Dispatcher
+from guardrails.cli.callbacks import findable
 from guardrails.clock import SystemClock
 from guardrails.errors import ConfigError
 from guardrails.model.notice import Notice, NoticeKind
@@ -57,9 +57,7 @@ def send(  # noqa: PLR0913  # what is told, each by its name
         scope.name if scope.kind == "run" else None,
         whom,
     )
-    # A callback's module may stand beside the configuration that names it.
-    if (place := str(config.file.parent)) not in sys.path:
-        sys.path.insert(0, place)
+    findable(config)
     why: dict[str, str] = {}
     routes = []
     for sink in config.alerts:

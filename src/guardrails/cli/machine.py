@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from guardrails.audit.opening import open_record
+from guardrails.cli.callbacks import findable
 from guardrails.cli.console import notices, plain
 from guardrails.config import Config
 from guardrails.errors import ConfigError, GuardrailsError, StateUnavailable
@@ -86,7 +87,7 @@ class Machine:
                 raise ConfigError(f"--state: `{state}` is no directory")
             return cls(_reached(state.absolute()), None)
         try:
-            config = Config.find()
+            config = findable(Config.find())
         except GuardrailsError:
             say("note: `--state DIR` works without a configuration")
             raise

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from guardrails.audit.opening import open_record
+from guardrails.cli.callbacks import findable
 from guardrails.cli.console import notices, plain
 from guardrails.config import VARIABLE, Config, find_file
 from guardrails.errors import ConfigError
@@ -21,7 +22,7 @@ def record_act(event: Event) -> None:
         StateUnavailable: it cannot be written.
         ConfigError: the configuration is wrong, so that nobody knows where the record is.
     """
-    plan = Config.find().record if _is_configured() else None
+    plan = findable(Config.find()).record if _is_configured() else None
     if plan is None:
         notices().print(plain("note: no configuration names a record here; this is not recorded"))
         return

@@ -9,6 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
+from guardrails.cli.callbacks import findable
 from guardrails.cli.console import notices, plain
 from guardrails.config import Config
 from guardrails.desk import Desk
@@ -59,7 +60,7 @@ def serve(
         port=found.server.port if port is None else port,
     )
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
-    with Desk(found) as desk:
+    with Desk(findable(found)) as desk:
         listen(
             desk,
             where,
