@@ -7,7 +7,7 @@ import os
 import pwd
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 
 import pytest
 from typer.testing import CliRunner
@@ -472,3 +472,60 @@ def test_doctor_goes_on_where_state_and_record_are_out_of_reach(out_of_reach):
     found = {each["name"]: each["status"] for each in json.loads(said)["checks"]}
     assert found["kill switch"] == "fail"
     assert found["record"] == "fail"
+
+
+def test_a_dry_run_needs_no_reason_and_every_act_does(project, its):
+    with testing.run("billing", governor=its, id="r-one"):
+        assert "stops      1 open run" in run("kill", "agent/billing", "--dry-run").stdout
+        for words in (
+            ("kill", "agent/billing"),
+            ("kill", "agent/billing", "--reason", " "),
+            ("resume", "agent/billing", "--reason", ""),
+            ("runs", "reset-breaker", "r-one", "--reason", "\t"),
+        ):
+            assert "--reason: say why" in run(*words, code=2).stderr
+    assert its.kill_switch.active() == ()
+    assert acts(project) == []
+
+
+def test_a_reason_is_shown_on_one_line_whoever_gave_it(project, its):
+    forged = "it loops\nkilled   agent/support by dana\x1b[2K"
+    with suppress(gr.RunStopped), testing.run("billing", governor=its, id="r-one") as killed:
+        killed.kill(forged)
+        refund()
+    said = run("runs", "show", "r-one").stdout
+    said += run("kill", "agent/billing", "--reason", forged).stdout
+    said += run("status").stdout
+    said += run("resume", "agent/billing", "--reason", forged).stdout
+    assert said.count(r"it loops\nkilled   agent/support by dana\x1b[2K") == 5
+    assert "\nkilled   agent/support" not in said
+    assert "\x1b" not in said
+
+
+WORKING = """
+import os
+import guardrails as gr
+
+@gr.governed_tool(resource="files", operation="write")
+def export() -> None:
+    os._exit(9)
+
+with gr.run("billing", id="r-lost"):
+    export()
+"""
+
+
+def test_a_lost_run_tells_the_calls_whose_end_nobody_knows(project):
+    (project / "agents.yaml").write_text(
+        REGISTER.replace("billing:", "billing:\n  access: {files: [write]}")
+    )
+    (project / "guardrails.yaml").write_text(
+        "environment: test\nrecord: {directory: .guardrails/record, durability: write_ahead}\n"
+    )
+    died = subprocess.run([sys.executable, "-c", WORKING], capture_output=True, check=False)
+    assert died.returncode == 9, died.stderr
+    said = run("runs", "show", "r-lost").stdout
+    assert "state    lost" in said
+    assert "unknown  1 × export started; whether it ran is not known" in said
+    document = json.loads(run("runs", "show", "r-lost", "--json").stdout)
+    assert (document["unknown"], document["at_work"]) == ({"export": 1}, {})

@@ -42,11 +42,17 @@ def notices() -> Console:
 
 def plain(text: object, style: str = "") -> Text:
     """`text` for a console, with its control characters shown as escapes."""
-    shown = "".join(
-        each if each.isprintable() or each == "\n" else each.encode("unicode_escape").decode()
-        for each in str(text)
+    return Text("\n".join(map(on_one_line, str(text).split("\n"))), style)
+
+
+def on_one_line(text: object) -> str:
+    """`text` with whatever cannot be printed as escapes, ends of lines too.
+
+    For words within a line, which must not look like a line of their own.
+    """
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in str(text)
     )
-    return Text(shown, style)
 
 
 def print_json(value: object) -> None:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from guardrails.cli.console import ExitCode, output, plain, print_json, print_problem
+from guardrails.cli.console import ExitCode, on_one_line, output, plain, print_json, print_problem
 from guardrails.cli.kill_notice import send
 from guardrails.cli.machine import (
     ByOption,
     JsonOption,
     Machine,
-    ReasonOption,
     StateOption,
+    given,
     operator,
     say,
     write_act,
@@ -78,7 +78,9 @@ def kill(  # noqa: PLR0913  # a target and its options, each by its name
         ),
     ],
     *,
-    reason: ReasonOption,
+    reason: Annotated[
+        str, typer.Option("--reason", help="Why; it is recorded and shown. `--dry-run` needs none.")
+    ] = "",
     by: ByOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what it would stop; do nothing.")
@@ -98,6 +100,8 @@ def kill(  # noqa: PLR0913  # a target and its options, each by its name
     function at work cannot be stopped: its result is discarded. Exits with 1 where a
     process did not answer in time, and with 3 where the kill could not be recorded.
     """
+    if not dry_run:
+        given(reason)
     machine = Machine.find(state)
     listed, tools = machine.listed()
     scope = scope_of(target, listed)
@@ -195,7 +199,8 @@ def _print(done: _Done) -> None:
         for warning in done.warnings:
             _line("warning", warning, "yellow")
     else:
-        _line("killed", f"{done.scope}, by {done.by}: {done.reason}", "bold red")
+        said = on_one_line(f"{done.scope}, by {done.by}: {done.reason}")
+        _line("killed", said, "bold red")
     _tell_runs(done)
     if not done.is_dry:
         _tell_calls(done)

@@ -159,6 +159,17 @@ def _reached(state: Path) -> Path:
     return state
 
 
+def given(reason: str | None) -> str:
+    """The reason of an act, if there is one.
+
+    Raises:
+        ConfigError: there is none, or nothing is in it.
+    """
+    if reason is None or not reason.strip():
+        raise ConfigError("--reason: say why; it is recorded and shown")
+    return reason
+
+
 def write_act(record: Record | None, kind: str, **detail: Any) -> None:
     """Write a kill or resume to the record, if there is one, and close it.
 

@@ -6,13 +6,14 @@ from typing import Annotated
 
 import typer
 
-from guardrails.cli.console import output, plain, print_json
+from guardrails.cli.console import on_one_line, output, plain, print_json
 from guardrails.cli.machine import (
     ByOption,
     JsonOption,
     Machine,
     ReasonOption,
     StateOption,
+    given,
     operator,
     write_act,
 )
@@ -39,6 +40,7 @@ def resume(
 
     What was cancelled stays cancelled, and a killed run never resumes.
     """
+    given(reason)
     machine = Machine.find(state)
     scope = scope_of(target, machine.listed()[0])
     who = operator(by)
@@ -61,9 +63,10 @@ def resume(
     if as_json:
         print_json({"target": str(scope), "reason": reason, "by": who, "still_killed": still})
     else:
-        output().print(plain(f"resumed {scope}, by {who}: {reason}", "green"), soft_wrap=True)
+        done = on_one_line(f"resumed {scope}, by {who}: {reason}")
+        output().print(plain(done, "green"), soft_wrap=True)
         if killed is not None:
             how = f"it was killed {ago(killed.at)} ago by {killed.by}: {killed.reason}"
-            output().print(plain(how), soft_wrap=True)
+            output().print(plain(on_one_line(how)), soft_wrap=True)
         if still:
             output().print(plain(f"still killed: {', '.join(still)}", "yellow"), soft_wrap=True)

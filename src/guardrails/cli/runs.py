@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from guardrails.cli.console import notices, output, plain, print_json
+from guardrails.cli.console import notices, on_one_line, output, plain, print_json
 from guardrails.cli.machine import (
     ByOption,
     JsonOption,
     Machine,
     ReasonOption,
     StateOption,
+    given,
     operator,
     say,
     write_act,
@@ -107,7 +108,7 @@ def show(run_id: _Id, *, state: StateOption = None, as_json: JsonOption = False)
         events = list(lines_of(record, run.id))
         calls = _calls(events)
         spent = spent or _spent_at_end(events)
-        working = at_work(record, {run.id}) if run.is_open else working
+        working = at_work(record, {run.id}) if run.closed is None else working
     if as_json:
         document = _document(run)
         document["killed"] = None if kill is None else {"by": kill.by, "reason": kill.reason}
@@ -120,7 +121,9 @@ def show(run_id: _Id, *, state: StateOption = None, as_json: JsonOption = False)
             if spent is None
             else {name: in_units(index, spent[index]) for index, name in enumerate(DIMENSIONS)}
         )
-        document["at_work"] = {tool: number for (_, tool), number in sorted(working.items())}
+        unended = {tool: number for (_, tool), number in sorted(working.items())}
+        document["at_work"] = unended if run.is_open else {}
+        document["unknown"] = {} if run.is_open else unended
         print_json(document)
         return
     shown = [
@@ -139,13 +142,14 @@ def show(run_id: _Id, *, state: StateOption = None, as_json: JsonOption = False)
         ("spent", _amount(spent)),
         ("calls", _counts(calls) if there else "not known: there is no record to read"),
         (
-            "at work",
-            ", ".join(f"{number} × {tool}" for (_, tool), number in sorted(working.items())),
+            "at work" if run.is_open else "unknown",
+            ", ".join(f"{number} × {tool}" for (_, tool), number in sorted(working.items()))
+            + ("" if run.is_open or not working else " started; whether it ran is not known"),
         ),
     ]
     for word, text in shown:
         if text:
-            output().print(plain(f"{word:<9}"), plain(text), sep="", soft_wrap=True)
+            output().print(plain(f"{word:<9}"), plain(on_one_line(text)), sep="", soft_wrap=True)
 
 
 @app.command()
@@ -194,6 +198,7 @@ def reset_breaker(
 
     It holds for the run in every process that has joined it. A run that was killed stays so.
     """
+    given(reason)
     machine = Machine.find(state)
     directory = _directory(machine)
     run = directory.find(run_id)
@@ -292,7 +297,7 @@ def _line(event: dict[str, Any]) -> str:
     words += [str(event[key]) for key in ("tool", "effect") if event.get(key) is not None]
     detail = event.get("detail") or {}
     words += [str(detail[key]) for key in ("outcome", "code", "message") if detail.get(key)]
-    return "  ".join(words)
+    return on_one_line("  ".join(words))
 
 
 def _document(run: ListedRun) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from guardrails.cli.candidate_checkup import candidate_line
-from guardrails.cli.console import output, plain, print_json
+from guardrails.cli.console import on_one_line, output, plain, print_json
 from guardrails.cli.engine_facts import engine_facts
 from guardrails.cli.machine import JsonOption, Machine, NothingShared, StateOption
 from guardrails.cli.moments import ago, clock, counted
@@ -99,7 +99,9 @@ def _print_kills(facts: KillFacts) -> None:
         output().print(plain(f"killed   nothing{more}", "" if of_runs else "green"))
         return
     for act in killed:
-        said = f"{act.scope}, {ago(act.at)} ago ({clock(act.at)}) by {act.by}: {act.reason}"
+        said = on_one_line(
+            f"{act.scope}, {ago(act.at)} ago ({clock(act.at)}) by {act.by}: {act.reason}"
+        )
         output().print(plain("killed   ", "bold red"), plain(said), sep="", soft_wrap=True)
     if more:
         output().print(plain(f"         {more.removeprefix(', ')}"))
