@@ -142,6 +142,9 @@ def test_a_lowered_limit_is_heard_of_in_a_moment_and_undone_by_default(project, 
         (("set", "agent/billing", "--month", "calls=1.5", "--reason", "x"), "a whole number"),
         (("set", "agent/billing", "--reason", "x"), "nothing to set"),
         (("set", "agent/billing", "--month", "usd=1", "--reason", " "), "--reason"),
+        (("set", "all", "--month", "usd=1", "--reason", "x"), "a limit is one account's"),
+        (("set", "billing", "--month", "usd=1", "--reason", "x"), "`billing` is no target"),
+        (("history", "billing"), "`billing` is no target"),
     ],
 )
 def test_wrong_usage_exits_with_2_and_changes_nothing(project, words, said):

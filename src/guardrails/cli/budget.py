@@ -55,7 +55,8 @@ def show(target: _Target = "all", *, as_json: _Json = False) -> None:
     spent every second.
     """
     with _opened() as (_, overview, calendar):
-        stands = [each for each in overview.stands(time.time_ns()) if _is_meant(each, target)]
+        stands = overview.stands(time.time_ns())
+        stands = [each for each in stands if _is_meant(each.account, target)]
     if target != "all" and not stands:
         raise ConfigError(f"there is no account `{target}` here; `guardrails budget show` has all")
     if as_json:
@@ -88,7 +89,10 @@ def show(target: _Target = "all", *, as_json: _Json = False) -> None:
 
 @app.command("set")
 def set_(  # noqa: PLR0913  # a window each
-    target: _Target,
+    target: Annotated[
+        str,
+        typer.Argument(help="agent/ID, env/NAME, account/NAME, or run/ID (or how it begins)."),
+    ],
     *,
     reason: Annotated[str, typer.Option("--reason", help="Why; it is recorded.")],
     minute: _Limit = None,
@@ -101,8 +105,11 @@ def set_(  # noqa: PLR0913  # a window each
     """Set a limit of a shared account, or (with --run) of an open run; recorded with who and why.
 
     It holds from now on, in later windows too, until it is set to `default`: then what
-    guardrails.yaml says holds again. Running processes follow within a second.
+    guardrails.yaml says holds again. Running processes follow within a tenth of a second.
     """
+    if target == "all":
+        raise ConfigError("a limit is one account's; `guardrails budget show` has them")
+    _is_meant("", target)  # whether it is a target at all
     by_window = dict(zip(_WINDOWS, (minute, hour, day, month, run), strict=True))
     wanted = [
         (window, *_limit(text)) for window, texts in by_window.items() for text in texts or ()
@@ -131,10 +138,14 @@ def set_(  # noqa: PLR0913  # a window each
 @app.command()
 def history(target: _Target = "all", *, as_json: _Json = False) -> None:
     """List who set, added or lost what, and why; the oldest first."""
+    _is_meant("", target)  # whether it is a target at all
     with _opened() as (_, overview, calendar):
-        changes = [each for each in overview.history() if target in ("all", each.account)]
+        changes = [each for each in overview.history() if _is_meant(each.account, target)]
     if as_json:
         print_json({"changes": [_change(each, calendar) for each in changes]})
+        return
+    if not changes:
+        output().print(plain("nothing was set, added or lost"))
         return
     table = _table(["when", "what", "account", "window", "change", "by", "reason"])
     for each in changes:
@@ -166,7 +177,7 @@ def _opened() -> Iterator[tuple[Config, Overview, Calendar]]:
         overview.close()
 
 
-def _is_meant(stand: Stand, target: str) -> bool:
+def _is_meant(account: str, target: str) -> bool:
     if target == "all":
         return True
     kind, _, name = target.partition("/")
@@ -175,7 +186,7 @@ def _is_meant(stand: Stand, target: str) -> bool:
             f"`{target}` is no target; one of `agent/ID`, `env/NAME`, `account/NAME`, `run/ID`, "
             "`all` is needed"
         )
-    return stand.account == target or (kind == "run" and stand.account.startswith(target))
+    return account == target or (kind == "run" and account.startswith(target))
 
 
 def _account(target: str, known: Sequence[str]) -> str:
