@@ -81,7 +81,7 @@ def test_a_denied_call_is_shown_with_its_rule_as_it_was(project, run_cli):
     assert "pay_out(amount=500" in said.output
     assert "policies/large.rego:6" in said.output
     assert "input.args.amount > 100" in said.output
-    assert "\ncame of it " in said.output
+    assert "\ncame of it refused: `pay_out` is denied for agent `billing`: " in said.output
 
 
 def test_a_call_that_ran_is_shown_with_what_came_of_it(project, run_cli):

@@ -48,8 +48,15 @@ def value_text(value: object, *, longest: int = 120) -> str:
     return f"{_whole_escapes(text[:longest])}… ({len(text):,} characters, {short(digest(value))})"
 
 
-def plain(text: str) -> str:
-    """`text` on one line, with everything escaped that a terminal or a page could act on."""
+def plain(text: str, *, markup: bool = False) -> str:
+    """`text` on one line, with everything escaped that a terminal or a page could act on.
+
+    Args:
+        text: It.
+        markup: Whether markup stays as it is: for sentences that quote, shown where nothing
+            reads markup.
+    """
+    escaped = frozenset() if markup else _ESCAPED
     parts: list[str] = []
     marks = 0
     for character in text:
@@ -59,7 +66,7 @@ def plain(text: str) -> str:
         hidden = unicodedata.category(character) in _HIDDEN_KINDS or code in _INVISIBLE
         blank = character.isspace() and character != " "
         selector = 0xFE00 <= code <= 0xFE0F or 0x180B <= code <= 0x180F  # noqa: PLR2004  # Unicode's variation selectors
-        if hidden or blank or selector or marks > _MOST_MARKS or character in _ESCAPED:
+        if hidden or blank or selector or marks > _MOST_MARKS or character in escaped:
             parts.append(_escape(code))
         else:
             parts.append(character)

@@ -155,12 +155,12 @@ def _decision(event: dict[str, Any]) -> Iterator[tuple[str, str]]:
         if "policy" in event:
             yield "policy", f"itself said {event['policy']['effect']}"
     for reason in event.get("reasons", ()):
-        yield "reason", harmless(f"{reason['rule']}: {reason['reason']}")
+        yield "reason", _sentence(f"{reason['rule']}: {reason['reason']}")
     for demand in event.get("approvals", ()):
         whom = ", ".join(demand["approvers"])
         yield (
             "asks",
-            harmless(f"{demand['rule']}: {demand['reason']}; {demand['quorum']} of {whom}"),
+            _sentence(f"{demand['rule']}: {demand['reason']}; {demand['quorum']} of {whom}"),
         )
     if event.get("revision"):
         yield "policies", harmless(str(event["revision"]))
@@ -183,7 +183,7 @@ def _outcome(story: Story, first: dict[str, Any]) -> Iterator[tuple[str, str]]:
     detail = first.get("detail") or {}
     match first["kind"]:
         case "call.refused":
-            yield "came of it", harmless(f"refused: {detail.get('message', '')}")
+            yield "came of it", _sentence(f"refused: {detail.get('message', '')}")
         case "call.shadowed":
             yield "came of it", f"withheld; it would: {harmless(str(detail.get('would', '')))}"
         case "call.started":
@@ -206,4 +206,9 @@ def _line(event: dict[str, Any]) -> str:
     words = [clock(event["time"]), f"{event['kind']:<18}", str(event.get("decision_id") or "")]
     words += [str(event[key]) for key in ("tool", "effect") if event.get(key)]
     words += [str(detail[key]) for key in ("outcome", "code", "message", "by") if detail.get(key)]
-    return harmless("  ".join(words))
+    return _sentence("  ".join(words))
+
+
+def _sentence(text: str) -> str:
+    """Words of ours or of a policy, which quote by backticks and brackets."""
+    return harmless(text, markup=True)

@@ -19,6 +19,7 @@ from guardrails.audit.verification import verify as verify_directory
 from guardrails.cli.callbacks import findable
 from guardrails.cli.console import ExitCode, output, plain, print_json
 from guardrails.cli.machine import JsonOption, operator, say
+from guardrails.cli.moments import counted
 from guardrails.config import Config
 from guardrails.errors import ConfigError
 from guardrails.model.record_plan import RecordPlan
@@ -68,16 +69,19 @@ def verify(
     else:
         for found in report.findings:
             style = "red" if found.is_problem else "yellow"
-            output().print(plain(found, style), soft_wrap=True)
-        counted = (
-            f"{report.events} events in {report.segments} segments of {report.streams} streams"
+            said = str(found) if found.is_problem else f"note: {found}"
+            output().print(plain(said, style), soft_wrap=True)
+        what = (
+            f"{counted(report.events, 'event')} in {counted(report.segments, 'segment')} of "
+            f"{counted(report.streams, 'stream')}"
         )
         if report.deleted:
-            counted += f"; deleted: {report.deleted} segments with {report.deleted_events} events"
+            gone = counted(report.deleted_events, "event")
+            what += f"; deleted: {counted(report.deleted, 'segment')} with {gone}"
         if report.keys:
-            counted += f"; signed by {', '.join(report.keys)}"
-        word = "whole" if report.is_whole else f"{len(report.problems)} problems"
-        output().print(plain(f"{word}: {counted}"), soft_wrap=True)
+            what += f"; signed by {', '.join(report.keys)}"
+        word = "whole" if report.is_whole else counted(len(report.problems), "problem")
+        output().print(plain(f"{word}: {what}"), soft_wrap=True)
     if not report.is_whole:
         raise typer.Exit(ExitCode.FINDING)
 
