@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -139,6 +140,34 @@ def test_a_no_stands(project):
     cli("approve", waiting["id"], code=1)
 
 
+def test_of_a_quorum_it_is_said_who_is_still_needed(project):
+    text = AGENT.replace('approvers="finance-ops"', 'approvers="finance-ops", quorum=2')
+    assert text != AGENT
+    (project / "agent.py").write_text(text, encoding="utf-8")
+    agent()
+    (waiting,) = json.loads(cli("list", "--json"))
+    assert "it is pending and needs 1 of finance-ops" in cli("approve", waiting["id"])
+
+
+def test_a_call_that_died_with_its_process_is_of_unknown_outcome(project, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    dying = AGENT.replace("    return", "    import os; os._exit(9)\n    return", 1)
+    agent()
+    (waiting,) = json.loads(cli("list", "--json"))
+    cli("approve", waiting["id"])
+    (project / "agent.py").write_text(dying, encoding="utf-8")
+    died = subprocess.run([sys.executable, "agent.py", "5"], capture_output=True, check=False)
+    assert died.returncode == 9, died.stderr
+    (project / "agent.py").write_text(AGENT, encoding="utf-8")
+    assert re.search(r"outcome +unknown: ", cli("show", waiting["id"]))
+    assert agent() == "ApprovalPending"
+    (again,) = json.loads(cli("list", "--json"))
+    said = cli("show", again["id"])
+    assert f"{waiting['id']} was approved for the same call; it ended: unknown" in said
+    assert f"{waiting['id']}, unknown: " in said
+    assert "None" not in said
+
+
 def test_who_is_not_in_the_file_cannot_answer(project):
     agent()
     (waiting,) = json.loads(cli("list", "--json"))
@@ -150,7 +179,12 @@ def test_who_is_not_in_the_file_cannot_answer(project):
     (project / "config/guardrails/approver.key").unlink()
     assert "enroll" in cli("approve", waiting["id"], code=2)
     cli("enroll", "eve@acme.example", "--group", "finance-ops")
-    assert "does not have your key" in cli("approve", waiting["id"], code=2)
+    said = cli("approve", waiting["id"], code=2)
+    assert "does not have the key in `" in said
+    assert "approver.key` for anybody" in said
+    assert "for `lee@acme.example`" in cli(
+        "approve", waiting["id"], "--as", "lee@acme.example", code=2
+    )
     assert agent() == "ApprovalPending"
 
 
@@ -256,6 +290,8 @@ def test_a_question_is_answered_in_words_and_only_a_question(project, monkeypatc
     assert "question about refund(" in cli("list")
     assert "the amount is missing" in cli("show", question["id"])
     assert "asks a question" in cli("answer", question["id"], "  ", code=1)
+    how = f"asks a question: guardrails approvals answer {question['id']} "
+    assert how in cli("approve", question["id"], code=1)
     assert "approved by lee@acme.example" in cli("answer", question["id"], "20")
     assert asking("enforce") == "refunded 20"
     (project / "agent.py").write_text(AGENT)

@@ -10,13 +10,20 @@ import typer
 from rich.table import Table
 
 from guardrails.approvals.display import plain as harmless
-from guardrails.approvals.requests import AnswerRefused
+from guardrails.approvals.requests import AnswerRefused, missing
 from guardrails.approvals.signing import ApproverKey
 from guardrails.approvals.tokens import digest_of, new_token
 from guardrails.audit.opening import key_made
 from guardrails.cli.approvals_here import OwnDesk, key_file
 from guardrails.cli.approvals_remote import SERVER_VARIABLE, RemoteDesk
-from guardrails.cli.approvals_shown import called, differences, document_of, lines_of, time_left
+from guardrails.cli.approvals_shown import (
+    called,
+    differences,
+    document_of,
+    ended,
+    lines_of,
+    time_left,
+)
 from guardrails.cli.callbacks import findable
 from guardrails.cli.console import notices, output, plain, print_json
 from guardrails.cli.edited_arguments import from_editor, from_file, from_settings
@@ -116,7 +123,7 @@ def show(request_id: _Id, *, as_json: _Json = False, server: _Server = None) -> 
     for name, text in lines_of(request, left):
         table.add_row(plain(name, "bold"), plain(text))
     if similar is not None:
-        table.add_row(plain("last similar", "bold"), plain(f"{similar.id}, {similar.outcome}"))
+        table.add_row(plain("last similar", "bold"), plain(f"{similar.id}, {ended(similar)}"))
         for text in differences(similar, request):
             table.add_row(plain("  differs"), plain(text))
     output().print(table)
@@ -133,7 +140,11 @@ def approve(
 ) -> None:
     """Say yes to exactly this call, once."""
     with _desk(server, as_, key) as desk:
-        _tell(desk.answer(desk.get(request_id), approve=True, reason=reason))
+        request = desk.get(request_id)
+        if request.about == "escalation":
+            msg = f'`{request.id}` asks a question: guardrails approvals answer {request.id} "…"'
+            raise AnswerRefused(msg)
+        _tell(desk.answer(request, approve=True, reason=reason))
 
 
 @app.command()
@@ -317,5 +328,11 @@ def _approve(desk: OwnDesk | RemoteDesk, request: ApprovalRequest, reason: str) 
 
 def _tell(after: ApprovalRequest) -> None:
     word = "rejected" if after.state is ApprovalState.REJECTED else "approved"
-    text = f"{after.id}: {word} by {after.steps[-1].by}; it is {after.state}"
-    output().print(plain(text, "yellow" if word == "rejected" else "green"))
+    lacking = ", ".join(
+        f"{missing(after, demand)} of {' or '.join(demand.approvers)}"
+        for demand in after.demands
+        if after.state is ApprovalState.PENDING and missing(after, demand)
+    )
+    more = f" and needs {lacking}" if lacking else ""
+    text = f"{after.id}: {word} by {after.steps[-1].by}; it is {after.state}{more}"
+    output().print(plain(text, "yellow" if word == "rejected" else "green"), soft_wrap=True)

@@ -142,9 +142,12 @@ class OwnDesk:
         mine = ApproverKey.load(self._file)
         own = [each for each in approvers.people.values() if each.key == mine.public]
         own = [each for each in own if name is None or approvers.find(name) == each]
-        if len(own) != 1:
-            who = f"`{name}`" if name else "nobody" if not own else "more than one person"
-            raise ConfigError(f"approvers.yaml does not have your key for {who}")
+        if not own:
+            whose = "anybody" if name is None else f"`{name}`"
+            raise ConfigError(
+                f"approvers.yaml does not have the key in `{self._file}` for {whose}; name yours "
+                "with `--key`, or add what `guardrails approvals enroll` printed"
+            )
         person = own[0]
         if person.os_user not in (None, user_name()):
             raise ConfigError(

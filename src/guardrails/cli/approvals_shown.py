@@ -63,8 +63,10 @@ def lines_of(request: ApprovalRequest, left: Mapping[str, int] | None) -> Iterat
     if request.successor is not None:
         yield "gave way to", request.successor
     if request.previous is not None:
-        ended = request.previous_outcome
-        yield "before", f"{request.previous} was approved for the same call; it ended: {ended}"
+        how = request.previous_outcome
+        yield "before", f"{request.previous} was approved for the same call; it ended: {how}"
+    if request.state is ApprovalState.CONSUMED:
+        yield "outcome", ended(request)
     yield "left", time_left(request)
     yield "digest", request.digest
     for step in request.steps:
@@ -75,6 +77,11 @@ def lines_of(request: ApprovalRequest, left: Mapping[str, int] | None) -> Iterat
             if word
         )
         yield when, words + (f": {plain(step.reason)}" if step.reason else "")
+
+
+def ended(request: ApprovalRequest) -> str:
+    """What came of a used request's call, as far as anybody said."""
+    return request.outcome or "unknown: the call has not ended, or its process died in it"
 
 
 def _budget(request: ApprovalRequest, left: Mapping[str, int] | None) -> Iterator[tuple[str, str]]:
