@@ -16,6 +16,7 @@ from guardrails.alerts.teller import Teller
 from guardrails.approvals import ApprovalService
 from guardrails.approvals.events import event_of
 from guardrails.approvals.stores.memory import MemoryRequests
+from guardrails.audit.exact_json import exact_json
 from guardrails.audit.memory import MemoryRecord
 from guardrails.clock import SystemClock
 from guardrails.enforcement import dry_run, invoke, resuming
@@ -522,7 +523,8 @@ class Governor:
 
     def acted(self, kind: str, detail: Mapping[str, Any]) -> None:
         """Log and record what was done to an account, as that a crashed process was charged."""
-        _log.warning("%s: %s", kind, dict(detail))
+        said = " ".join(f"{name}={exact_json(value)}" for name, value in detail.items())
+        _log.warning("%s %s", kind, said)
         self._write(kind, **detail)
 
     def _ledger(

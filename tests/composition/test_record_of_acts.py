@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 import guardrails as gr
+from guardrails import testing
 from guardrails.audit.reading import read, verify
 from guardrails.cli.root import app
 from guardrails.processes import user_name
@@ -170,3 +171,12 @@ def test_an_anchor_that_is_not_there_starts_nothing(project, reference, said):
     (project / "guardrails.yaml").write_text(CONFIG % f", anchor_callback: '{reference}'")
     with pytest.raises(gr.ConfigError, match=said):
         gr.load_governor(project / "guardrails.yaml")
+
+
+def test_what_befalls_an_account_is_one_line_of_fields_in_the_log(caplog):
+    """As a refusal is: no name can forge a line, and no notation of Python's stands in it."""
+    facts = {"account": "account/a\nb", "charged": {"calls": 1}, "by": "process 7"}
+    testing.governor().acted("budget.crash", facts)
+    assert caplog.messages == [
+        r'budget.crash account="account/a\nb" charged={"calls":1} by="process 7"'
+    ]
