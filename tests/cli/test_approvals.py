@@ -384,3 +384,22 @@ def test_what_comes_while_one_watches_is_shown_once_as_it_comes(project):
     assert first != second
     assert "\x1b" not in first + second
     assert rest == ""
+
+
+def test_a_request_whose_call_a_kill_refuses_says_so(project, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    agent()
+    (waiting,) = json.loads(cli("list", "--json"))
+    assert "killed" not in cli("show", waiting["id"])
+
+    def act(*words: str) -> None:
+        done = CliRunner().invoke(app, [*words, "--reason", "it loops"])
+        assert done.exit_code == 0, done.output
+
+    act("kill", "agent/billing")
+    said = cli("show", waiting["id"])
+    assert f"agent/billing by {user_name()}: it loops; its call is refused until that is" in said
+    act("resume", "agent/billing")
+    assert "killed" not in cli("show", waiting["id"])
+    act("kill", "run/run-1")
+    assert "its call is refused, and stays so" in cli("show", waiting["id"])

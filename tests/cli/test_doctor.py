@@ -70,6 +70,33 @@ def test_a_fresh_project_is_well(project):
     assert "made by the first run" in found["record"]["found"]
 
 
+def test_a_group_that_is_asked_and_in_which_nobody_is_warns(project):
+    found, code = checks()
+    assert code == 0
+    assert found["approvers"]["status"] == "warn"
+    assert "none: nobody can answer" in found["approvers"]["found"]
+    assert "agents.yaml asks finance-ops" in found["approvers"]["found"]
+    assert "approvals enroll" in found["approvers"]["mend"]
+
+    enroll = ["approvals", "enroll", "lee@acme.example", "--key", "lee.key"]
+    entry = CliRunner().invoke(app, [*enroll, "--group", "finance-opps"]).stdout
+    (project / "approvers.yaml").write_text(entry)
+    set_key(project, "approvers: approvers.yaml")
+    said = doctor()
+    assert said.exit_code == 0
+    assert "nobody is in `finance-ops`, which agents.yaml asks" in " ".join(said.stdout.split())
+
+    (project / "approvers.yaml").write_text(entry.replace("finance-opps", "finance-ops"))
+    found, _ = checks()
+    assert found["approvers"]["status"] == "ok"
+
+    (project / "agents.yaml").write_text("billing: {owner: a.b@acme.example, budget: {dev: {}}}\n")
+    set_key(project, "approvers: null")
+    found, _ = checks()
+    assert found["approvers"]["status"] == "ok"
+    assert "none: nobody can answer" in found["approvers"]["found"]
+
+
 def test_looking_changes_nothing(project):
     before = sorted(project.rglob("*"))
     doctor()

@@ -25,7 +25,7 @@ from guardrails.cli.approvals_shown import (
     time_left,
 )
 from guardrails.cli.callbacks import findable
-from guardrails.cli.console import notices, output, plain, print_json
+from guardrails.cli.console import notices, on_one_line, output, plain, print_json
 from guardrails.cli.edited_arguments import from_editor, from_file, from_settings
 from guardrails.cli.recorded import record_act
 from guardrails.config import Config
@@ -113,6 +113,7 @@ def show(request_id: _Id, *, as_json: _Json = False, server: _Server = None) -> 
     with _desk(server, tell=False) as desk:
         request = desk.get(request_id)
         similar, left = desk.similar(request), desk.left(request)
+        kill = desk.killed(request) if isinstance(desk, OwnDesk) else None
     if as_json:
         last = None if similar is None else similar.id
         print_json({**document_of(request), "left_now": left, "similar": last})
@@ -120,6 +121,10 @@ def show(request_id: _Id, *, as_json: _Json = False, server: _Server = None) -> 
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
+    if kill is not None:
+        said = on_one_line(f"{kill.scope} by {kill.by}: {kill.reason}; its call is refused")
+        said += ", and stays so" if kill.scope.kind == "run" else " until that is resumed"
+        table.add_row(plain("killed", "bold red"), plain(said))
     for name, text in lines_of(request, left):
         table.add_row(plain(name, "bold"), plain(text))
     if similar is not None:

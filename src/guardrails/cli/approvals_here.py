@@ -12,7 +12,9 @@ from guardrails.approvals.versions import edited_key
 from guardrails.desk import Desk
 from guardrails.errors import ConfigError
 from guardrails.model.approval import Answer
+from guardrails.model.kill import Subject
 from guardrails.processes import user_name
+from guardrails.runs.kill_facts import kill_facts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from guardrails.approvals.table import Listed
     from guardrails.config import Config
     from guardrails.model.approval import ApprovalRequest, ApprovalState
+    from guardrails.runs.kill_store import Act
 
 CHANNEL: Final = "cli"
 """How the record and a request's steps call this way of answering."""
@@ -82,6 +85,21 @@ class OwnDesk:
     def left(self, request: ApprovalRequest) -> Mapping[str, int] | None:
         """What is left now of the limits of the request's run; None where that is not known."""
         return self._desk.left(request)
+
+    def killed(self, request: ApprovalRequest) -> Act | None:
+        """The kill that refuses the request's call now; None for none.
+
+        Raises:
+            StateUnavailable: the kill switch cannot be used.
+        """
+        config = self._desk.config
+        if config.state is None:
+            return None
+        runs = tuple(each.id for each in request.lineage) or (request.run_id,)
+        call = Subject(runs, request.agent, "", config.environment, request.tool)
+        return next(
+            (act for act in kill_facts(config.state).killed if act.scope.covers(call)), None
+        )
 
     def answer(self, request: ApprovalRequest, *, approve: bool, reason: str) -> ApprovalRequest:
         """The request after the answer to what was shown of it.

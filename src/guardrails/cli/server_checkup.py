@@ -9,6 +9,7 @@ from guardrails.assembly import approvers_of
 from guardrails.cli.finding import Finding, Status
 from guardrails.cli.policy_sources import nearby
 from guardrails.errors import ConfigError
+from guardrails.register import Register
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,14 +29,37 @@ def answer_findings(config: Config) -> Iterator[Finding]:
         for line in str(error).splitlines():
             yield Finding("approvers", Status.FAIL, line, "correct it")
         return
-    if file is not None:
+    asked = _asked(config)
+    if file is None:
+        found = "none: nobody can answer from outside of the program that asks"
+        if asked:
+            mend = f"guardrails approvals enroll YOU --group {asked[0]}; approvers: approvers.yaml"
+            found += f", and agents.yaml asks {', '.join(asked)}"
+            yield Finding("approvers", Status.WARN, found, mend)
+        else:
+            yield Finding("approvers", Status.OK, found)
+    else:
         approvers = file.current()
         groups = sorted({group for each in approvers.people.values() for group in each.groups})
         people = len(approvers.people)
         found = f"{nearby(file.path)}: {people} {'person' if people == 1 else 'people'}"
         yield Finding("approvers", Status.OK, f"{found}, for {', '.join(groups) or 'no group'}")
+        for group in asked:
+            if group not in groups:
+                found = f"nobody is in `{group}`, which agents.yaml asks"
+                yield Finding("approvers", Status.WARN, found, "put somebody in, or correct it")
     if config.server is not None:
         yield from _server(config.server, file)
+
+
+def _asked(config: Config) -> list[str]:
+    """The groups that the register asks; none where it cannot be read, which is told elsewhere."""
+    try:
+        entries = Register.load(config.agents).entries.values()
+    except ConfigError:
+        return []
+    needs = [need for entry in entries for need in entry.approval.values()]
+    return sorted({group for need in needs for group in need.approvers or ()})
 
 
 def _server(server: ServerConfig, file: ApproversFile | None) -> Iterator[Finding]:
