@@ -128,7 +128,9 @@ def test_a_service_that_is_away_is_an_error_at_start_and_in_words(server) -> Non
         service = Service("s", f"http://127.0.0.1:{taken.getsockname()[1]}")
         with (
             Running(server, settings_of(server, service=service)) as its,
-            pytest.raises(PolicyLoadError, match=r"b: service s: cannot be reached: .*refused"),
+            pytest.raises(
+                PolicyLoadError, match=r"b: service s: cannot be reached: Failed .*refused"
+            ),
         ):
             its.start()
 

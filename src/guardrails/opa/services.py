@@ -9,6 +9,7 @@ and where it may send us.
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import ssl
 import threading
@@ -35,6 +36,9 @@ CONNECT: Final = 5.0
 
 DOWNLOAD: Final = 120.0
 """Seconds that an answer may take after its head."""
+
+_OBJECT: Final = re.compile(r"^(?:<[^>]*>|\w+\(host=[^)]*\)): ")
+"""How urllib3 names the connection or the pool in front of what went wrong."""
 
 _PIECE: Final = 1 << 16
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
@@ -343,8 +347,8 @@ def _port(parts: object) -> tuple[str, int]:
 
 
 def _said(error: urllib3.exceptions.HTTPError) -> str:
-    """What went wrong, without the addresses of objects that urllib3 puts before it."""
-    return str(error).rpartition(">: ")[2] or str(error) or type(error).__name__
+    """What went wrong, without the object that urllib3 puts before it."""
+    return _OBJECT.sub("", str(error)) or str(error) or type(error).__name__
 
 
 def _tls(service: Service) -> ssl.SSLContext | None:
