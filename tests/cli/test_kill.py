@@ -529,3 +529,9 @@ def test_a_lost_run_tells_the_calls_whose_end_nobody_knows(project):
     assert "unknown  1 × export started; whether it ran is not known" in said
     document = json.loads(run("runs", "show", "r-lost", "--json").stdout)
     assert (document["unknown"], document["at_work"]) == ({"export": 1}, {})
+
+
+def test_a_principal_is_listed_on_one_line(project, its):
+    with testing.run("billing", governor=its, id="r-one", principal="ann\nr-two  support@1"):
+        assert r"ann\nr-two  support@1" in run("runs", "list").stdout
+        assert r"for ann\nr-two  support@1" in run("kill", "agent/billing", "--dry-run").stdout

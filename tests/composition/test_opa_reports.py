@@ -232,7 +232,7 @@ def test_the_command_sends_what_is_there_and_says_what_was_not_taken(project, se
     work(project)
     assert "answered 503" in cli("ship", code=3)
     service.answers = []
-    assert "sent 6 decisions in 1 chunks to `logs`" in cli("ship")
+    assert "sent 6 decisions in 1 chunk to `logs`" in cli("ship")
     os.utime(project / ".guardrails" / "record.sent", (1, 1))
     assert "sent 0 decisions" in cli("ship")
     assert (project / ".guardrails" / "record.sent").stat().st_mtime > 1, "it says when"

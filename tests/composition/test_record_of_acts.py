@@ -176,9 +176,8 @@ def test_an_anchor_that_is_not_there_starts_nothing(project, reference, said):
 def test_what_befalls_an_account_is_one_line_of_fields_in_the_log(caplog):
     """As a refusal is: no name can forge a line, and no notation of Python's stands in it."""
     facts = {"account": "account/a\nb", "window": "day", "start": 0, "charged": {"calls": 1}}
-    facts["by"] = "process 7"
+    facts["by"] = "pid 7"
     testing.governor().acted("budget.crash", facts)
     assert caplog.messages == [
-        r'budget.crash account="account/a\nb" window="day" start=0 charged={"calls":1} '
-        'by="process 7"'
+        r'budget.crash account="account/a\nb" window="day" start=0 charged={"calls":1} by="pid 7"'
     ]

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from guardrails.cli.console import output, plain
+from guardrails.cli.moments import counted
 from guardrails.clock import SystemClock
 from guardrails.config import Config
 from guardrails.config.layers import policy_files
@@ -56,8 +57,8 @@ def ship(
         (sending,) = reports.sendings
         try:
             shipped = sending.send()
-            counted = f"{shipped.entries} decisions in {shipped.chunks} chunks"
-            output().print(plain(f"sent {counted} to `{logs.service.name}`"), soft_wrap=True)
+            what = f"{counted(shipped.entries, 'decision')} in {counted(shipped.chunks, 'chunk')}"
+            output().print(plain(f"sent {what} to `{logs.service.name}`"), soft_wrap=True)
             if follows:
                 logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
                 reports.start()

@@ -199,8 +199,7 @@ def _print(done: _Done) -> None:
         for warning in done.warnings:
             _line("warning", warning, "yellow")
     else:
-        said = on_one_line(f"{done.scope}, by {done.by}: {done.reason}")
-        _line("killed", said, "bold red")
+        _line("killed", f"{done.scope}, by {done.by}: {done.reason}", "bold red")
     _tell_runs(done)
     if not done.is_dry:
         _tell_calls(done)
@@ -256,7 +255,7 @@ def _resume(scope: Scope) -> str:
 
 
 def _line(word: str, text: str, style: str = "") -> None:
-    output().print(plain(f"{word:<11}", style), plain(text), sep="", soft_wrap=True)
+    output().print(plain(f"{word:<11}", style), plain(on_one_line(text)), sep="", soft_wrap=True)
 
 
 def _document(done: _Done) -> dict[str, Any]:

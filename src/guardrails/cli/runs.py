@@ -79,7 +79,7 @@ def list_(
                     f"{run.agent}@{run.version}",
                     run.environment,
                     run.mode,
-                    run.principal or "-",
+                    on_one_line(run.principal or "-"),
                     _state(run),
                     run.process.pid,
                     f"{ago(run.opened)} ago",
