@@ -283,7 +283,7 @@ def test_a_run_that_is_shared_is_spent_from_by_both(tmp_path):
     one.open_run("p", parent_id=None, budget=Budget(calls=30), terms=(ENV,))
     one.open_run("r", parent_id="p", budget=Budget(calls=20))
     assert sum(call(one, "r") for _ in range(4)) == 4
-    with pytest.raises(RunClosed, match="no run `r` is shared"):
+    with pytest.raises(RunClosed, match="no run `r` is shared here: it has ended"):
         other.join_run("r", nonces=("a", "b"))
     hold = one.reserve("r", "t", CALL, None)
     other.join_run("r", nonces=one.share_run("r"))

@@ -229,7 +229,9 @@ def test_spending_stops_the_run_also_what_was_spent_between_calls_and_in_childre
         with its.run("a") as child:
             buy("y")
             gr.charge(usd="0.10")
-            with pytest.raises(gr.BreakerTripped, match=f"run {run.id} is stopped: \\$0.40"):
+            with pytest.raises(
+                gr.BreakerTripped, match=f"{child.id}, and run {run.id} is stopped: \\$0.40"
+            ):
                 buy("z")
             # The child itself has spent $0.20: it is its parent that is stopped.
             assert child.breakers.tripped is None

@@ -151,8 +151,9 @@ def _goes_on(call: Call) -> bool:
 def _stop(call: Call) -> None:
     for each in call.breakers:
         if each.action is Action.STOP:
+            place = "" if each.run_id == call.run.id else f" in run {call.run.id}"
             message = (
-                f"`{call.tool.facts.name}` was called in run {call.run.id}, and run {each.run_id} "
+                f"`{call.tool.facts.name}` was called{place}, and run {each.run_id} "
                 f"is stopped: {each.text} [{each.rule}]"
             )
             raise BreakerTripped(

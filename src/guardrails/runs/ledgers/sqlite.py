@@ -179,7 +179,11 @@ class SqliteLedger(LeasingLedger):
             with self._exchange.database.read() as connection:
                 row = run_rows.find_shared(connection, run_id)
             if row is None:
-                raise RunClosed(f"no run `{run_id}` is shared here", run_id=run_id)
+                raise RunClosed(
+                    f"no run `{run_id}` is shared here: it has ended, or is another state "
+                    "directory's",
+                    run_id=run_id,
+                )
             *above, nonce = nonces or ("",)
             if not nonce or row.nonce != nonce or bool(above) != (row.parent is not None):
                 raise RunClosed(
