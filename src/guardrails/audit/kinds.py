@@ -272,5 +272,17 @@ KINDS: Final[dict[str, Kind]] = {
             "attempts": WHOLE,
         },
     ),
+    "server.unknown_caller": Kind(
+        "somebody asked `guardrails serve` who could not be known",
+        {
+            "channel": TEXT,
+            "address": TEXT,
+            "method": TEXT,
+            "path": TEXT,
+            "by": TEXT,
+            "reason": TEXT,
+            "unrecorded_before": WHOLE,
+        },
+    ),
 }
 """They, in the order in which the page names them."""
