@@ -3,7 +3,8 @@
 A database is in WAL mode, so that readers never wait. Every change is one immediate
 transaction, which is on disk when it returns (``synchronous=FULL``) and is there whole
 or not at all after a crash. The file is its user's alone (0600), the directories made
-for it too (0700); one that others may write to is not used.
+for it too (0700); one that others may write to is not used, nor one that was deleted or
+replaced meanwhile.
 
 SQLite's locks do not hold on network file systems: these files belong on a local disk.
 """
@@ -51,6 +52,7 @@ class Database:
         self._lock = RLock()
         self._pid = 0
         self._connection: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None
         self._closed = False
         close_before_forks(self)
         with self._lock, self._faults():
@@ -121,6 +123,7 @@ class Database:
     def _connect(self) -> sqlite3.Connection:
         if self._closed:
             raise StateUnavailable(f"the database `{self.path}` is closed")
+        self._require_there()
         connection = self._connection
         if connection is not None:
             if self._pid != os.getpid():
@@ -144,9 +147,27 @@ class Database:
         except BaseException:
             connection.close()
             raise
+        self._file = _identity(_status(self.path))
         self._pid = os.getpid()
         self._connection = connection
         return connection
+
+    def _require_there(self) -> None:
+        """Refuse once the path names another file, or none, than the one that was opened.
+
+        SQLite goes on with the file that it has open, also when nobody else can find it.
+        """
+        if self._file is None:
+            return
+        try:
+            found = _identity(_status(self.path))
+        except OSError as error:
+            raise self._unusable(error) from error
+        if found != self._file:
+            raise StateUnavailable(
+                f"the database `{self.path}` was deleted or replaced while it was in use: what "
+                "this process does there, no other would see; start it again"
+            )
 
     def _make_private(self) -> None:
         for directory in reversed(self.path.parents):
@@ -207,6 +228,10 @@ def _status(path: Path) -> os.stat_result | None:
         return path.lstat()
     except FileNotFoundError:
         return None
+
+
+def _identity(found: os.stat_result | None) -> tuple[int, int] | None:
+    return None if found is None else (found.st_dev, found.st_ino)
 
 
 def _make(path: Path) -> None:

@@ -283,6 +283,34 @@ def test_what_is_no_database_is_refused(tmp_path, make):
         Database(path, SCHEMA)
 
 
+def _replace(path):
+    other = path.with_name("other.sqlite")
+    Database(other, SCHEMA).close()
+    other.rename(path)
+
+
+@pytest.mark.parametrize(
+    "gone", [Path.unlink, _replace, lambda path: path.parent.rename(path.parent.with_name("b"))]
+)
+@pytest.mark.parametrize("use", [Database.transaction, Database.read, Database.statement])
+def test_a_file_that_is_gone_from_its_place_is_not_gone_on_with(tmp_path, gone, use):
+    path = tmp_path / "a" / "x.sqlite"
+    database = Database(path, SCHEMA)
+    with use(database):
+        pass
+    gone(path)
+    for _ in range(2):
+        with pytest.raises(StateUnavailable, match="deleted or replaced"), use(database):
+            pass
+    # Nor does it make a new one in the place of the one that it had, after a fork or before.
+    database.before_fork()
+    with pytest.raises(StateUnavailable, match="deleted or replaced"), use(database):
+        pass
+    database.close()
+    with use(Database(path, SCHEMA)):
+        pass
+
+
 def test_a_closed_database_refuses(tmp_path):
     database = Database(tmp_path / "x.sqlite", SCHEMA)
     database.close()
