@@ -294,6 +294,7 @@ def test_a_question_is_answered_in_words_and_only_a_question(project, monkeypatc
     assert how in cli("approve", question["id"], code=1)
     assert "approved by lee@acme.example" in cli("answer", question["id"], "20")
     assert asking("enforce") == "refunded 20"
+    assert "outcome" not in cli("show", question["id"]), "an answer is no call"
     (project / "agent.py").write_text(AGENT)
     agent()
     (waiting,) = json.loads(cli("list", "--json"))

@@ -65,7 +65,7 @@ def lines_of(request: ApprovalRequest, left: Mapping[str, int] | None) -> Iterat
     if request.previous is not None:
         how = request.previous_outcome
         yield "before", f"{request.previous} was approved for the same call; it ended: {how}"
-    if request.state is ApprovalState.CONSUMED:
+    if request.state is ApprovalState.CONSUMED and request.about == "call":
         yield "outcome", ended(request)
     yield "left", time_left(request)
     yield "digest", request.digest
