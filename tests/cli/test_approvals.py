@@ -131,9 +131,25 @@ def test_functions_that_the_configuration_names_are_found_beside_it(project):
     assert "paged: lee@acme.example" in guardrails("approvals", "approve", request)
 
 
+@pytest.mark.parametrize(
+    ("name", "group"),
+    [
+        ("x: {evil", "finance-ops"),
+        ("d\u0430na@acme.example", "finance-ops"),
+        ("dana@acme.example\nlee@acme.example", "finance-ops"),
+        ("dana@acme.example", "a, b]\n  x: 1"),
+    ],
+)
+def test_whom_the_file_would_not_take_gets_no_key(project, name, group):
+    words = ("enroll", name, "--group", group, "--key", "new.key")
+    assert "error: the entry:1:" in cli(*words, code=2)
+    assert not (project / "new.key").exists()
+
+
 def test_a_no_stands(project):
     agent()
     (waiting,) = json.loads(cli("list", "--json"))
+    assert "--reason: say why" in cli("reject", waiting["id"], "--reason", " ", code=2)
     cli("reject", waiting["id"], "--reason", "who asked for this?")
     assert agent() == "ApprovalRejected"
     assert "nothing waits" in cli("list")

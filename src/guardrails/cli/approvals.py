@@ -27,8 +27,10 @@ from guardrails.cli.approvals_shown import (
 from guardrails.cli.callbacks import findable
 from guardrails.cli.console import notices, on_one_line, output, plain, print_json
 from guardrails.cli.edited_arguments import from_editor, from_file, from_settings
+from guardrails.cli.machine import given
 from guardrails.cli.recorded import record_act
 from guardrails.config import Config
+from guardrails.config.approvers import check_person
 from guardrails.errors import ConfigError
 from guardrails.model.approval import ApprovalState
 from guardrails.processes import user_name
@@ -162,6 +164,7 @@ def reject(
     server: _Server = None,
 ) -> None:
     """Say no. An approved request that was not used yet can still be rejected."""
+    given(reason)
     with _desk(server, as_, key) as desk:
         _tell(desk.answer(desk.get(request_id), approve=False, reason=reason))
 
@@ -271,6 +274,7 @@ def enroll(
 
     The key stays on this machine; the entry is added to approvers.yaml by review.
     """
+    check_person(name, group)
     path = key or key_file()
     public = ApproverKey.make(path).public
     notices().print(plain(f"your key is in {path}; add this to approvers.yaml, by review:"))

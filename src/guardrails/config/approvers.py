@@ -21,6 +21,7 @@ under review.
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -32,9 +33,10 @@ from guardrails.approvals.signing import key_bytes, public_key
 from guardrails.register.current_file import CurrentFile
 from guardrails.register.source import Mapped
 from guardrails.register.words import Keyed, Listed, Name, Person, Some, Text
-from guardrails.register.yaml_source import read_yaml
+from guardrails.register.yaml_source import parse_yaml, read_yaml
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from guardrails.model.approval import Answer, ApprovalRequest
@@ -95,6 +97,16 @@ class _Approvers(RootModel[Keyed[Person, _Approver]]):
                     raise ValueError(msg)
                 held[token] = name
         return self
+
+
+def check_person(name: str, groups: Sequence[str]) -> None:
+    """See that a person of this name and in these groups can stand in the file.
+
+    Raises:
+        SourceError: the file would be wrong with them.
+    """
+    entry = json.dumps({name: {"groups": list(groups)}})  # which is YAML, too
+    parse_yaml(entry, "the entry").validate(_Approvers)
 
 
 def read_approvers(path: Path) -> Approvers:
