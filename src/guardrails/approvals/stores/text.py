@@ -12,7 +12,6 @@ from typing import Any, Final
 
 import msgspec
 
-from guardrails.model.exact_text import read_exact
 from guardrails.approvals.table import Listed
 from guardrails.model.approval import (
     Answer,
@@ -23,6 +22,7 @@ from guardrails.model.approval import (
 )
 from guardrails.model.canonical import canonical
 from guardrails.model.decision import ApprovalDemand
+from guardrails.model.exact_text import read_exact
 from guardrails.model.lineage import RunTerms, terms_of
 
 _SETS: Final = frozenset({"groups", "vouched"})
