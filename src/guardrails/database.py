@@ -19,7 +19,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 from threading import RLock
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from guardrails.errors import StateUnavailable
 from guardrails.forks import close_before_forks
@@ -55,8 +55,11 @@ class Database:
         self._file: tuple[int, int] | None = None
         self._closed = False
         close_before_forks(self)
-        with self._lock, self._faults():
-            self._connect()
+        with self._lock:
+            try:
+                self._connect()
+            except sqlite3.Error as error:
+                raise self._unusable(error) from error
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -64,37 +67,54 @@ class Database:
 
         Inside a transaction of the same thread, as in a signal handler, it is a part of that.
         """
-        with self._lock, self._faults():
-            connection = self._connect()
-            if connection.in_transaction:
-                with _savepoint(connection):
-                    yield connection
-                return
-            # Also a commit that fails, or a signal between two lines, leaves none open: the next
-            # one would be taken for a part of it, and what it writes would never hold.
+        # One context for all of it: each that is written in Python costs as much as a query.
+        with self._lock:
             try:
-                connection.execute("BEGIN IMMEDIATE")
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
+                connection = self._connect()
                 if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
+                    with _savepoint(connection):
+                        yield connection
+                    return
+                # Also a commit that fails, or a signal between two lines, leaves none open: the
+                # next one would be taken for a part of it, and what it writes would never hold.
+                try:
+                    connection.execute("BEGIN IMMEDIATE")
+                    yield connection
+                    connection.execute("COMMIT")
+                except BaseException:
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
+                    raise
+            except sqlite3.Error as error:
+                raise self._unusable(error) from error
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
         """A connection for queries; several of them may see different states."""
-        with self._lock, self._faults():
-            yield self._connect()
+        with self._lock:
+            try:
+                yield self._connect()
+            except sqlite3.Error as error:
+                raise self._unusable(error) from error
 
-    @contextmanager
-    def statement(self) -> Iterator[sqlite3.Connection]:
-        """A connection for one statement that changes something: it holds whole, or not at all.
+    def rows(self, query: str, *given: object) -> list[tuple[Any, ...]]:
+        """What one query finds, with `given` for its question marks."""
+        with self._lock:
+            try:
+                return self._connect().execute(query, given).fetchall()
+            except sqlite3.Error as error:
+                raise self._unusable(error) from error
+
+    def change(self, statement: str, *given: object) -> int:
+        """How many rows one statement changed, all of them or none.
 
         Inside a transaction of the same thread it is a part of that, else one of its own.
         """
-        with self._lock, self._faults():
-            yield self._connect()
+        with self._lock:
+            try:
+                return self._connect().execute(statement, given).rowcount
+            except sqlite3.Error as error:
+                raise self._unusable(error) from error
 
     @property
     def fork_lock(self) -> RLock:
@@ -211,13 +231,6 @@ class Database:
                 f"{len(self._schema)}: it was made by a newer one"
             )
         return version
-
-    @contextmanager
-    def _faults(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise self._unusable(error) from error
 
     def _unusable(self, error: Exception) -> StateUnavailable:
         return StateUnavailable(f"the database `{self.path}` cannot be used: {error}")

@@ -112,15 +112,17 @@ class Answers:
         if self._approvers is None:
             return there
         now = self._clock.now_ns()
-        known = (self._approvers.answer_of(there, answer, now) for answer in there.answers)
-        answers = tuple(answer for answer in known if answer is not None)
-        steps = tuple(step for step in there.escalation if step in self._escalation)
+        known = [self._approvers.answer_of(there, answer, now) for answer in there.answers]
+        answers = tuple([answer for answer in known if answer is not None])
+        steps = tuple([step for step in there.escalation if step in self._escalation])
         if (answers, steps) == (there.answers, there.escalation):
             return there
         return replace(there, answers=answers, escalation=steps)
 
     def _tell_dropped(self, there: ApprovalRequest, counts: ApprovalRequest) -> None:
         """Tell of the kept answers that do not count any more, or never did."""
+        if counts is there:
+            return
         kept = {(answer.by, answer.time, answer.signature) for answer in counts.answers}
         for answer in there.answers:
             if (answer.by, answer.time, answer.signature) not in kept:

@@ -10,9 +10,12 @@ Cyrillic letter in a Latin name; UAX #31, table 5, and UTS #39, section 5.2).
 from __future__ import annotations
 
 import unicodedata
+from functools import lru_cache
 from typing import Final
 
 _LONGEST: Final = 320
+_LATELY: Final = 1_000
+"""Names whose forms are remembered: each follows from its letters alone, and is asked for often."""
 _REFUSED: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 # Letters and marks that are drawn as nothing (Default_Ignorable_Code_Point without Cf and Cn).
 _INVISIBLE: Final = frozenset(
@@ -42,9 +45,14 @@ def identity(name: str) -> str:
     Raises:
         ValueError: it is no name of one identifiable person.
     """
-    if type(name) is not str or not name or len(name) > _LONGEST:
+    if not _is_short(name) or not name:
         msg = "a person is identified by a text of 1 to 320 characters"
         raise ValueError(msg)
+    return _identity(name)
+
+
+@lru_cache(_LATELY)
+def _identity(name: str) -> str:
     is_ascii = name.isascii()  # the most of them, by far
     if not (is_ascii and name.isprintable()):
         for character in name:
@@ -76,7 +84,21 @@ def person(name: str) -> str:
 
 def same_person(one: str, other: str) -> bool:
     """Whether two names are one person's; names that identify nobody are compared as they are."""
-    return _untagged(_visible(one)) == _untagged(_visible(other))
+    return _looks(one) == _looks(other)
+
+
+def _looks(name: str) -> str:
+    return _seen(name) if _is_short(name) else _untagged(_visible(name))
+
+
+@lru_cache(_LATELY)
+def _seen(name: str) -> str:
+    return _untagged(_visible(name))
+
+
+def _is_short(name: object) -> bool:
+    """Whether `name` is a text that may be remembered; equal to one is not enough."""
+    return type(name) is str and len(name) <= _LONGEST
 
 
 def is_identity(name: str) -> bool:

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from guardrails.approvals.people import identity, is_identity, person, same_person
@@ -58,6 +59,16 @@ _WELL: Final = "ok"
 
 _USABLE: Final = OPEN | {ApprovalState.CONSUMED, ApprovalState.EXPIRED}
 """The states of which :func:`consumed` has more to say than that they are wrong."""
+
+# Named once: a member of an enumeration takes five times as long to be found in it.
+_PENDING: Final = ApprovalState.PENDING
+_CONSUMED: Final = ApprovalState.CONSUMED
+_EXPIRED: Final = ApprovalState.EXPIRED
+
+_FIELDS: Final = tuple(ApprovalRequest.__dataclass_fields__)
+_fields_of: Final = attrgetter(*_FIELDS)
+_STATE: Final = _FIELDS.index("state")
+_STEPS: Final = _FIELDS.index("steps")
 
 NEVER: Final = 2**63 - 1
 """A time that does not come, in nanoseconds."""
@@ -273,35 +284,39 @@ def consumed(  # noqa: PLR0913  # what it is used for, and how, each by its name
         ApprovalExpired: it has expired, or would have under `demands`.
         ApprovalPending: it lacks answers that `demands` need.
     """
-    where: dict[str, Any] = {"tool": request.tool, "agent": request.agent, "run_id": request.run_id}
+    state = request.state
+    used = state is _CONSUMED
     if request.call_key != call_key:
         msg = f"approval `{request.id}` is for another call: arguments, agent or run differ"
-        raise ApprovalRejected(msg, **where)
-    if request.state is ApprovalState.CONSUMED and not again:
+        raise ApprovalRejected(msg, **_where(request))
+    if used and not again:
         msg = f"approval `{request.id}` was used already; it counts once"
-        raise ApprovalRejected(msg, **where)
-    if request.state not in _USABLE:
-        msg = f"request `{request.id}` was {request.state}"
-        raise ApprovalRejected(msg, **where)
+        raise ApprovalRejected(msg, **_where(request))
+    if state not in _USABLE:
+        msg = f"request `{request.id}` was {state}"
+        raise ApprovalRejected(msg, **_where(request))
     if resumed and request.told:
         msg = f"the agent was told of `{request.id}` and makes that call itself; it runs once"
-        raise ApprovalRejected(msg, **where)
+        raise ApprovalRejected(msg, **_where(request))
     demands = demands or request.demands
-    used = request.state is ApprovalState.CONSUMED
     expires = min(request.expires, _expiry(request.created, demands))
-    if request.state is ApprovalState.EXPIRED or (now >= expires and not used):
+    if state is _EXPIRED or (now >= expires and not used):
         msg = f"request `{request.id}` has expired"
-        raise ApprovalExpired(msg, **where)
+        raise ApprovalExpired(msg, **_where(request))
     lacking = [demand for demand in demands if missing(request, demand)]
-    if request.state is ApprovalState.PENDING:
+    if state is _PENDING:
         lacking = lacking or list(request.demands)
     if lacking:
         approvers = tuple(dict.fromkeys(name for demand in lacking for name in demand.approvers))
         msg = f"request `{request.id}` lacks the approval of {', '.join(approvers)}"
-        raise ApprovalPending(msg, request_id=request.id, approvers=approvers, **where)
+        raise ApprovalPending(msg, request_id=request.id, approvers=approvers, **_where(request))
     if used:
         return request
-    return _ended(request, ApprovalState.CONSUMED, ApprovalStep("consumed", now, request.agent))
+    return _ended(request, _CONSUMED, ApprovalStep("consumed", now, request.agent))
+
+
+def _where(request: ApprovalRequest) -> dict[str, Any]:
+    return {"tool": request.tool, "agent": request.agent, "run_id": request.run_id}
 
 
 def settled(request: ApprovalRequest, outcome: str, now: int) -> ApprovalRequest:
@@ -339,9 +354,10 @@ def due(request: ApprovalRequest) -> int:
     """When time will do something to the request, in UTC nanoseconds; never is :data:`NEVER`."""
     if request.state not in ANSWERED:
         return NEVER
-    done = _escalated(request)
-    if request.state is ApprovalState.PENDING and done < len(request.escalation):
-        return min(request.created + request.escalation[done].after * _SECOND, request.expires)
+    if request.escalation and request.state is _PENDING:
+        done = _escalated(request)
+        if done < len(request.escalation):
+            return min(request.created + request.escalation[done].after * _SECOND, request.expires)
     return request.expires
 
 
@@ -371,11 +387,15 @@ def with_answer(request: ApprovalRequest, answer: Answer, state: ApprovalState) 
 
 
 def _ended(request: ApprovalRequest, state: ApprovalState, step: ApprovalStep) -> ApprovalRequest:
-    return replace(request, state=state, steps=(*request.steps, step))
+    # What `replace` gives, which asks each field for its name: in a third of its time.
+    values = [*_fields_of(request)]
+    values[_STATE] = state
+    values[_STEPS] = (*request.steps, step)
+    return ApprovalRequest(*values)
 
 
 def _expiry(created: int, demands: Sequence[ApprovalDemand]) -> int:
-    return created + min(demand.expires_in for demand in demands) * _SECOND
+    return created + min([demand.expires_in for demand in demands]) * _SECOND
 
 
 def _terms(demand: ApprovalDemand) -> tuple[frozenset[str], int]:

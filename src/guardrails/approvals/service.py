@@ -217,7 +217,7 @@ class ApprovalService(Answers, Versions):
             UnknownRequest: there is no such request.
         """
         with self._lock:
-            with self._changing():
+            with self._table.transaction():
                 there = self._current(request_id)
                 # Answers are looked at anew: the store may not hold what people said.
                 counts = self._vouched(there)

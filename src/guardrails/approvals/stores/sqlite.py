@@ -38,6 +38,16 @@ SCHEMA: Final = (
 
 _LISTED: Final = "SELECT id, state, request FROM requests"
 _ROWS: Final = "SELECT request, id, call_key, state FROM requests"
+_BY_ID: Final = f"{_ROWS} WHERE id = ?"
+_NEWEST: Final = f"{_ROWS} WHERE call_key = ? ORDER BY number DESC LIMIT 1"
+_REPLACED: Final = "UPDATE requests SET state = ?, due = ?, request = ? WHERE id = ?"
+# Not for a row that is there: to say whether it is, SQLite writes a page more. One that somebody
+# else has put there since it was not replaced is.
+_WRITTEN: Final = (
+    "INSERT INTO requests (id, call_key, run_id, state, due, request) VALUES (?, ?, ?, ?, ?, ?) "
+    "ON CONFLICT (id) DO UPDATE "
+    "SET state = excluded.state, due = excluded.due, request = excluded.request"
+)
 
 
 class SqliteRequests:
@@ -63,21 +73,17 @@ class SqliteRequests:
 
     def get(self, request_id: str) -> ApprovalRequest | None:
         """The request with exactly this id."""
-        return self._one(f"{_ROWS} WHERE id = ?", request_id)
+        return self._one(_BY_ID, request_id)
 
     def newest(self, call_key: CallKey) -> ApprovalRequest | None:
         """The request for this call that was made last."""
-        return self._one(
-            f"{_ROWS} WHERE call_key = ? ORDER BY number DESC LIMIT 1",
-            call_key,
-        )
+        return self._one(_NEWEST, call_key)
 
     def beginning(self, prefix: str, at_most: int) -> Sequence[str]:
         """The ids that begin with `prefix`, some `at_most` of them."""
         # A range, not LIKE: that knows wildcards and no difference of case.
         query = "SELECT id FROM requests WHERE id >= ? AND id < ? LIMIT ?"
-        with self._database.read() as connection:
-            rows = connection.execute(query, (prefix, prefix + "\U0010ffff", at_most)).fetchall()
+        rows = self._database.rows(query, prefix, prefix + "\U0010ffff", at_most)
         return tuple(row[0] for row in rows)
 
     def in_state(self, state: ApprovalState | None) -> Sequence[ApprovalRequest]:
@@ -90,8 +96,7 @@ class SqliteRequests:
         """The same, as far as a list shows them."""
         only = "" if state is None else "WHERE state = ? "
         given = () if state is None else (state.value,)
-        with self._database.read() as connection:
-            rows = connection.execute(f"{_LISTED} {only}ORDER BY number", given).fetchall()
+        rows = self._database.rows(f"{_LISTED} {only}ORDER BY number", *given)
         try:
             return tuple([listed_of(*each) for each in rows])
         except ValueError as error:
@@ -107,14 +112,12 @@ class SqliteRequests:
         query = (
             "SELECT COUNT(*) FROM requests WHERE run_id = ? AND state IN ('pending', 'approved')"
         )
-        with self._database.read() as connection:
-            return int(connection.execute(query, (run_id,)).fetchone()[0])
+        return int(self._database.rows(query, run_id)[0][0])
 
     def count(self, run_id: str, state: ApprovalState) -> int:
         """How many requests of a run are in a state."""
         query = "SELECT COUNT(*) FROM requests WHERE run_id = ? AND state = ?"
-        with self._database.read() as connection:
-            return int(connection.execute(query, (run_id, state.value)).fetchone()[0])
+        return int(self._database.rows(query, run_id, state.value)[0][0])
 
     def last(self, tool: str, agent: str, *, besides: str) -> ApprovalRequest | None:
         """The newest consumed request for a call of this tool by this agent, but one."""
@@ -129,35 +132,22 @@ class SqliteRequests:
 
     def put(self, request: ApprovalRequest) -> None:
         """Write the request: a new one, or one in the place of that with its id."""
-        with self._database.statement() as connection:
-            connection.execute(
-                "INSERT INTO requests (id, call_key, run_id, state, due, request) "
-                "VALUES (?, ?, ?, ?, ?, ?) "
-                "ON CONFLICT (id) DO UPDATE "
-                "SET state = excluded.state, due = excluded.due, request = excluded.request",
-                (
-                    request.id,
-                    request.call_key,
-                    request.run_id,
-                    request.state.value,
-                    due(request),
-                    text_of(request),
-                ),
-            )
+        text, until = text_of(request), due(request)
+        state = str(request.state)
+        if not self._database.change(_REPLACED, state, until, text, request.id):
+            new = (request.id, request.call_key, request.run_id, state, until, text)
+            self._database.change(_WRITTEN, *new)
 
     def close(self) -> None:
         """Close the file."""
         self._database.close()
 
     def _one(self, query: str, *given: object) -> ApprovalRequest | None:
-        with self._database.read() as connection:
-            row = connection.execute(query, given).fetchone()
-        return None if row is None else self._read(row)
+        rows = self._database.rows(query, *given)
+        return self._read(rows[0]) if rows else None
 
     def _all(self, query: str, *given: object) -> Sequence[ApprovalRequest]:
-        with self._database.read() as connection:
-            rows = connection.execute(query, given).fetchall()
-        return tuple(self._read(row) for row in rows)
+        return tuple(map(self._read, self._database.rows(query, *given)))
 
     def _read(self, row: tuple[str, str, str, str]) -> ApprovalRequest:
         text, *filed = row
