@@ -144,19 +144,18 @@ class SqliteRequests:
 
     def _one(self, query: str, *given: object) -> ApprovalRequest | None:
         rows = self._database.rows(query, *given)
-        return self._read(rows[0]) if rows else None
+        return self._read(*rows[0], remember=True) if rows else None
 
     def _all(self, query: str, *given: object) -> Sequence[ApprovalRequest]:
-        return tuple(map(self._read, self._database.rows(query, *given)))
+        return tuple([self._read(*row) for row in self._database.rows(query, *given)])
 
-    def _read(self, row: tuple[str, str, str, str]) -> ApprovalRequest:
-        text, *filed = row
+    def _read(self, text: str, *filed: str, remember: bool = False) -> ApprovalRequest:
         try:
-            found = request_of(text)
+            found = request_of(text, remember=remember)
         except ValueError as error:
             path = self._database.path
             raise StateUnavailable(f"a row of `{path}` cannot be read: {error}") from error
-        if [found.id, found.call_key, found.state] != filed:
+        if (found.id, found.call_key, found.state) != filed:
             path = self._database.path
             raise StateUnavailable(f"a row of `{path}` is filed as `{filed[0]}`, and is another's")
         return found

@@ -3,12 +3,18 @@
 There is one text for each request. A text is read at a glance where it is just what would be
 written of what was read; any other, as an older release wrote it, name by name. So a thing that
 is said twice, or one that nobody knows, is overlooked by neither.
+
+A call finds its approval and uses it: the same text is read twice. What was read of the last few
+texts is remembered by the texts themselves, but for what somebody could change in it since, the
+arguments and the lineage: those are read anew. Of another text, be it by one letter, nothing is
+remembered.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -26,6 +32,9 @@ from guardrails.model.exact_text import read_exact
 from guardrails.model.lineage import RunTerms, terms_of
 
 _SETS: Final = frozenset({"groups", "vouched"})
+_LATELY: Final = 256
+_SHORT: Final = 16_384
+"""Characters of a text that is remembered at most, so that all of them are a few megabytes."""
 
 
 class _Row(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -72,11 +81,28 @@ class _Glance(msgspec.Struct, gc=False):
     escalation: msgspec.Raw = msgspec.Raw(b"[]")
 
 
+class _Read(NamedTuple):
+    """What was read of a text and cannot be changed; and the two texts in it of what can be.
+
+    Attributes:
+        fields: Of the request, in their order, with None for its arguments and its lineage.
+        args: The text of its arguments.
+        lineage: The text of its lineage.
+    """
+
+    fields: tuple[Any, ...]
+    args: str
+    lineage: str
+
+
 # Only these can hold numbers that another writer than the canonical one would change.
 _EXACT: Final = ("args", "lineage")
-_PLAIN: Final = tuple(name for name in ApprovalRequest.__dataclass_fields__ if name not in _EXACT)
+_FIELDS: Final = tuple(ApprovalRequest.__dataclass_fields__)
+_ARGS, _LINEAGE = map(_FIELDS.index, _EXACT)
+_PLAIN: Final = tuple(name for name in _FIELDS if name not in _EXACT)
 _plain_of: Final = attrgetter(*_PLAIN)
-_NO_LINEAGE: Final = b"[]"
+_fields_of: Final = attrgetter(*_FIELDS)
+_NO_LINEAGE: Final = "[]"
 _encode: Final = msgspec.json.Encoder(order="sorted").encode
 _decode: Final = msgspec.json.Decoder(_Row).decode
 _glance: Final = msgspec.json.Decoder(_Glance).decode
@@ -92,27 +118,29 @@ def text_of(request: ApprovalRequest) -> str:
     """
     plain = _encode(dict(zip(_PLAIN, _plain_of(request), strict=True)))
     args = canonical(dict(request.args))
-    lineage = canonical([each.document() for each in request.lineage])
+    lineage = canonical([each.document() for each in request.lineage]) if request.lineage else b"[]"
     return _joined(plain, args, lineage).decode()
 
 
-def request_of(text: str) -> ApprovalRequest:
+def request_of(text: str, *, remember: bool = False) -> ApprovalRequest:
     """The request that :func:`text_of` wrote.
+
+    Args:
+        text: Its text.
+        remember: Whether the same text is going to be read again soon.
 
     Raises:
         ValueError: the text is no request.
     """
     try:
-        row = _decode(text)
-        args, lineage = _bytes_of(row.args), _bytes_of(row.lineage)
-        row.args = row.lineage = msgspec.UNSET  # not written, then
-        if _joined(_encode(row), args, lineage) != text.encode():
+        read = _lately_read(text) if remember and len(text) <= _SHORT else _read(text)
+        if read is None:
             return _read_by_name(text)
-        return ApprovalRequest(
-            args=_arguments(read_exact(args.decode())),
-            lineage=() if lineage == _NO_LINEAGE else _terms(read_exact(lineage.decode())),
-            **dict(zip(_PLAIN, _plain_of(row), strict=True)),
-        )
+        fields = [*read.fields]
+        fields[_ARGS] = _arguments(read_exact(read.args))
+        if read.lineage != _NO_LINEAGE:
+            fields[_LINEAGE] = _terms(read_exact(read.lineage))
+        return ApprovalRequest(*fields)
     except (
         TypeError,
         KeyError,
@@ -134,6 +162,20 @@ def listed_of(request_id: str, state: str, text: str) -> Listed:
         return Listed(request_id, _states[state], *_glance_of(_glance(text)))
     except (TypeError, KeyError, ValueError, RecursionError, msgspec.MsgspecError) as error:
         raise ValueError(f"this is no approval request: {error}") from error
+
+
+def _read(text: str) -> _Read | None:
+    """What stands in a text as it is written here; None where it is written otherwise."""
+    row = _decode(text)
+    args, lineage = _bytes_of(row.args), _bytes_of(row.lineage)
+    row.args = row.lineage = msgspec.UNSET  # not written, then
+    if _joined(_encode(row), args, lineage) != text.encode():
+        return None
+    row.lineage = ()
+    return _Read(_fields_of(row), args.decode(), lineage.decode())
+
+
+_lately_read: Final = lru_cache(_LATELY)(_read)
 
 
 def _joined(plain: bytes, args: bytes, lineage: bytes) -> bytes:
