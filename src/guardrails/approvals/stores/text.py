@@ -37,8 +37,8 @@ _SHORT: Final = 16_384
 """Characters of a text that is remembered at most, so that all of them are a few megabytes."""
 
 
-class _Row(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """The types of a request's fields as text, for a strict reader; absent is what is younger."""
+class _Row(msgspec.Struct, forbid_unknown_fields=True):
+    """A request's fields in their order, and their types as text; absent is what is younger."""
 
     id: str
     call_key: str
@@ -85,7 +85,7 @@ class _Read(NamedTuple):
     """What was read of a text and cannot be changed; and the two texts in it of what can be.
 
     Attributes:
-        fields: Of the request, in their order, with None for its arguments and its lineage.
+        fields: Of the request, in their order, without its arguments and its lineage.
         args: The text of its arguments.
         lineage: The text of its lineage.
     """
@@ -99,8 +99,6 @@ class _Read(NamedTuple):
 _EXACT: Final = ("args", "lineage")
 _FIELDS: Final = tuple(ApprovalRequest.__dataclass_fields__)
 _ARGS, _LINEAGE = map(_FIELDS.index, _EXACT)
-_PLAIN: Final = tuple(name for name in _FIELDS if name not in _EXACT)
-_plain_of: Final = attrgetter(*_PLAIN)
 _fields_of: Final = attrgetter(*_FIELDS)
 _NO_LINEAGE: Final = "[]"
 _encode: Final = msgspec.json.Encoder(order="sorted").encode
@@ -116,7 +114,9 @@ def text_of(request: ApprovalRequest) -> str:
     Raises:
         NotExactJSON: its arguments are no exact JSON.
     """
-    plain = _encode(dict(zip(_PLAIN, _plain_of(request), strict=True)))
+    fields = [*_fields_of(request)]
+    fields[_ARGS] = fields[_LINEAGE] = msgspec.UNSET  # not written, then
+    plain = _encode(_Row(*fields))
     args = canonical(dict(request.args))
     lineage = canonical([each.document() for each in request.lineage]) if request.lineage else b"[]"
     return _joined(plain, args, lineage).decode()
@@ -168,11 +168,12 @@ def _read(text: str) -> _Read | None:
     """What stands in a text as it is written here; None where it is written otherwise."""
     row = _decode(text)
     args, lineage = _bytes_of(row.args), _bytes_of(row.lineage)
-    row.args = row.lineage = msgspec.UNSET  # not written, then
+    row.args = row.lineage = msgspec.UNSET
     if _joined(_encode(row), args, lineage) != text.encode():
         return None
-    row.lineage = ()
-    return _Read(_fields_of(row), args.decode(), lineage.decode())
+    fields = [*_fields_of(row)]
+    fields[_ARGS], fields[_LINEAGE] = None, ()
+    return _Read(tuple(fields), args.decode(), lineage.decode())
 
 
 _lately_read: Final = lru_cache(_LATELY)(_read)
