@@ -18,7 +18,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from guardrails.errors import ConfigError
-from guardrails.model.canonical import canonical
+from guardrails.model.canonical import NotExactJSON, canonical
+from guardrails.model.seal import exact_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +31,7 @@ PREFIX: Final = "ed25519:"
 
 _PURPOSE: Final = "guardrails approval answer 1"
 _SERVERS_PURPOSE: Final = "guardrails approval answer by a server 1"
+_YES: Final = "true"
 _SEED_BYTES: Final = 32
 _LATELY: Final = 1_000
 """Signatures that are not looked at twice."""
@@ -121,24 +123,27 @@ def signed_text(request_digest: str, answer: Answer) -> bytes:
     Also when: that says whether the request had been put to a further group by then, and an
     old answer is none. Of a server also which groups it vouches for.
     """
-    text: dict[str, Any] = {
-        "purpose": _PURPOSE,
-        "request_digest": request_digest,
-        "by": answer.by,
-        "approved": answer.approved,
-        "reason": answer.reason,
-        "channel": answer.channel,
-        "time": answer.time,
-    }
+    # In canonical JSON, its names in their order.
+    text = (
+        f'{{"approved":{_YES if answer.approved is True else exact_text(answer.approved)},'
+        f'"by":{exact_text(answer.by)},"channel":{exact_text(answer.channel)},'
+    )
     if answer.edit:
-        text["edit"] = answer.edit
+        text += f'"edit":{exact_text(answer.edit)},'
+    text += (
+        f'"purpose":"{_SERVERS_PURPOSE if answer.server else _PURPOSE}",'
+        f'"reason":{exact_text(answer.reason)},"request_digest":{exact_text(request_digest)},'
+    )
     if answer.server:
-        text.update(
-            purpose=_SERVERS_PURPOSE,
-            server=answer.server,
-            vouched=sorted(answer.vouched),
-        )
-    return canonical(text)
+        text += f'"server":{exact_text(answer.server)},'
+    text += f'"time":{exact_text(answer.time)}'
+    if answer.server:
+        text += f',"vouched":{canonical(sorted(answer.vouched)).decode()}'
+    try:
+        return f"{text}}}".encode()
+    except UnicodeEncodeError:
+        msg = "a string holds a lone surrogate"
+        raise NotExactJSON(msg) from None
 
 
 def is_signed(public: str, request_digest: str, answer: Answer) -> bool:

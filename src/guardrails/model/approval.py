@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from guardrails.model.canonical import digest
-from guardrails.model.seal import seal_of
+from guardrails.model.seal import Sealable, seal_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -108,7 +108,7 @@ class Escalation:
 
 
 @dataclass(frozen=True, slots=True)
-class ApprovalRequest:
+class ApprovalRequest(Sealable):
     """A request as it stands at one moment; requests change by being replaced.
 
     Attributes:

@@ -2,6 +2,10 @@
 
 It is the text that :func:`~guardrails.model.canonical.canonical` gives of the same document, which
 a test compares; the names and their order are known here, and the arguments are written once.
+
+Requests that were read of one text share its seal: whoever makes it first makes it for all of them.
+It is given for a request only while what can be changed in that, the arguments and the lineage, is
+what stood in the text.
 """
 
 from __future__ import annotations
@@ -34,6 +38,32 @@ class Seal(NamedTuple):
     key_of_shown: CallKey
 
 
+class SharedSeal:
+    """The seal of all requests that are read of one text, once one of them was asked for it.
+
+    Args:
+        args: The canonical text of their arguments.
+        lineage: That of their lineage.
+    """
+
+    __slots__ = ("args", "lineage", "seal")
+
+    def __init__(self, args: str, lineage: str) -> None:
+        self.args = args
+        self.lineage = lineage
+        self.seal: Seal | None = None
+
+
+class Sealable:
+    """What may share its seal with others; copies that differ from it do not."""
+
+    __slots__ = ("_shared",)
+
+    def share_seal(self, shared: SharedSeal) -> None:
+        """Take the seal from there, or give it; for who has just read all of this of its text."""
+        object.__setattr__(self, "_shared", shared)  # it may be frozen
+
+
 def seal_of(request: ApprovalRequest) -> Seal:
     """Both digests of `request`.
 
@@ -41,57 +71,73 @@ def seal_of(request: ApprovalRequest) -> Seal:
         NotExactJSON: something in it is no exact JSON.
     """
     args = canonical(dict(request.args)).decode()
-    return Seal(_digest(_sealed(request, args)), _key_of_shown(request, args))
+    lineage = "[]"
+    if request.lineage:
+        lineage = canonical([each.document() for each in request.lineage]).decode()
+    shared: SharedSeal | None = getattr(request, "_shared", None)
+    if shared is None or shared.args != args or shared.lineage != lineage:
+        return _seal_of(request, args, lineage)
+    if shared.seal is None:
+        shared.seal = _seal_of(request, args, lineage)
+    return shared.seal
+
+
+def _seal_of(request: ApprovalRequest, args: str, lineage: str) -> Seal:
+    return Seal(_digest(_sealed(request, args, lineage)), _key_of_shown(request, args))
 
 
 def _key_of_shown(request: ApprovalRequest, args: str) -> CallKey:
-    about = _text(request.about)
+    about = exact_text(request.about)
     if request.about == "budget":
         return _digest(f'{{"about":{about},"args":{args}}}')
     key = _digest(
-        f'{{"agent":{_text(request.agent)},"args":{args},"principal":{_text(request.principal)},'
-        f'"run":{_text(request.run_id)},"tool":{_text(request.tool)}}}'
+        f'{{"agent":{exact_text(request.agent)},"args":{args},"principal":{exact_text(request.principal)},'
+        f'"run":{exact_text(request.run_id)},"tool":{exact_text(request.tool)}}}'
     )
     if request.about == "call":
         return key
-    return _digest(f'{{"about":{about},"call":"{key}","question":{_text(request.question)}}}')
+    return _digest(f'{{"about":{about},"call":"{key}","question":{exact_text(request.question)}}}')
 
 
-def _sealed(request: ApprovalRequest, args: str) -> str:
-    lineage = canonical([each.document() for each in request.lineage]).decode()
+def _sealed(request: ApprovalRequest, args: str, lineage: str) -> str:
     escalation = ",".join(
         [
-            f'{{"after":{_text(each.after)},"group":{_text(each.group)},"to":{_text(each.to)}}}'
+            f'{{"after":{exact_text(each.after)},"group":{exact_text(each.group)},"to":{exact_text(each.to)}}}'
             for each in request.escalation
         ]
     )
     return (
-        f'{{"call_key":{_text(request.call_key)},"nonce":{_text(request.nonce)},'
-        f'"revision":{_text(request.revision)},"shown":{{'
-        f'"about":{_text(request.about)},"agent":{_text(request.agent)},"args":{args},'
-        f'"created":{_text(request.created)},"demands":[{_demands(request.demands)}],'
-        f'"escalation":[{escalation}],"expires":{_text(request.expires)},'
-        f'"id":{_text(request.id)},"idempotency_key":{_text(request.idempotency_key)},'
-        f'"lineage":{lineage},"origin":{_text(request.origin)},'
-        f'"previous":{_text(request.previous)},'
-        f'"previous_outcome":{_text(request.previous_outcome)},'
-        f'"principal":{_text(request.principal)},"question":{_text(request.question)},'
-        f'"run":{_text(request.run_id)},"tool":{_text(request.tool)}}}}}'
+        f'{{"call_key":{exact_text(request.call_key)},"nonce":{exact_text(request.nonce)},'
+        f'"revision":{exact_text(request.revision)},"shown":{{'
+        f'"about":{exact_text(request.about)},"agent":{exact_text(request.agent)},"args":{args},'
+        f'"created":{exact_text(request.created)},"demands":[{_demands(request.demands)}],'
+        f'"escalation":[{escalation}],"expires":{exact_text(request.expires)},'
+        f'"id":{exact_text(request.id)},"idempotency_key":{exact_text(request.idempotency_key)},'
+        f'"lineage":{lineage},"origin":{exact_text(request.origin)},'
+        f'"previous":{exact_text(request.previous)},'
+        f'"previous_outcome":{exact_text(request.previous_outcome)},'
+        f'"principal":{exact_text(request.principal)},"question":{exact_text(request.question)},'
+        f'"run":{exact_text(request.run_id)},"tool":{exact_text(request.tool)}}}}}'
     )
 
 
 def _demands(demands: Iterable[ApprovalDemand]) -> str:
     return ",".join(
         [
-            f'{{"approvers":[{",".join(map(_text, each.approvers))}],'
-            f'"expires_in":{_text(each.expires_in)},"quorum":{_text(each.quorum)},'
-            f'"reason":{_text(each.reason)},"rule":{_text(each.rule)}}}'
+            f'{{"approvers":[{",".join(map(exact_text, each.approvers))}],'
+            f'"expires_in":{exact_text(each.expires_in)},"quorum":{exact_text(each.quorum)},'
+            f'"reason":{exact_text(each.reason)},"rule":{exact_text(each.rule)}}}'
             for each in demands
         ]
     )
 
 
-def _text(value: str | int | None) -> str:
+def exact_text(value: str | int | None) -> str:
+    """The canonical text of a value that is most often a text, a whole number or nothing.
+
+    Raises:
+        NotExactJSON: it is no exact JSON; a lone surrogate in it is not seen.
+    """
     if type(value) is str:
         return _quote(value)
     if value is None:

@@ -30,6 +30,7 @@ from guardrails.model.canonical import canonical
 from guardrails.model.decision import ApprovalDemand
 from guardrails.model.exact_text import read_exact
 from guardrails.model.lineage import RunTerms, terms_of
+from guardrails.model.seal import SharedSeal
 
 _SETS: Final = frozenset({"groups", "vouched"})
 _LATELY: Final = 256
@@ -86,13 +87,11 @@ class _Read(NamedTuple):
 
     Attributes:
         fields: Of the request, in their order, without its arguments and its lineage.
-        args: The text of its arguments.
-        lineage: The text of its lineage.
+        seal: With the text of its arguments, and that of its lineage.
     """
 
     fields: tuple[Any, ...]
-    args: str
-    lineage: str
+    seal: SharedSeal
 
 
 # Only these can hold numbers that another writer than the canonical one would change.
@@ -136,11 +135,7 @@ def request_of(text: str, *, remember: bool = False) -> ApprovalRequest:
         read = _lately_read(text) if remember and len(text) <= _SHORT else _read(text)
         if read is None:
             return _read_by_name(text)
-        fields = [*read.fields]
-        fields[_ARGS] = _arguments(read_exact(read.args))
-        if read.lineage != _NO_LINEAGE:
-            fields[_LINEAGE] = _terms(read_exact(read.lineage))
-        return ApprovalRequest(*fields)
+        return _made(*read)
     except (
         TypeError,
         KeyError,
@@ -173,7 +168,17 @@ def _read(text: str) -> _Read | None:
         return None
     fields = [*_fields_of(row)]
     fields[_ARGS], fields[_LINEAGE] = None, ()
-    return _Read(tuple(fields), args.decode(), lineage.decode())
+    return _Read(tuple(fields), SharedSeal(args.decode(), lineage.decode()))
+
+
+def _made(known: tuple[Any, ...], seal: SharedSeal) -> ApprovalRequest:
+    fields = [*known]
+    fields[_ARGS] = _arguments(read_exact(seal.args))
+    if seal.lineage != _NO_LINEAGE:
+        fields[_LINEAGE] = _terms(read_exact(seal.lineage))
+    request = ApprovalRequest(*fields)
+    request.share_seal(seal)
+    return request
 
 
 _lately_read: Final = lru_cache(_LATELY)(_read)
