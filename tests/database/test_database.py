@@ -330,3 +330,35 @@ def test_errors_of_sqlite_are_refusals(tmp_path):
     add(database, 1)  # it is still usable
     assert count(database) == 1
     assert os.getpid() == database._pid
+
+
+def test_a_query_and_a_change_are_a_part_of_the_transaction_around_them(tmp_path):
+    path = tmp_path / "x.sqlite"
+    database = Database(path, SCHEMA)
+    assert database.change("UPDATE counter SET n = ?", 3) == 1
+    assert Database(path, SCHEMA).rows("SELECT n FROM counter") == [(3,)], "one of its own holds"
+
+    def set_and_stop() -> None:
+        with database.transaction():
+            assert database.change("UPDATE counter SET n = n + ? WHERE n = ?", 1, 3) == 1
+            assert database.change("UPDATE counter SET n = 0 WHERE n = ?", 3) == 0
+            assert database.rows("SELECT n FROM counter WHERE n = ?", 4) == [(4,)]
+            assert Database(path, SCHEMA).rows("SELECT n FROM counter") == [(3,)]
+            raise Stop
+
+    with pytest.raises(Stop):
+        set_and_stop()
+    assert database.rows("SELECT n FROM counter") == [(3,)]
+
+
+def test_a_query_and_a_change_that_fail_are_refusals_and_leave_the_file_usable(tmp_path):
+    database = Database(tmp_path / "x.sqlite", SCHEMA)
+    for method in (database.rows, database.change):
+        with pytest.raises(StateUnavailable, match="no such table") as caught:
+            method("DELETE FROM missing")
+        assert isinstance(caught.value.__cause__, sqlite3.Error)
+    assert database.rows("SELECT n FROM counter") == [(0,)]
+    database.close()
+    for method in (database.rows, database.change):
+        with pytest.raises(StateUnavailable, match="is closed"):
+            method("SELECT n FROM counter")
