@@ -142,3 +142,49 @@ def test_a_call_key_changes_with_each_of_its_parts(parts):
 
 def test_no_principal_is_not_the_principal_none():
     assert call_key("t", {}, "a", None, "r") != call_key("t", {}, "a", "null", "r")
+
+
+def plainly(document):
+    """The text by the general way: within a list nothing is looked at as a whole."""
+    try:
+        return canonical([document])[1:-1]
+    except NotExactJSON as error:
+        return str(error)
+
+
+def at_once(document):
+    try:
+        return canonical(document)
+    except NotExactJSON as error:
+        return str(error)
+
+
+characters = st.characters() | st.sampled_from(
+    '"\\/\b\f\n\r\t\x00\x1f\x7f\x80\u2028\ud800\U0001f600'
+)
+simple = (
+    st.none() | st.booleans() | st.integers() | st.integers(-(2**12_002), 2**12_002)
+) | st.text(characters, max_size=8)
+strange = st.sampled_from(
+    [1.0, float("nan"), b"x", (), _Word.ONE, _Number.ONE, Decimal("1.50"), {}]
+)
+ascii_names = st.text(st.characters(max_codepoint=127), max_size=8)
+anything = st.text(characters, max_size=4) | st.just(_Word.ONE) | st.just(1) | st.none()
+
+
+@given(st.dictionaries(ascii_names | anything, simple | strange, max_size=6))
+def test_a_few_simple_values_are_written_at_once_as_one_by_one(document):
+    assert at_once(document) == plainly(document)
+
+
+@pytest.mark.parametrize("bits", [62, 63, 64, 65, 9_965, 9_966, 11_999, 12_000, 12_001, 20_000])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_so_is_a_number_however_long(bits, sign):
+    for number in (2**bits - 1, 2**bits, 2**bits + 1):
+        assert at_once({"n": sign * number}) == plainly({"n": sign * number})
+
+
+def test_so_are_many_of_them():
+    assert at_once({"n": "x" * 5_000}) == plainly({"n": "x" * 5_000})
+    many = {str(number): number for number in range(2_000)}
+    assert at_once(many) == plainly(many)

@@ -17,6 +17,8 @@ from decimal import Decimal
 from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -24,6 +26,12 @@ if TYPE_CHECKING:
 
 _DEEPEST: Final = 500
 _LONGEST_NUMBER: Final = 4_000
+_NO_LONG_NUMBER: Final = _LONGEST_NUMBER * 3 // 4
+"""Characters of a text in which no integer can be too long: ten bits are more than three digits."""
+
+_STR: Final = frozenset({str})
+_SIMPLE: Final = frozenset({str, int, bool, type(None)})
+_encode: Final = msgspec.json.Encoder(order="sorted").encode
 
 # Its string escapes are those of RFC 8785, section 3.2.2.2; a test compares them.
 _quote: Final[Callable[[Any], str]] = encode_basestring
@@ -40,6 +48,10 @@ def canonical(document: object) -> bytes:
         NotExactJSON: it holds a value of another type, a number that is not finite or
             needs more than 4,000 characters, a lone surrogate, or is nested too deeply.
     """
+    if type(document) is dict:  # as most arguments are: a few simple values by their names
+        simple = _simple(document)
+        if simple is not None:
+            return simple
     parts: list[str] = []
     _write(document, parts.append, 0)
     try:
@@ -104,6 +116,24 @@ def number_text(number: int | Decimal) -> str:
         return f"{minus}{kept}{'0' * exponent}"
     kept = kept.rjust(1 - exponent, "0")
     return f"{minus}{kept[:exponent]}.{kept[exponent:]}"
+
+
+def _simple(document: dict[Any, Any]) -> bytes | None:
+    """The canonical text of what another writer writes just so, much faster; None of all else.
+
+    Those are texts, whole numbers that are not very long, booleans and null by ASCII names.
+    """
+    if not (
+        _STR.issuperset(map(type, document))
+        and _SIMPLE.issuperset(map(type, document.values()))
+        and "".join(document).isascii()
+    ):
+        return None
+    try:
+        text = _encode(document)
+    except ValueError:  # a lone surrogate; what is wrong is said by the other way
+        return None
+    return text if len(text) < _NO_LONG_NUMBER else None
 
 
 def _utf16(key: str) -> bytes:
