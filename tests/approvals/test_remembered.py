@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import replace
 from enum import StrEnum
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -17,7 +18,7 @@ from guardrails.approvals.signing import signed_text
 from guardrails.approvals.stores.sqlite import SqliteRequests
 from guardrails.approvals.stores.text import request_of, text_of
 from guardrails.errors import StateUnavailable
-from guardrails.model.approval import ApprovalState, ApprovalStep
+from guardrails.model.approval import ApprovalRequest, ApprovalState, ApprovalStep
 from guardrails.model.canonical import NotExactJSON, canonical, digest
 from guardrails.model.lineage import RunTerms
 
@@ -207,9 +208,16 @@ def test_what_equals_a_name_that_is_remembered_is_none():
     for _ in range(2):
         with pytest.raises(ValueError, match="identified by a text"):
             people.identity(Named.LEE)
-    for wrong in (None, 1, ["lee"], b"lee"):
+    others: tuple[Any, ...] = (None, 1, ["lee"], b"lee")
+    for wrong in others:
         with pytest.raises(ValueError, match="identified by a text"):
             people.identity(wrong)
+
+
+def at(table: SqliteRequests, request_id: str) -> ApprovalRequest:
+    found = table.get(request_id)
+    assert found is not None
+    return found
 
 
 def rows(path, query):
@@ -227,24 +235,24 @@ def test_a_row_that_is_written_again_stays_where_it_was(tmp_path):
         table.put(replace(SOME, id=f"ap-{number}", call_key=f"k{number}", run_id=f"r{number}"))
     query = "SELECT number, id, call_key, run_id FROM requests ORDER BY number"
     before = rows(path, query)
-    there = table.get("ap-1")
-    table.put(replace(there, state=ApprovalState.CONSUMED))
+    table.put(replace(at(table, "ap-1"), state=ApprovalState.CONSUMED))
     assert rows(path, query) == before
     assert rows(path, "SELECT seq FROM sqlite_sequence") == [(3,)], "and no number is lost by it"
-    assert table.get("ap-1").state is ApprovalState.CONSUMED
-    assert table.newest("k1").state is ApprovalState.CONSUMED
+    assert at(table, "ap-1").state is ApprovalState.CONSUMED
+    assert table.newest("k1") == at(table, "ap-1")
 
 
 def test_a_row_that_was_read_is_read_again_as_it_is_now(tmp_path):
     path = tmp_path / "a.sqlite"
     table = SqliteRequests(path)
     table.put(SOME)
-    read = table.get(SOME.id)
+    read = at(table, SOME.id)
     other = sqlite3.connect(path, isolation_level=None)
     text = text_of(read).replace('"amount":1.5', '"amount":1500')
     other.execute("UPDATE requests SET request = ?", (text,))
-    assert table.get(SOME.id).args["amount"] == 1500
-    assert table.get(SOME.id).digest == plain_digest(table.get(SOME.id)) != read.digest
+    now = at(table, SOME.id)
+    assert now.args["amount"] == 1500
+    assert now.digest == plain_digest(now) != read.digest
     other.execute("UPDATE requests SET state = 'consumed'")
     with pytest.raises(StateUnavailable, match="filed as"):
         table.get(SOME.id)
