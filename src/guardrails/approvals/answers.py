@@ -12,14 +12,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from guardrails.approvals import requests
+from guardrails.approvals.standing import Standing
 from guardrails.model.approval import ApprovalStep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterable, Iterator
 
     from guardrails.approvals.approvers import AnswerCheck
     from guardrails.approvals.signing import Voucher
+    from guardrails.approvals.table import RequestTable
     from guardrails.model.approval import Answer, ApprovalRequest, Escalation
     from guardrails.ports import Clock
 
@@ -36,18 +37,32 @@ _DROPPED: Final = (
 )
 
 
-class Answers:
-    """What an approval service knows of answers."""
+class Answers(Standing):
+    """What an approval service knows of answers.
 
-    _clock: Clock
-    _approvers: AnswerCheck | None
-    _escalation: tuple[Escalation, ...]
-    _listeners: tuple[Callable[[ApprovalRequest, str], None], ...]
+    Args:
+        table: Where the requests are.
+        clock: Says when a request expires.
+        approvers: Who may answer; None where whoever calls vouches for the person.
+        escalation: Whom requests are put to besides while they are unanswered.
+    """
+
+    def __init__(
+        self,
+        table: RequestTable,
+        clock: Clock,
+        *,
+        approvers: AnswerCheck | None,
+        escalation: Iterable[Escalation],
+    ) -> None:
+        super().__init__(table, clock)
+        self._approvers = approvers
+        self._escalation = tuple(escalation)
 
     @contextmanager
     def _answering(self, request_id: str, by: str, channel: str) -> Iterator[None]:
         """A change by a person, in one transaction; that it is refused is told after it."""
-        with self._lock_held():
+        with self._lock:
             # What time has done is done before: a refusal takes back what is done within.
             self.get(request_id)
             try:
@@ -148,15 +163,3 @@ class Answers:
                 listener(told, "refused")
             except Exception:  # noqa: BLE001  # the answer does not count, recorded or not
                 _log.exception("a refused answer to %s could not be recorded", there.id)
-
-    # ------------------------------------------------------------------- the service's own
-
-    def get(self, request_id: str) -> ApprovalRequest:
-        """The request with this id, or whose id begins so."""
-        raise NotImplementedError
-
-    def _changing(self) -> AbstractContextManager[None]:
-        raise NotImplementedError
-
-    def _lock_held(self) -> AbstractContextManager[object]:
-        raise NotImplementedError

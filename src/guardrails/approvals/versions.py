@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from guardrails.approvals import requests
+from guardrails.approvals.answers import Answers
 from guardrails.errors import ApprovalRejected
 from guardrails.model.approval import Answer, ApprovalState, ApprovalStep, key_about
 from guardrails.model.canonical import NotExactJSON, call_key, digest
@@ -21,13 +22,10 @@ from guardrails.model.facts import Mode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from contextlib import AbstractContextManager
 
     from guardrails.approvals.signing import Voucher
-    from guardrails.approvals.table import RequestTable
-    from guardrails.model.approval import ApprovalRequest, CallKey, Escalation
+    from guardrails.model.approval import ApprovalRequest, CallKey
     from guardrails.model.lineage import RunTerms
-    from guardrails.ports import Clock
 
 MOST_PROPOSED: Final = 1_000
 """Proposals of one run that are kept at a time; of those beyond the record alone has a line."""
@@ -43,12 +41,8 @@ PROPOSAL_DEMAND: Final = ApprovalDemand(
 _EDITABLE: Final = frozenset({"call", "escalation"})
 
 
-class Versions:
+class Versions(Answers):
     """What an approval service knows of versions; each method is atomic."""
-
-    _table: RequestTable
-    _clock: Clock
-    _escalation: tuple[Escalation, ...]
 
     def edit(  # noqa: PLR0913  # who, what, why and how, each by its name
         self,
@@ -231,7 +225,7 @@ class Versions:
             ApprovalRejected: nobody who may has put that in its place: the store was written to,
                 or who did may not any more.
         """
-        with self._lock_held():
+        with self._lock:
             there = self.get(request_id)
             seen = {there.id}
             while there.successor is not None:
@@ -257,7 +251,7 @@ class Versions:
 
     def similar(self, request: ApprovalRequest) -> ApprovalRequest | None:
         """The call of the same agent and tool that was approved and made last, to compare with."""
-        with self._lock_held():
+        with self._lock:
             return self._table.last(request.tool, request.agent, besides=request.id)
 
     def _is_put_in_place_of(self, there: ApprovalRequest, version: ApprovalRequest) -> bool:
@@ -312,51 +306,6 @@ class Versions:
             origin=there.id,
             decision_id=there.decision_id,
         )
-
-    # ------------------------------------------------------------------- the service's own
-
-    def _changing(self) -> AbstractContextManager[None]:
-        raise NotImplementedError
-
-    def _lock_held(self) -> AbstractContextManager[object]:
-        raise NotImplementedError
-
-    def get(self, request_id: str) -> ApprovalRequest:
-        """The request with this id, or whose id begins so."""
-        raise NotImplementedError
-
-    def _current(self, request_id: str) -> ApprovalRequest:
-        raise NotImplementedError
-
-    def _aged(self, there: ApprovalRequest) -> ApprovalRequest:
-        raise NotImplementedError
-
-    def _answering(self, request_id: str, by: str, channel: str) -> AbstractContextManager[None]:
-        raise NotImplementedError
-
-    def _vouched(self, there: ApprovalRequest) -> ApprovalRequest:
-        raise NotImplementedError
-
-    def _said(
-        self,
-        there: ApprovalRequest,
-        answer: Answer,
-        *,
-        digest: str | None,
-        voucher: Voucher | None,
-        vouched: Iterable[str],
-    ) -> Answer:
-        raise NotImplementedError
-
-    def refuse(self, there: ApprovalRequest, *, by: str, channel: str, reason: str) -> None:
-        """Tell listeners of what does not count."""
-        raise NotImplementedError
-
-    def _put(self, request: ApprovalRequest, step: str) -> None:
-        raise NotImplementedError
-
-    def _new_id(self) -> str:
-        raise NotImplementedError
 
 
 def edited_key(request: ApprovalRequest, args: Mapping[str, Any]) -> CallKey:
