@@ -5,7 +5,7 @@ a test compares; the names and their order are known here, and the arguments are
 
 Requests that were read of one text share its seal: whoever makes it first makes it for all of them.
 It is given for a request only while what can be changed in that, the arguments and the lineage, is
-what stood in the text.
+what stood in the text, in canonical JSON.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class SharedSeal:
     """The seal of all requests that are read of one text, once one of them was asked for it.
 
     Args:
-        args: The canonical text of their arguments.
+        args: The text of their arguments, as it stands there.
         lineage: That of their lineage.
     """
 
@@ -59,9 +59,10 @@ class Sealable:
 
     __slots__ = ("_shared",)
 
-    def share_seal(self, shared: SharedSeal) -> None:
-        """Take the seal from there, or give it; for who has just read all of this of its text."""
-        object.__setattr__(self, "_shared", shared)  # it may be frozen
+
+def share_seal(request: ApprovalRequest, shared: SharedSeal) -> None:
+    """Have `request` take its seal from there, or give it; for who has just read it of its text."""
+    object.__setattr__(request, "_shared", shared)  # it is frozen
 
 
 def seal_of(request: ApprovalRequest) -> Seal:
@@ -91,7 +92,8 @@ def _key_of_shown(request: ApprovalRequest, args: str) -> CallKey:
     if request.about == "budget":
         return _digest(f'{{"about":{about},"args":{args}}}')
     key = _digest(
-        f'{{"agent":{exact_text(request.agent)},"args":{args},"principal":{exact_text(request.principal)},'
+        f'{{"agent":{exact_text(request.agent)},"args":{args},'
+        f'"principal":{exact_text(request.principal)},'
         f'"run":{exact_text(request.run_id)},"tool":{exact_text(request.tool)}}}'
     )
     if request.about == "call":
@@ -102,7 +104,8 @@ def _key_of_shown(request: ApprovalRequest, args: str) -> CallKey:
 def _sealed(request: ApprovalRequest, args: str, lineage: str) -> str:
     escalation = ",".join(
         [
-            f'{{"after":{exact_text(each.after)},"group":{exact_text(each.group)},"to":{exact_text(each.to)}}}'
+            f'{{"after":{exact_text(each.after)},"group":{exact_text(each.group)},'
+            f'"to":{exact_text(each.to)}}}'
             for each in request.escalation
         ]
     )

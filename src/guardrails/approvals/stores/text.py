@@ -30,7 +30,7 @@ from guardrails.model.canonical import canonical
 from guardrails.model.decision import ApprovalDemand
 from guardrails.model.exact_text import read_exact
 from guardrails.model.lineage import RunTerms, terms_of
-from guardrails.model.seal import SharedSeal
+from guardrails.model.seal import SharedSeal, share_seal
 
 _SETS: Final = frozenset({"groups", "vouched"})
 _LATELY: Final = 256
@@ -177,7 +177,7 @@ def _made(known: tuple[Any, ...], seal: SharedSeal) -> ApprovalRequest:
     if seal.lineage != _NO_LINEAGE:
         fields[_LINEAGE] = _terms(read_exact(seal.lineage))
     request = ApprovalRequest(*fields)
-    request.share_seal(seal)
+    share_seal(request, seal)
     return request
 
 
