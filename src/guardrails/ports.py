@@ -48,8 +48,8 @@ class Clock(Protocol):
 class PolicyEngine(Protocol):
     """Decides documents. Every exception it raises refuses the call.
 
-    One that waits for nothing may have a ``decide_made`` besides, which enforcement then asks; see
-    :meth:`guardrails.engines.in_process.InProcessEngine.decide_made`.
+    One may have a ``decide_made`` besides, which enforcement then asks first; see
+    :mod:`guardrails.engines.made_documents`.
     """
 
     @property
