@@ -227,6 +227,8 @@ def test_closing_a_governor_ends_what_worked_for_it(project, server):
         "guardrails-reload",
     }
     found.close()
+    for each in set(threading.enumerate()) - before:
+        each.join(10)  # a timer that was stopped may be about to end
     assert not set(threading.enumerate()) - before
 
 

@@ -295,7 +295,8 @@ def _alerts(config: Config) -> Iterator[Finding]:
 
 def _record_to_come(path: Path, shown: Path) -> Finding:
     parent = next(each for each in path.parents if each.exists())
-    if parent.is_dir() and os.access(parent, os.W_OK | os.X_OK):
+    effective = os.access in os.supports_effective_ids  # as whom files are opened
+    if parent.is_dir() and os.access(parent, os.W_OK | os.X_OK, effective_ids=effective):
         return Finding("record", Status.OK, f"{shown}, made by the first run")
     return Finding(
         "record",
